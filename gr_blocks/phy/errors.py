@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The family of errors, under one base that the command line prints as one line.
+
+    GenedError
+    ├── ConfigError      a value that a user gave is not among those allowed
+    ├── FrameError       a frame cannot be sent as asked (too large, bad lengths)
+    ├── ImageError       a file is not a usable picture
+    ├── CodecError       unknown codec, wrong weights, a rate the codec cannot do
+    └── LinkError        sockets, ports, processes, time limits
+
+What comes off the air is data, not an error: receivers count and drop, they do not raise.
+"""
+
+
+class GenedError(Exception):
+    """Base of all errors that a user can cause; `str()` of it is one line that says what to do."""
+
+
+class ConfigError(GenedError):
+    """A value that a user gave is not among those allowed."""
+
+
+class FrameError(GenedError):
+    """A frame cannot be sent as asked."""
+
+
+class ImageError(GenedError):
+    """A file is not a usable picture."""
+
+
+class CodecError(GenedError):
+    """Unknown codec, missing or wrong weights, or a rate that the codec cannot do."""
+
+
+class LinkError(GenedError):
+    """Sockets, ports, processes or time limits."""
