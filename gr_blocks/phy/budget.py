@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one place that counts symbols: what a frame may spend, and what its parts cost."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from gened.gr_blocks.phy import shares
+from gened.gr_blocks.phy.errors import FrameError
+from gened.gr_blocks.phy.modes import mode_for_snr, n_symbols
+from gened.gr_blocks.phy.types import Budget, ImageSize
+
+MAX_BURST_SYMBOLS = 16384
+"""Analogue symbols in one burst."""
+MAX_BURSTS = 256
+SIDE_BACKOFF_DB = 1.0
+"""Side information takes a mode that a text would take at an SNR lower by so much: it decides everything, and is lost no
+oftener than the header (python -m gened.gr_blocks.bench.modes)."""
+
+
+def frame_symbols(size: ImageSize, rate: Fraction) -> int:
+    """Analogue and side symbols of a frame: floor(3 H W rate)."""
+    return int(3 * size.height * size.width * rate)
+
+
+def n_bursts(size: ImageSize, rate: Fraction) -> int:
+    """Bursts that a frame travels in.
+
+    Raises:
+        FrameError: More than 256.
+    """
+    count = max(1, -(-frame_symbols(size, rate) // MAX_BURST_SYMBOLS))
+    if count > MAX_BURSTS:
+        raise FrameError(f"{size.width}x{size.height} at rate {rate} needs {count} bursts; a frame has at most {MAX_BURSTS}: lower the rate")
+    return count
+
+
+def budget(size: ImageSize, rate: Fraction, snr_db: float) -> Budget:
+    """What a frame may spend.
+
+    Args:
+        size: Of the picture.
+        rate: (analogue + side symbols) / (3 H W).
+        snr_db: Es/N0 that the sender was told.
+    """
+    return Budget(frame_symbols(size, rate), mode_for_snr(snr_db - SIDE_BACKOFF_DB), n_bursts(size, rate))
+
+
+def side_symbols(n_bytes: int, side_mode: str, n_bursts: int = 1) -> int:
+    """What side information costs over the whole frame; up to one byte rides in the header and costs nothing."""
+    if n_bytes <= 1:
+        return 0
+    sharing = shares.plan(n_bytes, n_bursts)
+    return sharing.m * n_symbols(sharing.share_len, side_mode)
+
+
+def text_symbols(n_bytes: int, text_mode: str, n_bursts: int = 1) -> int:
+    """What a text costs over the whole frame; it is not paid from the budget."""
+    sharing = shares.plan(n_bytes, n_bursts)
+    return sharing.m * n_symbols(sharing.share_len, text_mode)
+
+
+def analog_budget(size: ImageSize, rate: Fraction, snr_db: float, n_side_bytes: int) -> int:
+    """Analogue symbols that are left when the side information is paid; never negative."""
+    allowed = budget(size, rate, snr_db)
+    return max(0, allowed.symbols - side_symbols(n_side_bytes, allowed.side_mode, allowed.n_bursts))

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Frames to bursts, and bursts, as far as they arrive, to frames again.
+
+    Encoded.symbols --permutation over the whole frame--> slices, one a burst
+    side_info, text --shares (any K of m)--------------> one share a burst, each in its own digital mode
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gened.gr_blocks.phy import shares
+from gened.gr_blocks.phy.budget import budget, n_bursts, side_symbols, text_symbols
+from gened.gr_blocks.phy.burst import BurstContent, ReceivedBurst
+from gened.gr_blocks.phy.errors import FrameError
+from gened.gr_blocks.phy.header import Header, quantize_snr_db
+from gened.gr_blocks.phy.interleave import permutation
+from gened.gr_blocks.phy.modes import digital_decode, digital_encode
+from gened.gr_blocks.phy.records import MAX_TEXT_BYTES
+from gened.gr_blocks.phy.types import ComplexArray, FloatArray, Frame, Received, ReceivedFrame
+
+FRAME_SEED = 1
+MAX_SIDE_BYTES = 65535
+MAX_OPEN_FRAMES = 4
+MAX_OPEN_SYMBOLS = 2**23
+"""Analogue symbols kept for unfinished frames: two of the largest, 64 MiB."""
+REMEMBERED_FRAMES = 64
+CONSTELLATION_SYMBOLS = 4096
+
+FrameKey = tuple[int, int]
+"""Session and frame number."""
+
+
+def plan_bursts(frame: Frame) -> list[BurstContent]:
+    """The bursts of a frame.
+
+    Raises:
+        FrameError: More symbols than its rate allows, or text or side information too long.
+    """
+    encoded = frame.encoded
+    allowed = budget(frame.size, frame.rate, quantize_snr_db(frame.snr_design_db))
+    count = n_bursts(frame.size, frame.rate)
+    side_cost = side_symbols(len(encoded.side_info), allowed.side_mode, count)
+    if len(encoded.symbols) + side_cost > allowed.symbols and len(encoded.symbols) > 0:
+        raise FrameError(f"{len(encoded.symbols)} analogue and {side_cost} side symbols; rate {frame.rate} allows {allowed.symbols}")
+    if len(encoded.side_info) > MAX_SIDE_BYTES or len(frame.text) > MAX_TEXT_BYTES:
+        raise FrameError(
+            f"{len(encoded.side_info)} bytes of side information and {len(frame.text)} of text; "
+            f"a frame carries {MAX_SIDE_BYTES} and {MAX_TEXT_BYTES}"
+        )
+    single = encoded.side_info[0] if len(encoded.side_info) == 1 else 0
+    side = shares.split(encoded.side_info if len(encoded.side_info) > 1 else b"", count)
+    text = shares.split(frame.text, count)
+    symbols = encoded.symbols[permutation(len(encoded.symbols), FRAME_SEED)]
+    bursts = []
+    for index in range(count):
+        header = Header(
+            session=frame.session, frame=frame.number, burst=index, n_bursts=count, codec_id=frame.codec_id, size=frame.size,
+            rate=frame.rate, snr_design_db=quantize_snr_db(frame.snr_design_db), side_mode=allowed.side_mode,
+            text_mode=frame.text_mode, n_symbols=len(symbols), side_len=len(encoded.side_info), text_len=len(frame.text),
+            side_byte=single,
+        )  # fmt: skip
+        cells = [
+            digital_encode(side[index], allowed.side_mode) if index < len(side) else symbols[:0],
+            digital_encode(text[index], frame.text_mode) if index < len(text) else symbols[:0],
+            symbols[header.first_symbol : header.first_symbol + header.n_analog],
+        ]
+        bursts.append(BurstContent(header, np.concatenate(cells).astype(np.complex64)))
+    return bursts
+
+
+@dataclass
+class AssemblerStats:
+    """What became of the bursts."""
+
+    bursts: int = 0
+    frames: int = 0
+    incomplete_frames: int = 0
+    duplicates: int = 0
+    mismatched: int = 0
+    """Bursts whose cells or whose frame's description do not agree with their header."""
+    discarded_frames: int = 0
+    """Frames given up because too many were open."""
+
+
+@dataclass
+class _OpenFrame:
+    header: Header
+    begun_s: float
+    symbols: ComplexArray
+    noise_var: FloatArray
+    bursts: dict[int, ReceivedBurst] = field(default_factory=dict)
+    side: dict[int, bytes] = field(default_factory=dict)
+    text: dict[int, bytes] = field(default_factory=dict)
+    constellation: list[ComplexArray] = field(default_factory=list)
+
+
+def _description(header: Header) -> tuple[object, ...]:
+    """What all bursts of one frame agree on."""
+    return (
+        header.n_bursts, header.codec_id, header.size, header.rate, header.snr_design_db, header.side_mode, header.text_mode,
+        header.n_symbols, header.side_len, header.text_len, header.side_byte,
+    )  # fmt: skip
+
+
+class FrameAssembler:
+    """Collects bursts, in any order, from any sender, and gives frames out once each.
+
+    A frame is given out when all its bursts are there, when a burst of a later frame of the same session arrives after at least
+    one of its own, or when `timeout_s` has passed since its first burst. What is missing is marked as lost.
+
+    Args:
+        timeout_s: How long a frame waits for its bursts, in the clock of `now_s`.
+    """
+
+    def __init__(self, timeout_s: float = 2.0) -> None:
+        self.timeout_s = timeout_s
+        self.stats = AssemblerStats()
+        self._open: OrderedDict[FrameKey, _OpenFrame] = OrderedDict()
+        self._done: OrderedDict[FrameKey, tuple[object, ...]] = OrderedDict()
+
+    def push(self, burst: ReceivedBurst, now_s: float = 0.0) -> list[ReceivedFrame]:
+        """Take a burst; the frames that are complete with it, oldest first."""
+        header = burst.header
+        key = (header.session, header.frame)
+        self.stats.bursts += 1
+        if len(burst.symbols) != header.n_cells or len(burst.noise_var) != header.n_cells:
+            self.stats.mismatched += 1
+            return self.poll(now_s)
+        if self._done.get(key) == _description(header):
+            self.stats.duplicates += 1
+            return self.poll(now_s)
+        earlier = [other for other in self._open if other[0] == key[0] and other != key and self._is_later(key[1], other[1])]
+        frames = [self._finish(other) for other in earlier]
+        frame = self._open.get(key)
+        if frame is not None and _description(frame.header) != _description(header):
+            self.stats.mismatched += 1
+            return frames + self.poll(now_s)
+        if frame is None:
+            frame = self._begin(key, header, now_s)
+        if header.burst in frame.bursts:
+            self.stats.duplicates += 1
+        else:
+            self._add(frame, burst)
+        if len(frame.bursts) == header.n_bursts:
+            frames.append(self._finish(key))
+        return frames + self.poll(now_s)
+
+    def poll(self, now_s: float) -> list[ReceivedFrame]:
+        """Frames whose time is over."""
+        late = [key for key, frame in self._open.items() if now_s - frame.begun_s >= self.timeout_s]
+        return [self._finish(key) for key in late]
+
+    def flush(self) -> list[ReceivedFrame]:
+        """All that is open, as it is."""
+        return [self._finish(key) for key in list(self._open)]
+
+    @staticmethod
+    def _is_later(number: int, other: int) -> bool:
+        return 0 < (number - other) % 65536 < 32768
+
+    def _begin(self, key: FrameKey, header: Header, now_s: float) -> _OpenFrame:
+        while self._open and (
+            len(self._open) >= MAX_OPEN_FRAMES
+            or header.n_symbols + sum(frame.header.n_symbols for frame in self._open.values()) > MAX_OPEN_SYMBOLS
+        ):
+            self._open.popitem(last=False)
+            self.stats.discarded_frames += 1
+        empty = np.zeros(header.n_symbols, np.complex64)
+        self._open[key] = _OpenFrame(header, now_s, empty, np.full(header.n_symbols, np.inf, np.float32))
+        return self._open[key]
+
+    @staticmethod
+    def _add(frame: _OpenFrame, burst: ReceivedBurst) -> None:
+        header = burst.header
+        frame.bursts[header.burst] = burst
+        n_digital = header.n_side + header.n_text
+        parts = (
+            (frame.side, header.side_plan, header.side_mode, slice(0, header.n_side)),
+            (frame.text, header.text_plan, header.text_mode, slice(header.n_side, n_digital)),
+        )
+        for found, sharing, mode_name, cells in parts:
+            if header.burst < sharing.m:
+                share = digital_decode(burst.symbols[cells], burst.noise_var[cells], sharing.share_len, mode_name)
+                if share is not None:
+                    found[header.burst] = share
+        where = slice(header.first_symbol, header.first_symbol + header.n_analog)
+        values, noise_var = burst.symbols[n_digital:], burst.noise_var[n_digital:]
+        good = np.isfinite(values) & np.isfinite(noise_var)
+        frame.symbols[where] = np.where(good, values, 0)
+        frame.noise_var[where] = np.where(good, noise_var, np.inf)
+        frame.constellation.append(burst.symbols[: min(n_digital, CONSTELLATION_SYMBOLS)])
+
+    def _finish(self, key: FrameKey) -> ReceivedFrame:
+        frame = self._open.pop(key)
+        header = frame.header
+        self._done[key] = _description(header)
+        while len(self._done) > REMEMBERED_FRAMES:
+            self._done.popitem(last=False)
+        self.stats.frames += 1
+        self.stats.incomplete_frames += len(frame.bursts) < header.n_bursts
+        order = permutation(header.n_symbols, FRAME_SEED)
+        symbols, noise_var = np.empty_like(frame.symbols), np.empty_like(frame.noise_var)
+        symbols[order], noise_var[order] = frame.symbols, frame.noise_var
+        if header.side_len == 1:
+            side: bytes | None = bytes([header.side_byte])
+        else:
+            side = shares.join(frame.side, header.side_len, header.n_bursts)
+        bursts = list(frame.bursts.values())
+        snr = np.mean([10 ** (burst.snr_est_db / 10) for burst in bursts])
+        received = Received(symbols, noise_var, side, header.size, header.rate, header.snr_design_db)
+        return ReceivedFrame(
+            session=header.session, number=header.frame, codec_id=header.codec_id, received=received,
+            text=shares.join(frame.text, header.text_len, header.n_bursts), has_text=header.text_len > 0,
+            n_bursts=header.n_bursts, n_bursts_received=len(bursts), snr_est_db=float(10 * np.log10(max(snr, 1e-9))),
+            cfo_est_cps=float(np.mean([burst.cfo_cps for burst in bursts])),
+            sfo_est_ppm=float(np.mean([burst.sfo_ppm for burst in bursts])),
+            on_air_samples=sum(burst.n_samples for burst in bursts),
+            text_symbols=text_symbols(header.text_len, header.text_mode, header.n_bursts),
+            side_symbols=side_symbols(header.side_len, header.side_mode, header.n_bursts),
+            constellation=np.concatenate(frame.constellation)[:CONSTELLATION_SYMBOLS],
+        )  # fmt: skip
