@@ -16,7 +16,7 @@ from gened.gr_blocks.phy import shares
 from gened.gr_blocks.phy.budget import budget, n_bursts, side_symbols, text_symbols
 from gened.gr_blocks.phy.burst import BurstContent, ReceivedBurst
 from gened.gr_blocks.phy.errors import FrameError
-from gened.gr_blocks.phy.header import Header, quantize_snr_db
+from gened.gr_blocks.phy.header import MAX_BURST_CELLS, Header, quantize_snr_db
 from gened.gr_blocks.phy.interleave import permutation
 from gened.gr_blocks.phy.modes import digital_decode, digital_encode
 from gened.gr_blocks.phy.records import MAX_TEXT_BYTES
@@ -63,6 +63,8 @@ def plan_bursts(frame: Frame) -> list[BurstContent]:
             text_mode=frame.text_mode, n_symbols=len(symbols), side_len=len(encoded.side_info), text_len=len(frame.text),
             side_byte=single,
         )  # fmt: skip
+        if header.n_cells > MAX_BURST_CELLS:
+            raise FrameError(f"a burst of {header.n_cells} cells; at most {MAX_BURST_CELLS}: less side information or a faster mode")
         cells = [
             digital_encode(side[index], allowed.side_mode) if index < len(side) else symbols[:0],
             digital_encode(text[index], frame.text_mode) if index < len(text) else symbols[:0],

@@ -29,6 +29,8 @@ from gened.gr_blocks.phy.types import ComplexArray, ImageSize
 VERSION = 1
 HEADER_BYTES = 24
 CRC_BYTES = 3
+MAX_BURST_CELLS = 65536
+"""Payload cells of a burst, digital ones included: what a receiver is ready to wait for."""
 SNR_STEP_DB = 0.5
 SNR_MIN_DB = -8.0
 SNR_MAX_DB = 23.5
@@ -167,6 +169,7 @@ class Header:
             self.burst < self.n_bursts
             and self.n_symbols <= self.n_bursts * MAX_BURST_SYMBOLS
             and self.n_symbols <= frame_symbols(self.size, self.rate)
+            and self.n_cells <= MAX_BURST_CELLS
         )
 
 

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one channel: between symbols for `evaluate`, between samples for `air` and the virtual radio.
+
+    samples -> clip -> gain or taps of this burst -> sampling clock -> carrier offset, phase noise -> IQ, DC -> + noise -> converter
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from gened.gr_blocks.phy.errors import ConfigError
+from gened.gr_blocks.phy.resampler import ClockResampler
+from gened.gr_blocks.phy.types import ComplexArray, FloatArray
+from gened.gr_blocks.phy.waveform import WAVEFORM
+
+ChannelKind = Literal["awgn", "rayleigh-block", "rayleigh-fast", "rician-block", "multipath"]
+KINDS: tuple[str, ...] = get_args(ChannelKind)
+MAX_TAPS = 12
+"""Taps of the multipath profile: shorter than the cyclic prefix of 16."""
+FADE_FLOOR = 1e-4
+"""Smallest squared gain of a fade: 40 dB down a symbol is lost in any case, and divisions stay finite."""
+
+
+@dataclass(frozen=True)
+class ChannelConfig:
+    """What a channel does.
+
+    `snr_db` is Es/N0 on an occupied carrier, under fading its long-term mean.
+    """
+
+    kind: ChannelKind = "awgn"
+    snr_db: float = 10.0
+    freq_offset_hz: float = 0.0
+    sfo_ppm: float = 0.0
+    """Positive: the burst arrives with fewer samples than were sent."""
+    timing_offset: float = 0.0
+    """Samples, late is positive; may be fractional."""
+    rician_k_db: float = 6.0
+    """Direct path over scattered power (`rician-block`)."""
+    delay_spread: float = 1.0
+    """RMS delay spread in samples of the exponential profile (`multipath`)."""
+    linewidth_hz: float = 0.0
+    """Phase noise: a Wiener process of this 3 dB linewidth."""
+    iq_gain_db: float = 0.0
+    iq_phase_deg: float = 0.0
+    dc_offset: float = 0.0
+    """Relative to the burst's amplitude."""
+    clip_db: float | None = None
+    """Magnitudes are limited to so much over the burst's root mean square."""
+    bits: int | None = None
+    """Of the receiver's converter; full scale is 12 dB over the burst's root mean square."""
+    drop: float = 0.0
+    """Probability that a whole burst is lost."""
+    erasure: float = 0.0
+    """Share of symbols lost at random (symbol level only)."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ConfigError(f"channel {self.kind!r}; known are {', '.join(KINDS)}")
+        for name in ("drop", "erasure"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it is a probability from 0 to 1")
+        if not -40 <= self.snr_db <= 100:
+            raise ConfigError(f"an SNR of {self.snr_db:g} dB; from -40 to 100 is possible")
+        if not 0 < self.delay_spread <= 4:
+            raise ConfigError(f"a delay spread of {self.delay_spread:g} samples; more than 0 and at most 4 fit the cyclic prefix")
+        if self.bits is not None and not 2 <= self.bits <= 24:
+            raise ConfigError(f"a converter of {self.bits} bits; from 2 to 24 is possible")
+        if not abs(self.sfo_ppm) <= 1000:
+            raise ConfigError(f"a clock error of {self.sfo_ppm:g} ppm; at most 1000 either way")
+
+
+def complex_noise(rng: np.random.Generator, n: int, variance: float) -> ComplexArray:
+    """Circular Gaussian noise of whole variance `variance`, half of it in each real dimension; [n] complex64."""
+    pairs = rng.standard_normal(2 * n, dtype=np.float32) * np.float32(np.sqrt(variance / 2))
+    return pairs.view(np.complex64)
+
+
+def burst_taps(config: ChannelConfig, rng: np.random.Generator) -> ComplexArray:
+    """Impulse response for one burst, mean energy 1; one tap unless the channel is `multipath`."""
+    if config.kind == "rayleigh-block":
+        return complex_noise(rng, 1, 1.0)
+    if config.kind == "rician-block":
+        k = 10 ** (config.rician_k_db / 10)
+        phase = np.exp(2j * np.pi * rng.random())
+        return (np.sqrt(k / (k + 1)) * phase + complex_noise(rng, 1, 1 / (k + 1))).astype(np.complex64)
+    if config.kind == "multipath":
+        profile = np.exp(-np.arange(MAX_TAPS) / config.delay_spread)
+        return (complex_noise(rng, MAX_TAPS, 1.0) * np.sqrt(profile / profile.sum())).astype(np.complex64)
+    return np.ones(1, np.complex64)
+
+
+def apply_symbols(
+    symbols: ComplexArray, config: ChannelConfig, rng: np.random.Generator
+) -> tuple[ComplexArray, FloatArray]:
+    """Symbols through the channel, equalised with perfect knowledge of it.
+
+    Args:
+        symbols: [k] complex64, mean power 1.
+        config: `multipath` gives each symbol the gain of a carrier; clocks, carrier and converter play no part here.
+        rng: Where noise and gains come from.
+
+    Returns:
+        Received symbols at unit gain, [k] complex64 (0 where lost), and their noise variance, [k] float32 (inf where lost).
+    """
+    n = len(symbols)
+    if config.kind == "rayleigh-fast":
+        h = complex_noise(rng, n, 1.0)
+    elif config.kind == "multipath":
+        response = np.fft.fft(burst_taps(config, rng), WAVEFORM.n_fft)[WAVEFORM.bins]
+        h = np.resize(response, n).astype(np.complex64)[rng.permutation(n)]
+    else:
+        h = np.full(n, burst_taps(config, rng)[0], np.complex64)
+    noise_var = 10 ** (-config.snr_db / 10)
+    gain = np.maximum(np.abs(h) ** 2, FADE_FLOOR)
+    received = symbols + complex_noise(rng, n, noise_var) * np.conj(h) / gain
+    lost = rng.random(n) < config.erasure if config.erasure > 0 else np.zeros(n, bool)
+    if config.drop > 0 and rng.random() < config.drop:
+        lost[:] = True
+    return np.where(lost, 0, received).astype(np.complex64), np.where(lost, np.inf, noise_var / gain).astype(np.float32)
+
+
+class SampleChannel:
+    """A channel for a stream of samples, in chunks of any size, with carrier and clock running on from chunk to chunk.
+
+    Bursts are told by their borders: gains are drawn, and bursts dropped, one by one. Noise is always there.
+
+    Args:
+        config: What it does.
+        sample_rate: Hz.
+
+    Raises:
+        ConfigError: `rayleigh-fast`, which has one gain a symbol and no meaning for samples.
+    """
+
+    def __init__(self, config: ChannelConfig, sample_rate: float) -> None:
+        if config.kind == "rayleigh-fast":
+            raise ConfigError("rayleigh-fast draws a gain for each symbol; between samples use rayleigh-block or multipath")
+        if abs(config.freq_offset_hz) > sample_rate / 2:
+            raise ConfigError(f"a frequency offset of {config.freq_offset_hz:g} Hz; at most half the sample rate of {sample_rate:g} Hz")
+        self.config = config
+        self.sample_rate = sample_rate
+        self.rng = np.random.default_rng(config.seed)
+        self.dropped_bursts = 0
+        self.burst_gains: list[float] = []
+        """Mean squared gain of each burst so far (the last 1000): what block fading did."""
+        self._phase = 0.0
+        self._resampler = ClockResampler(config.sfo_ppm, config.timing_offset)
+        self._taps = np.ones(1, np.complex64)
+        self._memory = np.zeros(0, np.complex64)
+
+    def process(self, samples: ComplexArray, burst_starts: npt.ArrayLike = ()) -> ComplexArray:
+        """The next chunk.
+
+        Args:
+            samples: [n] complex64, mean power 1 while a burst is on, 0 between bursts.
+            burst_starts: Indices in this chunk at which a burst begins.
+
+        Returns:
+            What arrives, complex64; n samples, or a few more or less where the clocks differ.
+        """
+        if self.config.clip_db is not None:
+            samples = self._clipped(samples, 10 ** (self.config.clip_db / 20))
+        faded = self._faded(np.asarray(samples, np.complex64), np.asarray(burst_starts, np.int64))
+        moved = self._resampler.process(faded)
+        return self._front_end(moved)
+
+    @staticmethod
+    def _clipped(samples: ComplexArray, limit: float) -> ComplexArray:
+        magnitude = np.maximum(np.abs(samples), 1e-12)
+        return (samples * np.minimum(1, limit / magnitude)).astype(np.complex64)
+
+    def _faded(self, samples: ComplexArray, starts: npt.NDArray[np.int64]) -> ComplexArray:
+        """Each burst through taps of its own; the tail of an impulse response runs into what follows."""
+        result = np.empty_like(samples)
+        borders = [0, *(int(start) for start in starts if 0 <= start < len(samples)), len(samples)]
+        for index, (begin, end) in enumerate(zip(borders[:-1], borders[1:], strict=True)):
+            if index > 0:
+                self._next_burst()
+            if end > begin:
+                n_memory = len(self._taps) - 1
+                memory = np.concatenate([np.zeros(n_memory, np.complex64), self._memory])[len(self._memory) :]
+                joined = np.concatenate([memory, samples[begin:end]])
+                result[begin:end] = np.convolve(joined, self._taps, "valid") if n_memory else joined * self._taps[0]
+                self._memory = joined[len(joined) - min(len(joined), MAX_TAPS - 1) :]
+        return result
+
+    def _next_burst(self) -> None:
+        self._taps = burst_taps(self.config, self.rng)
+        if self.config.drop > 0 and self.rng.random() < self.config.drop:
+            self._taps = np.zeros_like(self._taps)
+            self.dropped_bursts += 1
+        self.burst_gains = [*self.burst_gains[-999:], float(np.sum(np.abs(self._taps) ** 2))]
+
+    def _front_end(self, samples: ComplexArray) -> ComplexArray:
+        config, n = self.config, len(samples)
+        if config.freq_offset_hz or config.linewidth_hz:
+            samples = samples * self._carrier(n)
+        samples = samples + complex_noise(self.rng, n, WAVEFORM.noise_var_per_sample(config.snr_db))
+        if config.iq_gain_db or config.iq_phase_deg:
+            gain, skew = 10 ** (config.iq_gain_db / 20), np.deg2rad(config.iq_phase_deg)
+            samples = samples.real * np.sqrt(gain) + 1j * (samples.imag * np.cos(skew) + samples.real * np.sin(skew)) / np.sqrt(gain)
+        if config.dc_offset:
+            samples = samples + config.dc_offset
+        if config.bits is not None:
+            full_scale, steps = 10 ** (12 / 20), 2 ** (config.bits - 1)
+            pairs = np.ascontiguousarray(samples, np.complex64).view(np.float32) * np.float32(steps / full_scale)
+            samples = (np.clip(np.round(pairs), -steps, steps - 1) * np.float32(full_scale / steps)).view(np.complex64)
+        return np.ascontiguousarray(samples, np.complex64)
+
+    def _carrier(self, n: int) -> npt.NDArray[np.complex128]:
+        step = 2 * np.pi * self.config.freq_offset_hz / self.sample_rate
+        phase = self._phase + step * np.arange(n + 1)
+        if self.config.linewidth_hz > 0:
+            deviation = np.sqrt(2 * np.pi * self.config.linewidth_hz / self.sample_rate)
+            phase[1:] += np.cumsum(deviation * self.rng.standard_normal(n))
+        self._phase = float(phase[-1] % (2 * np.pi))
+        rotated: npt.NDArray[np.complex128] = np.exp(1j * phase[:-1])
+        return rotated

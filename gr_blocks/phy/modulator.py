@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bursts to samples."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gened.gr_blocks.phy.burst import BurstContent
+from gened.gr_blocks.phy.framing import plan_bursts
+from gened.gr_blocks.phy.header import encode_header
+from gened.gr_blocks.phy.interleave import qpsk_stream
+from gened.gr_blocks.phy.types import ComplexArray, Frame
+from gened.gr_blocks.phy.waveform import PADDING_SEED, WAVEFORM
+
+
+def burst_grid(content: BurstContent) -> ComplexArray:
+    """Cells of a burst's header and payload symbols, pilots among them, [n_symbols, 204]."""
+    n_payload = WAVEFORM.n_payload_symbols(len(content.symbols))
+    n_symbols = WAVEFORM.n_header_symbols + n_payload
+    grid, is_data = WAVEFORM.pilot_grid(n_symbols), ~WAVEFORM.pilot_mask(n_symbols)
+    header = encode_header(content.header, WAVEFORM.n_header_cells)
+    n_padding = int(is_data.sum()) - len(header) - len(content.symbols)
+    grid[is_data] = np.concatenate([header, content.symbols, qpsk_stream(n_padding, PADDING_SEED)])
+    return grid
+
+
+def modulate_burst(content: BurstContent) -> ComplexArray:
+    """One burst: preamble, header, payload.
+
+    Returns:
+        [WAVEFORM.burst_len(n_cells)] complex64; mean power 1 where the payload's is.
+    """
+    half = WAVEFORM.preamble_half
+    body = WAVEFORM.to_time(burst_grid(content))
+    body = np.concatenate([body[:, -WAVEFORM.cp_len :], body], axis=1)
+    return np.concatenate([half[-WAVEFORM.cp_len :], half, half, body.ravel()])
+
+
+def modulate_frame(frame: Frame) -> list[ComplexArray]:
+    """The bursts of a frame as samples, without gaps.
+
+    Raises:
+        FrameError: See `framing.plan_bursts`.
+    """
+    return [modulate_burst(content) for content in plan_bursts(frame)]
