@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bursts in a stream of samples, whatever the chunks it comes in.
+
+    lag-256 correlation > threshold -> peak -> known preamble over carrier offsets and lags -> header -> wait for the burst's end
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from gened.gr_blocks.phy.demodulator import Capture, preamble_cells, symbol_cells, symbol_times
+from gened.gr_blocks.phy.estimators import derotate, fit_preamble
+from gened.gr_blocks.phy.header import Header, decode_header
+from gened.gr_blocks.phy.types import ComplexArray
+from gened.gr_blocks.phy.waveform import WAVEFORM
+
+HALF = WAVEFORM.n_fft
+CANDIDATE_THRESHOLD = 0.19
+"""Normalised lag correlation; noise passes it once in 10^4 samples (exp(-256 t^2)), a burst at -2 dB gives 0.33."""
+COHERENCE_THRESHOLD = 0.055
+"""Share of the energy that the known preamble explains; over 13,000 trials noise passes it once in 10^8 candidates."""
+TONE_SHARE = 0.3
+"""A candidate with more than this share of its energy in three bins is a tone."""
+PEAK_SPAN = WAVEFORM.symbol_len
+"""The peak is looked for so far behind the first crossing of the threshold."""
+SEARCH_LAG = 96
+"""Samples by which the correlation's peak may miss the preamble."""
+MAX_INTEGER_CFO = 34
+"""Carriers either way: 12.5 % of the sample rate is 32."""
+MAX_AMPLITUDE = 1e6
+BLOCK = 32768
+N_CORRELATION = 1024
+LEAD = SEARCH_LAG + WAVEFORM.cp_len
+"""Samples kept before a candidate."""
+LOOKAHEAD = PEAK_SPAN + SEARCH_LAG + WAVEFORM.preamble_len + WAVEFORM.n_header_symbols * WAVEFORM.symbol_len + 64
+"""Samples behind a crossing that its verification may touch."""
+TAIL = 24
+"""Samples kept behind a burst, for clocks that differ."""
+
+
+class _Sync(NamedTuple):
+    start: int
+    """Of the preamble's prefix, in the array that was looked at."""
+    cfo_cps: float
+
+
+@dataclass
+class DetectorStats:
+    """Counters, for screens and tests."""
+
+    samples: int = 0
+    candidates: int = 0
+    tones: int = 0
+    preambles: int = 0
+    headers: int = 0
+    bad_headers: int = 0
+
+
+def lag_metric(samples: ComplexArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.complex128]]:
+    """|P| / E and P at each n, with P(n) = sum over 256 of conj(y[n + m]) y[n + m + 256] and E the mean energy of the two halves.
+
+    Args:
+        samples: [n + 511] complex64.
+
+    Returns:
+        Both [n].
+
+    References:
+        Schmidl and Cox, "Robust frequency and timing synchronization for OFDM", IEEE Trans. Commun. 45(12), 1997.
+    """
+    products = np.conj(samples[:-HALF]) * samples[HALF:]
+    sums = np.concatenate([np.zeros(1), np.cumsum(products, dtype=np.complex128)])
+    correlation = sums[HALF:] - sums[:-HALF]
+    energy = np.concatenate([np.zeros(1), np.cumsum(np.abs(samples) ** 2, dtype=np.float64)])
+    window = energy[HALF:] - energy[:-HALF]
+    mean = 0.5 * (window[:-HALF] + window[HALF:])
+    floor = 1e-9 * max(float(mean.max(initial=0.0)), 1e-20)
+    return np.abs(correlation) / np.maximum(mean, floor + 1e-30), correlation
+
+
+@lru_cache(maxsize=1)
+def _preamble_spectra() -> npt.NDArray[np.complex64]:
+    """Conjugate spectra of the two halves under each integer carrier offset, [69, 1024]."""
+    reference = np.concatenate([WAVEFORM.preamble_half] * 2)
+    spectrum = np.conj(scipy.fft.fft(reference, N_CORRELATION))
+    bins_a_carrier = N_CORRELATION // WAVEFORM.n_fft
+    offsets = range(-MAX_INTEGER_CFO, MAX_INTEGER_CFO + 1)
+    return np.stack([np.roll(spectrum, bins_a_carrier * offset) for offset in offsets]).astype(np.complex64)
+
+
+def _is_tone(segment: ComplexArray) -> bool:
+    power = np.abs(scipy.fft.fft(segment[: 2 * HALF])) ** 2
+    around = power + np.roll(power, 1) + np.roll(power, -1)
+    return bool(around.max() > TONE_SHARE * power.sum())
+
+
+def synchronize(samples: ComplexArray, peak: int, phase_rad: float) -> _Sync | None:
+    """The preamble near a peak of the lag correlation.
+
+    Args:
+        samples: Array with at least `LEAD` samples before the peak and 1024 behind.
+        peak: Where the correlation peaks.
+        phase_rad: Its phase there: the fractional carrier offset.
+
+    Returns:
+        Where it starts and at what carrier offset; None when nothing there resembles the preamble.
+    """
+    first = peak - SEARCH_LAG
+    segment = derotate(samples[first : first + 2 * HALF + 2 * SEARCH_LAG], phase_rad / (2 * np.pi * HALF))
+    spectrum = scipy.fft.fft(segment, N_CORRELATION)
+    correlation = scipy.fft.ifft(spectrum * _preamble_spectra(), axis=1)[:, : 2 * SEARCH_LAG + 1]
+    power = np.abs(correlation) ** 2
+    energy = np.concatenate([np.zeros(1), np.cumsum(np.abs(segment) ** 2, dtype=np.float64)])
+    window = energy[2 * HALF :] - energy[: -2 * HALF]
+    coherence = power / (2 * HALF * np.maximum(window, 1e-20))
+    row, lag = np.unravel_index(int(np.argmax(coherence)), coherence.shape)
+    if coherence[row, lag] < COHERENCE_THRESHOLD:
+        return None
+    arrival = int(lag)
+    significant = max(0.1 * power[row, lag], 8 * float(np.median(power[row])))
+    for earlier in range(max(0, int(lag) - WAVEFORM.cp_len + 2), int(lag)):
+        if power[row, earlier] > significant:
+            arrival = earlier
+            break
+    halves = segment[arrival : arrival + 2 * HALF].reshape(2, HALF)
+    residual = float(np.angle(np.vdot(halves[0], halves[1]))) / (2 * np.pi * HALF)
+    cfo_cps = phase_rad / (2 * np.pi * HALF) + residual + (int(row) - MAX_INTEGER_CFO) / WAVEFORM.n_fft
+    return _Sync(first + arrival - WAVEFORM.cp_len, cfo_cps)
+
+
+def read_header(samples: ComplexArray, cfo_cps: float) -> Header | None:
+    """The header behind a preamble; `samples` begin at the preamble's prefix."""
+    n_symbols = WAVEFORM.n_header_symbols
+    still = derotate(samples[: WAVEFORM.preamble_len + n_symbols * WAVEFORM.symbol_len], cfo_cps)
+    preamble = fit_preamble(preamble_cells(still))
+    grid, mask, times = symbol_cells(still, n_symbols), WAVEFORM.pilot_mask(n_symbols), symbol_times(n_symbols)
+    sent = preamble.channel.h * np.where(mask, WAVEFORM.pilot_grid(n_symbols), 0)
+    pilots = np.sum(grid * np.conj(sent), axis=1)
+    # What carrier offset the preamble left: the slope that lines up the pilots, held near zero by how well the preamble can tell.
+    slopes = np.linspace(-4e-4, 4e-4, 161)
+    rotated = np.exp(-2j * np.pi * np.outer(slopes, times)) @ pilots
+    snr = float(np.mean(np.abs(preamble.channel.h) ** 2)) / max(preamble.noise_var, 1e-9)
+    deviation = np.sqrt((1 + 1 / snr) / (snr * HALF)) / (2 * np.pi * HALF)
+    score = 2 * rotated.real / max(preamble.noise_var, 1e-9) - 0.5 * (slopes / max(deviation, 1e-7)) ** 2
+    slope = slopes[int(np.argmax(score))]
+    grid = grid * np.exp(-2j * np.pi * slope * times)[:, None]
+    gain = np.maximum(np.abs(preamble.channel.h) ** 2, 1e-12)
+    cells = (grid * (np.conj(preamble.channel.h) / gain))[~mask]
+    noise_var = np.broadcast_to((preamble.noise_var + preamble.channel.err_var) / gain, grid.shape)[~mask]
+    return decode_header(cells, noise_var)
+
+
+class BurstDetector:
+    """Finds bursts; takes chunks of any size, and gives the same captures for any slicing of the same stream."""
+
+    def __init__(self) -> None:
+        self.stats = DetectorStats()
+        self._buffer = np.zeros(LEAD, np.complex64)  # history before the first sample: silence
+        self._base = -LEAD  # index of the buffer's first sample in the stream
+        self._next = 0  # index in the stream that is searched next
+        self._waiting: Capture | None = None
+
+    def push(self, samples: npt.NDArray[np.complexfloating]) -> list[Capture]:
+        """Take the next chunk, [n]; the bursts that are complete with it."""
+        chunk = np.asarray(samples, np.complex64).ravel()
+        self.stats.samples += len(chunk)
+        magnitude = np.abs(chunk)
+        bad = ~(magnitude < MAX_AMPLITUDE)  # also true for what is not a number
+        if bad.any():
+            chunk = np.where(bad, 0, chunk).astype(np.complex64)
+        self._buffer = np.concatenate([self._buffer, chunk])
+        return self._search(LOOKAHEAD)
+
+    def flush(self) -> list[Capture]:
+        """The end of the stream: what is complete although nothing follows. The detector is then as new."""
+        self._buffer = np.concatenate([self._buffer, np.zeros(LOOKAHEAD + TAIL, np.complex64)])
+        captures = self._search(LOOKAHEAD)
+        stats = self.stats
+        self.__init__()  # type: ignore[misc]
+        self.stats = stats
+        return captures
+
+    def _search(self, lookahead: int) -> list[Capture]:
+        captures = []
+        while True:
+            if self._waiting is not None:
+                capture = self._finished(self._waiting)
+                if capture is None:
+                    break
+                captures.append(capture)
+                self._waiting = None
+            end = self._base + len(self._buffer) - lookahead  # first index that cannot be judged yet
+            if self._next >= end:
+                break
+            self._scan(min(end, self._next + BLOCK))
+        self._trim()
+        return captures
+
+    def _finished(self, waiting: Capture) -> Capture | None:
+        """The burst that was waited for, when all of it is there."""
+        n_samples = WAVEFORM.burst_len(waiting.header.n_cells) + TAIL
+        first = waiting.start - self._base
+        if len(self._buffer) < first + n_samples:
+            return None
+        self._next = waiting.start + n_samples - 2 * TAIL
+        return Capture(self._buffer[first : first + n_samples].copy(), waiting.start, waiting.header, waiting.cfo_cps)
+
+    def _scan(self, end: int) -> None:
+        """Judge the indices from `_next` to `end`, up to the first burst."""
+        first = self._next - self._base
+        metric, correlation = lag_metric(self._buffer[first : end - self._base + PEAK_SPAN + 2 * HALF - 1])
+        position, n_judged = 0, end - self._next
+        above = metric > CANDIDATE_THRESHOLD
+        while position < n_judged:
+            ahead = int(np.argmax(above[position:n_judged]))
+            if not above[position + ahead]:
+                break
+            position += ahead
+            peak = position + int(np.argmax(metric[position : position + PEAK_SPAN]))
+            self.stats.candidates += 1
+            if self._verify(first + peak, float(np.angle(correlation[peak]))):
+                return
+            position = max(position + PEAK_SPAN, peak + PEAK_SPAN // 2)
+        self._next += max(position, n_judged)
+
+    def _verify(self, peak: int, phase_rad: float) -> bool:
+        """Look closer at a candidate; True when a burst is waited for from now on."""
+        if peak < LEAD:
+            return False
+        if _is_tone(self._buffer[peak : peak + 2 * HALF]):
+            self.stats.tones += 1
+            return False
+        sync = synchronize(self._buffer, peak, phase_rad)
+        if sync is None or sync.start < 0:
+            return False
+        self.stats.preambles += 1
+        header = read_header(self._buffer[sync.start :], sync.cfo_cps)
+        if header is None:
+            self.stats.bad_headers += 1
+            return False
+        self.stats.headers += 1
+        self._waiting = Capture(self._buffer[:0], self._base + sync.start, header, sync.cfo_cps)
+        return True
+
+    def _trim(self) -> None:
+        keep = (self._waiting.start if self._waiting is not None else self._next) - LEAD - self._base
+        if keep > 0:
+            self._buffer = self._buffer[keep:].copy()
+            self._base += keep
