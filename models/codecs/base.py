@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one contract of all picture codecs."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from gened.gr_blocks.phy.types import Encoded, Received
+
+Picture = npt.NDArray[np.float32]
+"""[3, H, W] float32 RGB in [0, 1]."""
+Map = npt.NDArray[np.float32]
+"""[H, W] float32 in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture as its codec could restore it."""
+
+    x_hat: Picture
+    """[3, H, W] float32 RGB in [0, 1]."""
+    mask: Map | None = None
+    """Importance as the receiver knows it."""
+    confidence: Map | None = None
+    """How much of each pixel's picture arrived; 0 everywhere means that the frame is lost and the picture only a stand-in."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the codec gave a stand-in because what decides everything did not arrive."""
+        return self.confidence is not None and not bool(self.confidence.any())
+
+
+class Codec(Protocol):
+    """What `evaluate`, the worker and the commands ask of a codec."""
+
+    name: str
+    codec_id: int
+    """32 bits: hash of name, configuration and weights. In the header, so that other weights end in a clear error."""
+
+    def encode(
+        self,
+        x: Picture,
+        *,
+        rate: Fraction,
+        snr_db: float,
+        mask: Map | None = None,
+        focus: float | None = None,
+        refine_steps: int = 0,
+        seed: int = 0,
+    ) -> Encoded:
+        """Picture to symbols and side information, within `phy.budget.budget(size, rate, snr_db)`.
+
+        Args:
+            x: [3, H, W] in [0, 1].
+            rate: (analogue + side symbols) / (3 H W).
+            snr_db: What the code is made for, as the header tells it (`phy.header.quantize_snr_db`).
+            mask: Importance of each pixel, [H, W] in [0, 1]; None: the codec's own, or none.
+            focus: Weight of important against other blocks; None: the codec's default.
+            refine_steps: Gradient steps spent on this picture.
+            seed: For codecs that draw.
+
+        Raises:
+            CodecError: The codec cannot do what is asked.
+        """
+        ...
+
+    def decode(self, received: Received) -> Decoded:
+        """Symbols to picture; never raises on bad symbols."""
+        ...
+
+
+def codec_id(name: str, configuration: dict[str, Any], weights: bytes = b"") -> int:
+    """32-bit hash of what both ends must have in common."""
+    description = json.dumps([name, configuration], sort_keys=True, separators=(",", ":")).encode()
+    return zlib.crc32(weights, zlib.crc32(description))

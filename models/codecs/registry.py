@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Codecs by name: ours, other people's by the entry-point group `gened.codecs`, or a folder with weights of a known architecture."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import cast
+
+from gened.gr_blocks.phy.errors import CodecError
+from gened.models.codecs.base import Codec
+
+ENTRY_POINT_GROUP = "gened.codecs"
+BUILT_IN: dict[str, str] = {
+    "deepjscc": "gened.models.codecs.deepjscc:DeepJscc",
+    "hevc-ldpc": "gened.models.codecs.hevc_ldpc:HevcLdpc",
+    "softcast": "gened.models.codecs.softcast:SoftCast",
+}
+"""Name to module and class; a module is imported when its codec is asked for."""
+
+CodecFactory = Callable[..., Codec]
+
+
+def _others() -> dict[str, str]:
+    return {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def codec_names() -> list[str]:
+    """Names that `load_codec` knows, sorted."""
+    return sorted(BUILT_IN | _others())
+
+
+def _factory(name: str) -> CodecFactory:
+    targets = _others() | BUILT_IN
+    if name not in targets:
+        raise CodecError(f"unknown codec {name!r}; known are {', '.join(sorted(targets))}, or give a folder with weights")
+    module, _, attribute = targets[name].partition(":")
+    try:
+        return cast(CodecFactory, getattr(importlib.import_module(module), attribute))
+    except ModuleNotFoundError as error:
+        raise CodecError(f"codec {name} needs the Python package {error.name}, which is not installed") from error
+
+
+def load_codec(name: str, *, device: str = "cpu") -> Codec:
+    """The codec called `name`, or the one whose `config.json` and `model.safetensors` lie in the folder `name`.
+
+    Args:
+        name: See `codec_names`; anything with a path separator is a folder.
+        device: PyTorch device, for codecs that have networks.
+
+    Raises:
+        CodecError: Unknown, or without usable weights.
+    """
+    if "/" not in name and not Path(name).is_dir():
+        factory = _factory(name)
+        return factory(device=device)
+    folder = Path(name)
+    try:
+        architecture = json.loads((folder / "config.json").read_text())["codec"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CodecError(f"{folder} is not a codec: it needs a config.json that names its codec, and model.safetensors") from error
+    if not isinstance(architecture, str):
+        raise CodecError(f"{folder}/config.json names no codec; known are {', '.join(codec_names())}")
+    return _factory(architecture)(folder, device=device)
+
+
+def default_codec() -> str:
+    """`deepjscc` where its weights are, else `softcast`."""
+    weights = Path(__file__).resolve().parents[1] / "weights"
+    has_torch = importlib.util.find_spec("torch") is not None
+    return "deepjscc" if has_torch and (weights / "deepjscc" / "model.safetensors").exists() else "softcast"
