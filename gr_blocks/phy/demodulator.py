@@ -27,6 +27,8 @@ from gened.gr_blocks.phy.types import ComplexArray
 from gened.gr_blocks.phy.waveform import WAVEFORM
 
 MAX_SFO_PPM = 200.0
+REFINE_SFO_PPM = 20.0
+"""How far the second pass may move from the clock error that the first one found."""
 GAIN_FLOOR = 1e-4
 """Carriers more than 40 dB under the mean are lost."""
 
@@ -97,12 +99,12 @@ def demodulate(capture: Capture, dump: Dump | None = None) -> ReceivedBurst:
     known = _known(header, n_symbols)
     times = symbol_times(n_symbols)
     cfo_cps, sfo_ppm = capture.cfo_cps, 0.0
-    for reach in (4e-4, 2e-5):
+    for reach, max_sfo_ppm in ((4e-4, MAX_SFO_PPM), (2e-5, REFINE_SFO_PPM)):
         samples = derotate(capture.samples, cfo_cps)
         halves, grid = preamble_cells(samples), symbol_cells(samples, n_symbols)
         preamble = fit_preamble(halves)
         sent = preamble.channel.h * known.values
-        drift = fit_drift(grid * np.conj(sent), np.abs(sent) ** 2, times, reach, MAX_SFO_PPM)
+        drift = fit_drift(grid * np.conj(sent), np.abs(sent) ** 2, times, reach, max_sfo_ppm, sfo_ppm)
         cfo_cps, sfo_ppm = cfo_cps + drift.cfo_cps, drift.sfo_ppm
     grid = grid * np.exp(-1j * drift_phase(drift, times))
     estimate, noise_var, grid, phase_var = _refine(grid, known, preamble.total, drift, preamble.noise_var)

@@ -72,7 +72,7 @@ def fit_taps(total: Complex, weight: Float, noise_var: float) -> ChannelEstimate
     own = np.maximum(np.abs(taps) ** 2 - covariance.diagonal().real, 0.02 * covariance.diagonal().real)
     posterior = np.linalg.inv(gram / noise_var + np.diag(1 / np.maximum(own, MIN_VARIANCE)))
     h = matrix @ (posterior @ projection / noise_var)
-    err_var = np.einsum("ij,jk,ik->i", matrix, posterior, matrix.conj()).real
+    err_var = np.sum((matrix @ posterior) * matrix.conj(), axis=1).real
     return ChannelEstimate(h, np.maximum(err_var, 0))
 
 
@@ -98,7 +98,9 @@ def drift_phase(drift: Drift, times: Float) -> Float:
     return result
 
 
-def fit_drift(z: Complex, power: Float, times: Float, max_cfo_cps: float, max_sfo_ppm: float) -> Drift:
+def fit_drift(
+    z: Complex, power: Float, times: Float, max_cfo_cps: float, max_sfo_ppm: float, near_ppm: float = 0.0
+) -> Drift:
     """Residual carrier and clock offsets that line up the known cells of a burst.
 
     A coarse search over both (an FFT over the symbols for each clock error), then Gauss-Newton steps on the phase.
@@ -108,7 +110,8 @@ def fit_drift(z: Complex, power: Float, times: Float, max_cfo_cps: float, max_sf
         power: |h sent|^2 there, 0 elsewhere.
         times: Middle of each symbol in samples, uniform, [n_symbols].
         max_cfo_cps: Largest residual carrier offset looked for, cycles a sample.
-        max_sfo_ppm: Largest clock error looked for.
+        max_sfo_ppm: Largest clock error looked for, either side of `near_ppm`.
+        near_ppm: What is known of the clock error already.
     """
     n, spacing = len(z), times[1] - times[0]
     n_grid = 1 << int(np.ceil(np.log2(8 * n)))
@@ -117,24 +120,24 @@ def fit_drift(z: Complex, power: Float, times: Float, max_cfo_cps: float, max_sf
     reach = 1e-6 * abs(times).max() * 0.4  # cycles at the outer carriers for each ppm
     clocks = np.arange(-max_sfo_ppm, max_sfo_ppm + 1e-9, min(max_sfo_ppm, 0.15 / reach))
     best, drift = -1.0, Drift(0.0, 0.0, 0.0)
-    slopes = 1e-6 / WAVEFORM.n_fft * np.outer(times, WAVEFORM.carriers)
-    for sfo_ppm in clocks:
-        aligned = (z * np.exp(-2j * np.pi * sfo_ppm * slopes)).sum(1)
+    rows, columns = np.nonzero(power > 0)  # a burst knows one cell in twenty: work on those alone
+    known, weight, at = z[rows, columns], power[rows, columns], times[rows]
+    slopes = 1e-6 / WAVEFORM.n_fft * at * WAVEFORM.carriers[columns]  # cycles for each ppm
+    for sfo_ppm in near_ppm + clocks:
+        turned = known * np.exp(-2j * np.pi * sfo_ppm * slopes)
+        aligned = np.bincount(rows, turned.real, n) + 1j * np.bincount(rows, turned.imag, n)
         spectrum = np.where(inside, np.fft.fft(aligned, n_grid), 0)
         peak = int(np.argmax(np.abs(spectrum)))
         if abs(spectrum[peak]) > best:
             best = float(abs(spectrum[peak]))
             phase = float(np.angle(spectrum[peak])) - 2 * np.pi * freqs[peak] * times[0]
             drift = Drift(phase, float(freqs[peak]), float(sfo_ppm))
-    weight = power.ravel()
-    used = weight > 0
-    columns = np.stack([np.ones(z.size), np.repeat(2 * np.pi * times, z.shape[1]), 2 * np.pi * slopes.ravel()], axis=1)[used]
     scale = np.array([1.0, 1 / abs(times).max(), 1 / (2 * np.pi * reach)])  # well-conditioned unknowns
-    columns = columns * scale
-    normal = columns.T @ (weight[used, None] * columns) + 1e-9 * np.eye(3)
+    design = np.stack([np.ones(len(at)), 2 * np.pi * at, 2 * np.pi * slopes], axis=1) * scale
+    normal = design.T @ (weight[:, None] * design) + 1e-9 * np.eye(3)
     for _ in range(4):
-        rotated = (z * np.exp(-1j * drift_phase(drift, times))).ravel()[used]
-        step = scale * np.linalg.solve(normal, columns.T @ rotated.imag)
+        left = drift.phase_rad + 2 * np.pi * (drift.cfo_cps * at + drift.sfo_ppm * slopes)
+        step = scale * np.linalg.solve(normal, design.T @ (known * np.exp(-1j * left)).imag)
         drift = Drift(drift.phase_rad + step[0], drift.cfo_cps + step[1], drift.sfo_ppm + step[2])
     return drift
 
