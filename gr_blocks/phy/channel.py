@@ -65,6 +65,12 @@ class ChannelConfig:
         for name in ("drop", "erasure"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it is a probability from 0 to 1")
+        for name in ("freq_offset_hz", "rician_k_db", "iq_gain_db", "iq_phase_deg", "dc_offset"):
+            if not np.isfinite(getattr(self, name)):
+                raise ConfigError(f"{name} is {getattr(self, name)}; give a finite number")
+        for name, limit in (("timing_offset", 1e6), ("linewidth_hz", 1e9)):
+            if not 0 <= getattr(self, name) <= limit:
+                raise ConfigError(f"{name} is {getattr(self, name)}; from 0 to {limit:g} is possible")
         if not -40 <= self.snr_db <= 100:
             raise ConfigError(f"an SNR of {self.snr_db:g} dB; from -40 to 100 is possible")
         if not 0 < self.delay_spread <= 4:
@@ -141,11 +147,13 @@ class SampleChannel:
     def __init__(self, config: ChannelConfig, sample_rate: float) -> None:
         if config.kind == "rayleigh-fast":
             raise ConfigError("rayleigh-fast draws a gain for each symbol; between samples use rayleigh-block or multipath")
-        if abs(config.freq_offset_hz) > sample_rate / 2:
+        if not abs(config.freq_offset_hz) <= sample_rate / 2:
             raise ConfigError(f"a frequency offset of {config.freq_offset_hz:g} Hz; at most half the sample rate of {sample_rate:g} Hz")
         self.config = config
         self.sample_rate = sample_rate
-        self.rng = np.random.default_rng(config.seed)
+        # A stream of its own for each, so that what is drawn does not depend on where one chunk ends and the next begins.
+        streams = [np.random.default_rng(child) for child in np.random.SeedSequence(config.seed).spawn(3)]
+        self._gain_rng, self._noise_rng, self._phase_rng = streams
         self.dropped_bursts = 0
         self.burst_gains: list[float] = []
         """Mean squared gain of each burst so far (the last 1000): what block fading did."""
@@ -191,8 +199,8 @@ class SampleChannel:
         return result
 
     def _next_burst(self) -> None:
-        self._taps = burst_taps(self.config, self.rng)
-        if self.config.drop > 0 and self.rng.random() < self.config.drop:
+        self._taps = burst_taps(self.config, self._gain_rng)
+        if self.config.drop > 0 and self._gain_rng.random() < self.config.drop:
             self._taps = np.zeros_like(self._taps)
             self.dropped_bursts += 1
         self.burst_gains = [*self.burst_gains[-999:], float(np.sum(np.abs(self._taps) ** 2))]
@@ -201,7 +209,7 @@ class SampleChannel:
         config, n = self.config, len(samples)
         if config.freq_offset_hz or config.linewidth_hz:
             samples = samples * self._carrier(n)
-        samples = samples + complex_noise(self.rng, n, WAVEFORM.noise_var_per_sample(config.snr_db))
+        samples = samples + complex_noise(self._noise_rng, n, WAVEFORM.noise_var_per_sample(config.snr_db))
         if config.iq_gain_db or config.iq_phase_deg:
             gain, skew = 10 ** (config.iq_gain_db / 20), np.deg2rad(config.iq_phase_deg)
             samples = samples.real * np.sqrt(gain) + 1j * (samples.imag * np.cos(skew) + samples.real * np.sin(skew)) / np.sqrt(gain)
@@ -218,7 +226,7 @@ class SampleChannel:
         phase = self._phase + step * np.arange(n + 1)
         if self.config.linewidth_hz > 0:
             deviation = np.sqrt(2 * np.pi * self.config.linewidth_hz / self.sample_rate)
-            phase[1:] += np.cumsum(deviation * self.rng.standard_normal(n))
+            phase[1:] += np.cumsum(deviation * self._phase_rng.standard_normal(n))
         self._phase = float(phase[-1] % (2 * np.pi))
         rotated: npt.NDArray[np.complex128] = np.exp(1j * phase[:-1])
         return rotated
