@@ -22,7 +22,6 @@ BLOCKS = (
     "picture_source",
     "semantic_decoder",
     "semantic_encoder",
-    "symbol_stream",
 )
 """Names of the blocks, each with a `grc/gened_<name>.block.yml`."""
 

@@ -124,6 +124,11 @@ class FrameAssembler:
         self._open: OrderedDict[FrameKey, _OpenFrame] = OrderedDict()
         self._done: OrderedDict[FrameKey, tuple[object, ...]] = OrderedDict()
 
+    @property
+    def n_open(self) -> int:
+        """Frames that wait for bursts."""
+        return len(self._open)
+
     def push(self, burst: ReceivedBurst, now_s: float = 0.0) -> list[ReceivedFrame]:
         """Take a burst; the frames that are complete with it, oldest first."""
         header = burst.header

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The receiver: samples from a radio profile's source in, pictures out.
+
+    source -> burst_detector -> frame_demodulator -> caption_decoder -> semantic_decoder -> on_picture, image_writer
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from gnuradio import gr
+
+from gened.flowgraphs.profiles import RadioProfile, make_source
+from gened.gr_blocks.burst_detector import burst_detector
+from gened.gr_blocks.caption_decoder import caption_decoder
+from gened.gr_blocks.frame_demodulator import frame_demodulator
+from gened.gr_blocks.frame_pdus import Image, Meta, picture_from_pdu, received_from_pdu, report_from_pdu
+from gened.gr_blocks.image_writer import image_writer
+from gened.gr_blocks.message_block import MessageBlock
+from gened.gr_blocks.phy.types import ReceivedFrame
+from gened.gr_blocks.semantic_decoder import semantic_decoder
+from gened.models.worker import Worker
+
+BUFFERED_S = 0.5
+"""Samples that may wait before the detector: what a radio sends while Python does something else."""
+MAX_BUFFERED = 2**22
+AFTER_END = 32768
+"""Samples of silence after which the detector has decided about the last burst."""
+OnFrame = Callable[[ReceivedFrame, Meta], None]
+OnPicture = Callable[[Image | None, Meta], None]
+
+
+class _exit(MessageBlock):  # noqa: N801
+    """Where the flowgraph hands frames and pictures to Python."""
+
+    def __init__(self, sample_rate: float, on_frame: OnFrame | None, on_picture: OnPicture | None) -> None:
+        handlers = {"frames": self._frame, "pictures": self._picture, "reports": self._report}
+        super().__init__("receiver_exit", handlers, ())
+        self._sample_rate = sample_rate
+        self._on_frame = on_frame
+        self._on_picture = on_picture
+
+    def _frame(self, message: Any) -> None:
+        self.counters.add("n_frames")
+        if self._on_frame is not None:
+            frame, meta = received_from_pdu(message)
+            self._on_frame(frame, self._with_units(meta))
+
+    def _picture(self, message: Any) -> None:
+        try:
+            image, meta = picture_from_pdu(message)
+            if self._on_picture is not None:
+                self._on_picture(image, self._with_units(meta))
+        finally:
+            self.counters.add("n_ended")
+
+    def _report(self, message: Any) -> None:
+        try:
+            if self._on_picture is not None:
+                self._on_picture(None, self._with_units(report_from_pdu(message)))
+        finally:
+            self.counters.add("n_ended")
+
+    def _with_units(self, meta: Meta) -> Meta:
+        """The figures that need the sample rate."""
+        cfo_est_cps, on_air_samples = meta.get("cfo_est_cps"), meta.get("on_air_samples")
+        if isinstance(cfo_est_cps, float):
+            meta["cfo_est_hz"] = cfo_est_cps * self._sample_rate
+        if isinstance(on_air_samples, int):
+            meta["airtime_s"] = on_air_samples / self._sample_rate
+        return meta
+
+
+class Receiver(gr.top_block):
+    """A whole receiver; `start()` it, hear of frames, `stop()` and `wait()`.
+
+    Args:
+        profile: Where the samples come from.
+        codecs: Names or folders of codecs besides the registry's own.
+        out_dir: Pictures are written here as PNG; None: nothing is written.
+        timeout_s: How long a frame waits for its bursts.
+        on_frame: Called with each frame before it is decoded, and its facts; a thread of the flowgraph.
+        on_picture: Called once for each frame with picture and facts, or with None and facts with `error`; a thread of the
+            flowgraph. Facts: `session, frame, codec_id, height, width, snr_design_db, snr_est_db, cfo_est_hz, sfo_est_ppm,
+            erased_fraction, caption, station, crc_ok, analog_symbols, side_symbols, caption_symbols, on_air_samples,
+            airtime_s, n_bursts, n_bursts_received, codec, decode_ms`.
+        worker: To share; one of its own when None.
+        n_threads: Threads of the own worker.
+
+    Raises:
+        GenedError: Whatever is wrong with the profile.
+    """
+
+    def __init__(
+        self,
+        profile: RadioProfile,
+        *,
+        codecs: Sequence[str] = (),
+        out_dir: Path | str | None = None,
+        timeout_s: float = 2.0,
+        on_frame: OnFrame | None = None,
+        on_picture: OnPicture | None = None,
+        worker: Worker | None = None,
+        n_threads: int | None = None,
+    ) -> None:
+        gr.top_block.__init__(self, "gened receiver", catch_exceptions=True)
+        self.source = make_source(profile)
+        self.detector = burst_detector()
+        self.demodulator = frame_demodulator(timeout_s)
+        self.captions = caption_decoder()
+        self.decoder = semantic_decoder(codecs, worker=worker, n_threads=n_threads)
+        self._exit = _exit(profile.sample_rate, on_frame, on_picture)
+        if hasattr(self.source, "set_min_output_buffer"):
+            self.source.set_min_output_buffer(min(MAX_BUFFERED, int(BUFFERED_S * profile.sample_rate)))
+        self.connect(self.source, self.detector)
+        self.msg_connect(self.detector, "bursts", self.demodulator, "bursts")
+        self.msg_connect(self.demodulator, "frames", self.captions, "frames")
+        self.msg_connect(self.captions, "frames", self.decoder, "frames")
+        self.msg_connect(self.captions, "frames", self._exit, "frames")
+        self.msg_connect(self.decoder, "pictures", self._exit, "pictures")
+        self.msg_connect(self.decoder, "reports", self._exit, "reports")
+        if out_dir is not None:
+            self.writer = image_writer(out_dir)
+            self.msg_connect(self.decoder, "pictures", self.writer, "pictures")
+
+    @property
+    def n_samples_received(self) -> int:
+        """Samples that the detector has taken since it was made."""
+        return self.detector.stats()["samples"]
+
+    def drain(self, timeout_s: float) -> bool:
+        """Waits until every frame that was found has become a picture or an error; False when it took longer.
+
+        Samples of a file or from memory are played to their end first; what a socket or a radio may still bring is not waited
+        for. Call it while the flowgraph runs. A frame with bursts missing takes `timeout_s` to be given up.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self._is_idle():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)  # several threads are involved, no one of which knows that all are done
+        return True
+
+    def stats(self) -> dict[str, dict[str, int]]:
+        """Counters by block."""
+        blocks = {
+            "detector": self.detector, "demodulator": self.demodulator, "captions": self.captions, "decoder": self.decoder,
+            "exit": self._exit,
+        }  # fmt: skip
+        return {name: block.stats() for name, block in blocks.items()}
+
+    def _is_idle(self) -> bool:
+        stats = self.stats()
+        n_bursts = stats["detector"].get("n_bursts", 0)
+        n_demodulated = sum(stats["demodulator"].get(key, 0) for key in ("n_bursts", "n_dropped_bursts", "n_errors", "n_bad_pdus"))
+        n_ended = stats["exit"].get("n_ended", 0) + stats["decoder"].get("n_bad_pdus", 0)
+        n_frames = stats["demodulator"].get("n_frames", 0)
+        has_played = self.n_samples_received >= getattr(self.source, "n_samples", -AFTER_END) + AFTER_END
+        return has_played and self.demodulator.n_pending == 0 and n_bursts <= n_demodulated and n_frames <= n_ended

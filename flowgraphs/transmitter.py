@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The transmitter: pictures in, bursts to a radio profile's sink.
+
+    send() -> semantic_encoder -> caption_encoder -> frame_modulator -> sink
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+from gnuradio import gr
+
+from gened.flowgraphs.profiles import RadioProfile, make_sink
+from gened.gr_blocks.caption_encoder import AUTO, caption_encoder
+from gened.gr_blocks.frame_modulator import frame_modulator
+from gened.gr_blocks.frame_pdus import Image, Meta, picture_to_pdu, report_from_pdu
+from gened.gr_blocks.message_block import MessageBlock
+from gened.gr_blocks.semantic_encoder import semantic_encoder
+from gened.models.worker import Worker
+
+MAX_IN_FLIGHT = 4
+"""Frames between `send` and their last sample: enough to keep encoder and radio busy, few enough to stop at once."""
+Listener = Callable[[Meta], None]
+
+
+class _entry(MessageBlock):  # noqa: N801
+    """Where Python hands pictures to the flowgraph and hears what became of them."""
+
+    def __init__(self, on_report: Listener) -> None:
+        super().__init__("transmitter_entry", {"reports": self._report}, ("pictures",))
+        self._on_report = on_report
+
+    def _report(self, message: Any) -> None:
+        self._on_report(report_from_pdu(message))
+
+
+class Transmitter(gr.top_block):
+    """A whole sender; `start()` it, `send()` pictures, `drain()`, `stop()` and `wait()`.
+
+    Args:
+        profile: Where the samples go.
+        codec: A name of the registry or a folder of weights.
+        rate: Complex symbols per source value.
+        snr_db: Es/N0 to design for.
+        caption: Of pictures that come without one; empty for none.
+        station: Station identification in every frame; empty for none.
+        caption_mode: A key of `modes.MODES`, or "auto".
+        session: 16-bit number of this run; random when None.
+        seed: Of whatever the codec draws.
+        gap_len: Zeros behind each burst.
+        is_continuous: Zeros while there is nothing to send, for sinks that run on a clock.
+        on_report: Called once for each accepted picture, when its last sample has left or when it failed (`error`); any thread.
+        worker: To share; one of its own when None.
+        n_threads: Threads of the own worker.
+
+    Raises:
+        GenedError: Whatever is wrong with profile, rate or mode; an address in use.
+    """
+
+    def __init__(
+        self,
+        profile: RadioProfile,
+        *,
+        codec: str = "softcast",
+        rate: Fraction | str = "1/24",
+        snr_db: float = 10.0,
+        caption: str = "",
+        station: str = "",
+        caption_mode: str = AUTO,
+        session: int | None = None,
+        seed: int = 0,
+        gap_len: int = 0,
+        is_continuous: bool = False,
+        on_report: Listener | None = None,
+        worker: Worker | None = None,
+        n_threads: int | None = None,
+    ) -> None:
+        gr.top_block.__init__(self, "gened transmitter", catch_exceptions=True)
+        self._listener = on_report
+        self._n_in_flight = 0
+        self._changed = threading.Condition()
+        self.encoder = semantic_encoder(codec, rate, snr_db, session=session, seed=seed, worker=worker, n_threads=n_threads)
+        self.captions = caption_encoder(caption, station, caption_mode)
+        self.modulator = frame_modulator(gap_len, is_continuous)
+        self.sink = make_sink(profile)
+        self._entry = _entry(self._on_report)
+        self.msg_connect(self._entry, "pictures", self.encoder, "pictures")
+        self.msg_connect(self.encoder, "encoded", self.captions, "encoded")
+        self.msg_connect(self.captions, "encoded", self.modulator, "encoded")
+        self.msg_connect(self.encoder, "reports", self._entry, "reports")
+        self.msg_connect(self.modulator, "reports", self._entry, "reports")
+        self.connect(self.modulator, self.sink)
+
+    @property
+    def session(self) -> int:
+        """16-bit number of this sender's run."""
+        return int(self.encoder.session)
+
+    @property
+    def n_in_flight(self) -> int:
+        """Frames accepted whose last sample has not left."""
+        return self._n_in_flight
+
+    @property
+    def n_samples_sent(self) -> int:
+        """Samples that have left the modulator since `start`."""
+        return int(self.modulator.source.nitems_written(0))
+
+    def send(self, image: Image, meta: Mapping[str, Any] | None = None, *, timeout_s: float = 0.0) -> bool:
+        """Accepts a picture.
+
+        Args:
+            image: [H, W, 3] uint8 RGB, 64x64 to 4096x4096.
+            meta: Plain values that come back in its report; `frame` sets its number and `caption` its caption.
+            timeout_s: How long to wait while `MAX_IN_FLIGHT` frames are under way.
+
+        Returns:
+            False when there was no room within that time; the picture was not taken.
+
+        Raises:
+            FrameError: The array is no picture.
+        """
+        message = picture_to_pdu(image, meta)
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._n_in_flight < MAX_IN_FLIGHT, timeout_s):
+                return False
+            self._n_in_flight += 1
+        self._entry.publish("pictures", message)
+        return True
+
+    def drain(self, timeout_s: float) -> bool:
+        """Waits until the last sample of every accepted picture has left for the sink; False when it took longer."""
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._n_in_flight == 0, timeout_s):
+                return False
+        written = self.n_samples_sent
+        while hasattr(self.sink, "nitems_read") and self.sink.nitems_read(0) < written:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.005)  # the scheduler tells nobody when a sink has taken its last sample
+        return True
+
+    def stats(self) -> dict[str, dict[str, int]]:
+        """Counters by block."""
+        blocks = {"encoder": self.encoder, "captions": self.captions, "modulator": self.modulator, "entry": self._entry}
+        return {name: block.stats() for name, block in blocks.items()}
+
+    def _on_report(self, meta: Meta) -> None:
+        try:
+            if self._listener is not None:
+                self._listener(meta)
+        finally:
+            with self._changed:
+                self._n_in_flight -= 1
+                self._changed.notify_all()

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Block: reads caption and station identification out of received frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pmt
+
+from gened.gr_blocks.message_block import MessageBlock
+from gened.gr_blocks.pdus import from_pdu, take, to_pdu, to_value
+from gened.gr_blocks.phy.records import unpack_records
+
+
+class caption_decoder(MessageBlock):  # noqa: N801
+    """Adds `caption`, `station` and `crc_ok` to the dictionary of each received frame.
+
+    `crc_ok` is nil when the sender sent no text. Ports: `frames` in and out; `text` out: a PDU of UTF-8 bytes for each
+    caption that arrived.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("caption_decoder", {"frames": self._decode}, ("frames", "text"))
+
+    def _decode(self, message: Any) -> None:
+        meta, _ = from_pdu(message, np.complex64)
+        has_text = take(meta, "has_text", bool)
+        packed = meta.get("text")
+        is_there = isinstance(packed, np.ndarray) and packed.dtype == np.uint8
+        records = unpack_records(packed.tobytes() if isinstance(packed, np.ndarray) and is_there else b"")
+        crc_ok = is_there if has_text else None
+        head = pmt.car(message)
+        for key, value in (("caption", records.caption), ("station", records.station), ("crc_ok", crc_ok)):
+            head = pmt.dict_add(head, pmt.intern(key), to_value(value))
+        if has_text:
+            self.counters.add("n_texts" if is_there else "n_lost_texts")
+        self.publish("frames", pmt.cons(head, pmt.cdr(message)))
+        if records.caption is not None:
+            facts = {"frame": meta.get("frame"), "session": meta.get("session"), "station": records.station}
+            self.publish("text", to_pdu(facts, records.caption.encode()))

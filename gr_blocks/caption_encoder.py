@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Block: packs a caption and the station's identification into the frames that pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pmt
+
+from gened.gr_blocks.message_block import MessageBlock
+from gened.gr_blocks.pdus import PduError, from_pdu, take, to_value
+from gened.gr_blocks.phy.errors import FrameError
+from gened.gr_blocks.phy.modes import mode, mode_for_snr
+from gened.gr_blocks.phy.records import Records, pack_records
+
+AUTO = "auto"
+MAX_TEXT_PDU_BYTES = 4096
+
+
+class caption_encoder(MessageBlock):  # noqa: N801
+    """Gives each encoded PDU its text: caption and station identification, packed, and the digital mode they travel in.
+
+    Ports: `encoded` in and out; `text` in: a PDU of UTF-8 bytes, or a symbol, becomes the caption of the frames that follow.
+    A frame whose dictionary has a `caption` of its own keeps that one. A caption too long for a frame is left out and
+    counted (`n_too_long`); the picture is sent all the same.
+
+    Args:
+        caption: Until a text arrives; empty for none.
+        station: Station identification in every frame; empty for none.
+        mode_name: A key of `modes.MODES`, or "auto": one that holds at the SNR that the frame is designed for.
+
+    Raises:
+        ConfigError: No such mode.
+    """
+
+    def __init__(self, caption: str = "", station: str = "", mode_name: str = AUTO) -> None:
+        super().__init__("caption_encoder", {"encoded": self._add_text, "text": self._take_text}, ("encoded",))
+        if mode_name != AUTO:
+            mode(mode_name)
+        self._mode_name = mode_name
+        self._caption = caption
+        self._station = station
+
+    def set_caption(self, caption: str) -> None:
+        """The caption from the next frame on."""
+        self._caption = caption
+
+    def set_station(self, station: str) -> None:
+        """The station identification from the next frame on."""
+        self._station = station
+
+    def _take_text(self, message: Any) -> None:
+        if pmt.is_symbol(message):
+            self._caption = pmt.symbol_to_string(message)
+            return
+        data = from_pdu(message, np.uint8)[1]
+        if len(data) > MAX_TEXT_PDU_BYTES:
+            raise PduError(f"a text of {len(data)} bytes; at most {MAX_TEXT_PDU_BYTES} are taken")
+        self._caption = data.tobytes().decode("utf-8", "replace")
+
+    def _add_text(self, message: Any) -> None:
+        """Only the dictionary is rebuilt: the symbols, up to millions, stay where they are."""
+        if not (pmt.is_pair(message) and pmt.is_dict(pmt.car(message)) and pmt.is_c32vector(pmt.cdr(message))):
+            raise PduError("expected an encoded PDU: a dictionary and a vector of complex64")
+        head, symbols = pmt.car(message), pmt.cdr(message)
+        meta = from_pdu(pmt.cons(head, pmt.init_u8vector(0, [])))[0]
+        caption = take({"caption": self._caption, **meta}, "caption", str)
+        snr_design_db = take(meta, "snr_design_db", float, -100, 100)
+        text_mode = mode_for_snr(snr_design_db) if self._mode_name == AUTO else self._mode_name
+        for key, value in (("caption", caption), ("text", self._pack(caption)), ("text_mode", text_mode)):
+            head = pmt.dict_add(head, pmt.intern(key), to_value(value))
+        self.counters.add("n_frames")
+        self.publish("encoded", pmt.cons(head, symbols))
+
+    def _pack(self, caption: str) -> bytes:
+        try:
+            return pack_records(Records(caption=caption or None, station=self._station or None))
+        except FrameError as exc:
+            self.counters.report("n_too_long", str(exc))
+            return b""

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Block: the channel of `phy/channel.py` between samples, with SNR given in dB."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, cast
+
+import numpy as np
+import pmt
+from gnuradio import gr
+
+from gened.gr_blocks.frame_modulator import PACKET_LEN
+from gened.gr_blocks.phy.channel import ChannelConfig, ChannelKind, SampleChannel
+from gened.gr_blocks.phy.errors import ConfigError
+from gened.gr_blocks.phy.types import ComplexArray
+
+
+class channel(gr.basic_block):  # noqa: N801
+    """Noise, carrier and clock offset, fading, front-end faults; what `gened air` does to samples.
+
+    Ports: complex samples in and out. `packet_len` tags in the input tell where a burst begins: block fading draws a gain, and
+    `drop` throws a dice, at each of them; the output carries no tags, as a radio would give none.
+
+    Args:
+        sample_rate: Hz.
+        snr_db: Es/N0 on an occupied carrier, for bursts of mean power 1; under fading its long-term mean.
+        freq_offset_hz: Carrier offset, within half the sample rate.
+        kind: awgn, rayleigh-block, rician-block or multipath.
+        sfo_ppm: Clock offset; positive: fewer samples come out than went in.
+        drop: Probability that a whole burst is lost.
+        seed: Of noise and gains.
+        config: All of `ChannelConfig`, in the place of the five above.
+
+    Raises:
+        ConfigError: A value out of its range.
+    """
+
+    def __init__(
+        self,
+        sample_rate: float = 1e6,
+        snr_db: float = 10.0,
+        freq_offset_hz: float = 0.0,
+        kind: str = "awgn",
+        sfo_ppm: float = 0.0,
+        drop: float = 0.0,
+        seed: int = 0,
+        *,
+        config: ChannelConfig | None = None,
+    ) -> None:
+        gr.basic_block.__init__(self, name="channel", in_sig=[np.complex64], out_sig=[np.complex64])
+        self.set_tag_propagation_policy(gr.TPP_DONT)
+        if config is None:
+            config = ChannelConfig(
+                kind=cast(ChannelKind, kind), snr_db=float(snr_db), freq_offset_hz=float(freq_offset_hz),
+                sfo_ppm=float(sfo_ppm), drop=float(drop), seed=int(seed),
+            )  # fmt: skip
+        self._channel = SampleChannel(config, float(sample_rate))
+        self._ready: ComplexArray = np.zeros(0, np.complex64)
+
+    @property
+    def config(self) -> ChannelConfig:
+        """What the channel does at the moment."""
+        return self._channel.config
+
+    def set_snr_db(self, snr_db: float) -> None:
+        """Another SNR from the next samples on; out of range raises ConfigError."""
+        self._channel.config = dataclasses.replace(self._channel.config, snr_db=float(snr_db))
+
+    def set_freq_offset_hz(self, freq_offset_hz: float) -> None:
+        """Another carrier offset from the next samples on, its phase running on; out of range raises ConfigError."""
+        if abs(freq_offset_hz) > self._channel.sample_rate / 2:
+            raise ConfigError(f"a frequency offset of {freq_offset_hz:g} Hz; at most half the sample rate")
+        self._channel.config = dataclasses.replace(self._channel.config, freq_offset_hz=float(freq_offset_hz))
+
+    def forecast(self, noutput_items: int, ninputs: int) -> list[int]:
+        """Called by the scheduler: any input will do."""
+        return [1] * ninputs
+
+    def general_work(self, input_items: Any, output_items: Any) -> int:
+        """Called by the scheduler."""
+        out = output_items[0]
+        if len(self._ready) < len(out):
+            samples = input_items[0][: len(out)]
+            first = self.nitems_read(0)
+            tags = self.get_tags_in_window(0, 0, len(samples), pmt.intern(PACKET_LEN))
+            arrived = self._channel.process(samples.copy(), sorted(tag.offset - first for tag in tags))
+            self._ready = np.concatenate([self._ready, arrived])
+            self.consume(0, len(samples))
+        n = min(len(self._ready), len(out))
+        out[:n] = self._ready[:n]
+        self._ready = self._ready[n:]
+        return n

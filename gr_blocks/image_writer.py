@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Block: picture PDUs into PNG files."""
+
+from __future__ import annotations
+
+import collections
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from gened.gr_blocks.frame_pdus import picture_from_pdu, report_to_pdu
+from gened.gr_blocks.message_block import MessageBlock
+from gened.gr_blocks.pdus import take
+
+MAX_FILES = 1000
+
+
+def default_folder() -> Path:
+    """Where pictures go when nobody says: a folder of this user's among the temporary files."""
+    return Path(tempfile.gettempdir()) / f"gened-{os.getuid()}"
+
+
+class image_writer(MessageBlock):  # noqa: N801
+    """Writes each picture to `<folder>/<prefix>-<session>-<frame>.png`.
+
+    Ports: `pictures` in; `reports` out: the picture's facts with `path`. A file appears under its name only when it is
+    complete. Nothing but numbers of the picture's dictionary enters the name. When more than `max_files` were written, the
+    oldest goes: a stream that never ends must not fill a disk.
+
+    Args:
+        folder: Made when it is not there; a folder among the temporary files when empty.
+        prefix: First part of the names.
+        max_files: Most files kept.
+    """
+
+    def __init__(self, folder: str | Path = "", prefix: str = "received", max_files: int = MAX_FILES) -> None:
+        super().__init__("image_writer", {"pictures": self._write}, ("reports",))
+        self.folder = Path(folder) if folder else default_folder()
+        self._prefix = Path(prefix).name
+        self._max_files = max(1, int(max_files))
+        self._written: collections.deque[Path] = collections.deque()
+
+    def _write(self, message: Any) -> None:
+        from PIL import Image  # here, so that Companion need not load it
+
+        image, meta = picture_from_pdu(message)
+        session = take({"session": 0, **meta}, "session", int, 0)
+        number = take({"frame": self.counters.add("n_pictures") - 1, **meta}, "frame", int, 0)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{self._prefix}-{session:05d}-{number:05d}.png"
+        partial = path.with_suffix(".part")
+        Image.fromarray(image).save(partial, "png")
+        partial.replace(path)
+        self.counters.add("n_written")
+        self._forget_oldest(path)
+        self.publish("reports", report_to_pdu(meta, path=str(path)))
+
+    def _forget_oldest(self, path: Path) -> None:
+        self._written.append(path)
+        if len(self._written) > self._max_files:
+            self._written.popleft().unlink(missing_ok=True)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A source of samples that come to an end, in a flowgraph that does not.
+
+GNU Radio's own file and vector sources end the flowgraph with their last sample, and with it the message blocks that still have
+bursts to demodulate. This one goes on with silence, slowly, until the flowgraph is stopped.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gnuradio import gr
+
+from gened.gr_blocks.phy.errors import LinkError
+
+SAMPLE_BYTES = 8  # complex64
+SILENCE_LEN = 2048
+SILENCE_S = 0.002
+
+
+def map_samples(path: Path) -> npt.NDArray[np.complex64]:
+    """A file of raw complex64 as an array that is read as it is used; a rest of less than a sample is left out.
+
+    Raises:
+        LinkError: No such file, or it cannot be read.
+    """
+    try:
+        n_samples = path.stat().st_size // SAMPLE_BYTES
+        return np.memmap(path, np.complex64, "r", shape=(n_samples,)) if n_samples else np.zeros(0, np.complex64)
+    except OSError as exc:
+        raise LinkError(f"cannot read samples from {path}: {exc.strerror}") from exc
+
+
+class sample_player(gr.sync_block):  # noqa: N801
+    """Plays samples once, then silence.
+
+    Args:
+        samples: [n] complex64.
+    """
+
+    def __init__(self, samples: npt.NDArray[np.complex64]) -> None:
+        gr.sync_block.__init__(self, name="sample_player", in_sig=None, out_sig=[np.complex64])
+        self._samples = samples
+        self._position = 0
+
+    @property
+    def n_samples(self) -> int:
+        """How many samples there are to play."""
+        return len(self._samples)
+
+    def start(self) -> bool:
+        """Called by the flowgraph; plays from the beginning."""
+        self._position = 0
+        return True
+
+    def work(self, input_items: Any, output_items: Any) -> int:
+        """Called by the scheduler."""
+        out = output_items[0]
+        part = self._samples[self._position : self._position + len(out)]
+        if len(part) == 0:
+            time.sleep(SILENCE_S)
+            n_silent = min(len(out), SILENCE_LEN)
+            out[:n_silent] = 0
+            return n_silent
+        out[: len(part)] = part
+        self._position += len(part)
+        return len(part)

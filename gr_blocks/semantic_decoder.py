@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Block: received frames in, pictures out; the network runs in the worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gened.gr_blocks.frame_pdus import Meta, picture_to_pdu, plain, received_from_pdu, report_to_pdu
+from gened.gr_blocks.message_block import MessageBlock
+from gened.gr_blocks.phy.types import ReceivedFrame
+from gened.models.worker import CODEC_SERVICE, JobResult, Worker
+
+QUEUE_LEN = 32
+MAX_QUEUED_PIXELS = 4 * 4096 * 4096
+"""Pictures in wait are bounded by their size too: a forged stream of the largest ones must not fill the memory."""
+
+
+class semantic_decoder(MessageBlock):  # noqa: N801
+    """Decodes received frames into pictures with the codec that the header names.
+
+    Ports: `frames` in; `pictures` and `reports` out. A report is sent for a frame that was refused or could not be decoded;
+    its `error` says why. A frame that finds the worker's queue full is refused and counted (`n_refused`).
+
+    Args:
+        codecs: Names or folders to try besides the registry's own, for codecs that are not installed.
+        worker: To share with other blocks of this side; one of its own when None.
+        queue_len: Frames that may wait for the own worker.
+        n_threads: Threads of the own worker; half of the cores when None or 0.
+    """
+
+    def __init__(
+        self,
+        codecs: Sequence[str] = (),
+        *,
+        worker: Worker | None = None,
+        queue_len: int = QUEUE_LEN,
+        n_threads: int | None = None,
+    ) -> None:
+        super().__init__("semantic_decoder", {"frames": self._decode}, ("pictures", "reports"))
+        self._is_owner = worker is None
+        self._queued_pixels = 0
+        options = {"codecs": tuple(name for name in codecs if name)}
+        self.worker = worker or Worker(CODEC_SERVICE, options, queue_len=queue_len, n_threads=n_threads or None)
+
+    def start(self) -> bool:
+        """Called by the flowgraph; starts the worker, so that its imports are done when the first frame comes."""
+        self.worker.start()
+        return True
+
+    def stop(self) -> bool:
+        """Called by the flowgraph; ends the worker that this block made."""
+        if self._is_owner:
+            self.worker.close()
+        return True
+
+    def _decode(self, message: Any) -> None:
+        frame, meta = received_from_pdu(message)
+        pixels = frame.received.size.height * frame.received.size.width
+        tag = (plain(meta), pixels)
+        if self._queued_pixels + pixels > MAX_QUEUED_PIXELS or not self._submit(frame, tag):
+            self.counters.report("n_refused", f"frame {frame.number}: the decoder is still busy with earlier frames")
+            self.publish("reports", report_to_pdu(meta, error="refused: the decoder's queue is full"))
+
+    def _submit(self, frame: ReceivedFrame, tag: tuple[Meta, int]) -> bool:
+        self._queued_pixels += tag[1]
+        accepted = self.worker.submit("decode", self._decoded, tag=tag, codec_id=frame.codec_id, received=frame.received)
+        if not accepted:
+            self._queued_pixels -= tag[1]
+        return accepted
+
+    def _decoded(self, result: JobResult) -> None:
+        """On the worker's thread."""
+        meta, pixels = result.tag
+        self._queued_pixels -= pixels
+        if result.error is not None:
+            self.counters.report("n_failed", f"frame {meta['frame']}: {result.error}")
+            self.publish("reports", report_to_pdu(meta, error=result.error))
+            return
+        answer = result.value
+        self.counters.add("n_decoded")
+        self.publish("pictures", picture_to_pdu(answer.image, {**meta, "codec": answer.codec, "decode_ms": answer.decode_ms}))

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Block: picture PDUs in, encoded PDUs out; the network runs in the worker process."""
+
+from __future__ import annotations
+
+import secrets
+from fractions import Fraction
+from typing import Any
+
+from gened.gr_blocks.frame_pdus import Meta, encoded_to_pdu, parse_rate, picture_from_pdu, plain, report_to_pdu
+from gened.gr_blocks.message_block import MessageBlock
+from gened.gr_blocks.pdus import take
+from gened.gr_blocks.phy.header import quantize_snr_db
+from gened.gr_blocks.phy.types import Frame, ImageSize
+from gened.models.worker import DEFAULT_QUEUE_LEN, JobResult, Worker
+
+
+class semantic_encoder(MessageBlock):  # noqa: N801
+    """Encodes pictures into analogue symbols and side information.
+
+    Ports: `pictures` in; `encoded` and `reports` out. A report is sent for a picture that was refused or could not be
+    encoded; its `error` says why. A picture that finds the worker's queue full is refused and counted (`n_refused`).
+
+    Args:
+        codec: A name of the registry or a folder of weights.
+        rate: Complex symbols per source value, such as "1/24".
+        snr_db: Es/N0 that the encoder designs for.
+        session: 16-bit number of this sender's run; random when None or negative.
+        seed: Of whatever the codec draws; frame n uses seed + n.
+        worker: To share with other blocks of this side; one of its own when None.
+        queue_len: Pictures that may wait for the own worker.
+        n_threads: Threads of the own worker; half of the cores when None or 0.
+
+    Raises:
+        FrameError: The rate cannot be sent.
+    """
+
+    def __init__(
+        self,
+        codec: str = "softcast",
+        rate: Fraction | str = "1/24",
+        snr_db: float = 10.0,
+        *,
+        session: int | None = None,
+        seed: int = 0,
+        worker: Worker | None = None,
+        queue_len: int = DEFAULT_QUEUE_LEN,
+        n_threads: int | None = None,
+    ) -> None:
+        super().__init__("semantic_encoder", {"pictures": self._encode}, ("encoded", "reports"))
+        self._codec = codec
+        self._rate = parse_rate(rate)
+        self._snr_db = float(snr_db)
+        self._seed = int(seed)
+        self._n_taken = 0
+        self.session = secrets.randbelow(2**16) if session is None or session < 0 else session % 2**16
+        self._is_owner = worker is None
+        self.worker = worker or Worker(queue_len=queue_len, n_threads=n_threads or None)
+
+    def start(self) -> bool:
+        """Called by the flowgraph; starts the worker, so that its imports are done when the first picture comes."""
+        self.worker.start()
+        return True
+
+    def stop(self) -> bool:
+        """Called by the flowgraph; ends the worker that this block made."""
+        if self._is_owner:
+            self.worker.close()
+        return True
+
+    def set_snr_db(self, snr_db: float) -> None:
+        """The design SNR from the next picture on."""
+        self._snr_db = float(snr_db)
+
+    def set_rate(self, rate: Fraction | str) -> None:
+        """The rate from the next picture on."""
+        self._rate = parse_rate(rate)
+
+    def _encode(self, message: Any) -> None:
+        image, meta = picture_from_pdu(message)
+        number = take({"frame": self._n_taken, **meta}, "frame", int, 0) % 2**16
+        self._n_taken = number + 1
+        snr_db = quantize_snr_db(self._snr_db)  # as the header tells it, so that both ends plan alike
+        tag = {**meta, "session": self.session, "frame": number, "snr_design_db": snr_db}
+        tag |= {"rate_num": self._rate.numerator, "rate_den": self._rate.denominator}
+        accepted = self.worker.submit(
+            "encode", self._encoded, tag=tag, codec=self._codec, image=image, rate=self._rate, snr_db=snr_db,
+            seed=self._seed + number,
+        )  # fmt: skip
+        if not accepted:
+            self.counters.report("n_refused", f"frame {number}: the encoder is still busy with earlier pictures")
+            self.publish("reports", report_to_pdu(tag, error="refused: the encoder's queue is full; send pictures more slowly"))
+
+    def _encoded(self, result: JobResult) -> None:
+        """On the worker's thread."""
+        meta: Meta = result.tag
+        if result.error is not None:
+            self.counters.report("n_failed", f"frame {meta['frame']}: {result.error}")
+            self.publish("reports", report_to_pdu(meta, error=result.error))
+            return
+        answer = result.value
+        frame = Frame(
+            session=meta["session"], number=meta["frame"], codec_id=answer.codec_id,
+            size=ImageSize(meta["height"], meta["width"]), rate=Fraction(meta["rate_num"], meta["rate_den"]), snr_design_db=meta["snr_design_db"],
+            encoded=answer.encoded,
+        )  # fmt: skip
+        self.counters.add("n_encoded")
+        self.publish("encoded", encoded_to_pdu(frame, {**plain(meta), "encode_ms": answer.encode_ms}))

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the worker process does: pictures through codecs, by name at the sender and by number at the receiver."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from gened.gr_blocks.phy.errors import CodecError, GenedError
+from gened.gr_blocks.phy.types import Encoded, Received
+from gened.models.codecs.base import Codec
+from gened.models.codecs.registry import codec_names, load_codec
+
+Image = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class EncodedPicture:
+    """Answer of `encode`."""
+
+    encoded: Encoded
+    codec_id: int
+    encode_ms: float
+
+
+@dataclass(frozen=True)
+class DecodedPicture:
+    """Answer of `decode`."""
+
+    image: Image
+    """[H, W, 3] uint8 RGB."""
+    mask: npt.NDArray[np.float32] | None
+    """[H, W] importance as the receiver knows it."""
+    codec: str
+    """Name of the codec that the header's number stands for."""
+    decode_ms: float
+
+
+class CodecService:
+    """Keeps the codecs it was asked for, so that weights load once.
+
+    Args:
+        codecs: Names or folders to look through, besides the registry's own, for the codec that a header names.
+    """
+
+    def __init__(self, codecs: tuple[str, ...] = ()) -> None:
+        self._by_name: dict[str, Codec] = {}
+        self._by_id: dict[int, Codec] = {}
+        self._is_complete = False
+        for name in codecs:
+            self._codec(name)
+
+    def ready(self) -> bool:
+        """True: the imports are done."""
+        return True
+
+    def encode(self, codec: str, image: Image, *, rate: Fraction, snr_db: float, seed: int = 0) -> EncodedPicture:
+        """Symbols of a picture.
+
+        Args:
+            codec: Name or folder.
+            image: [H, W, 3] uint8 RGB.
+            rate: Complex symbols per source value.
+            snr_db: Es/N0 to design for, as the header will tell it.
+            seed: Of whatever the codec draws.
+
+        Raises:
+            CodecError: Unknown codec, missing weights, or a rate that it cannot do.
+        """
+        chosen = self._codec(codec)
+        x = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32) / np.float32(255)
+        begin = time.perf_counter()
+        encoded = chosen.encode(x, rate=rate, snr_db=snr_db, seed=seed)
+        return EncodedPicture(encoded, chosen.codec_id, 1e3 * (time.perf_counter() - begin))
+
+    def decode(self, codec_id: int, received: Received) -> DecodedPicture:
+        """The picture of a received frame.
+
+        Raises:
+            CodecError: No codec here has this number: another codec, or other weights.
+        """
+        chosen = self._numbered(codec_id)
+        begin = time.perf_counter()
+        decoded = chosen.decode(received)
+        decode_ms = 1e3 * (time.perf_counter() - begin)
+        x_hat = np.nan_to_num(np.clip(decoded.x_hat, 0, 1))
+        image = np.rint(255 * x_hat.transpose(1, 2, 0)).astype(np.uint8)
+        return DecodedPicture(image, decoded.mask, chosen.name, decode_ms)
+
+    def _codec(self, name: str) -> Codec:
+        if name not in self._by_name:
+            codec = load_codec(name)
+            self._by_name[name] = self._by_id[codec.codec_id] = codec
+        return self._by_name[name]
+
+    def _numbered(self, codec_id: int) -> Codec:
+        """The codec of a header's number. An unknown number makes all codecs load once, and never again: it may be forged."""
+        if codec_id not in self._by_id and not self._is_complete:
+            self._is_complete = True
+            for name in codec_names():
+                with contextlib.suppress(GenedError):  # one without its weights is no reason to lose the others
+                    self._codec(name)
+        if codec_id not in self._by_id:
+            known = ", ".join(f"{codec.name} {number:08x}" for number, codec in self._by_id.items())
+            raise CodecError(f"no codec here has the sender's number {codec_id:08x} (here: {known}); use the same version and weights")
+        return self._by_id[codec_id]
