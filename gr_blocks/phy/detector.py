@@ -40,6 +40,8 @@ LEAD = SEARCH_LAG + WAVEFORM.cp_len
 """Samples kept before a candidate."""
 LOOKAHEAD = PEAK_SPAN + SEARCH_LAG + WAVEFORM.preamble_len + WAVEFORM.n_header_symbols * WAVEFORM.symbol_len + 64
 """Samples behind a crossing that its verification may touch."""
+END_SLACK = 8
+"""Samples that a whole burst may lack at the end of a stream: clocks differ, and timing is known to a few samples."""
 TAIL = 24
 """Samples kept behind a burst, for clocks that differ."""
 
@@ -179,8 +181,11 @@ class BurstDetector:
 
     def flush(self) -> list[Capture]:
         """The end of the stream: what is complete although nothing follows. The detector is then as new."""
+        end = self._base + len(self._buffer)
         self._buffer = np.concatenate([self._buffer, np.zeros(LOOKAHEAD + TAIL, np.complex64)])
         captures = self._search(LOOKAHEAD)
+        # What follows the end is padding, not reception: a burst that needs it was cut off.
+        captures = [c for c in captures if c.start + WAVEFORM.burst_len(c.header.n_cells) <= end + END_SLACK]
         stats = self.stats
         self.__init__()  # type: ignore[misc]
         self.stats = stats
