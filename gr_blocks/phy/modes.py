@@ -76,9 +76,13 @@ def _codes(n_bytes: int, code_rate: CodeRate) -> tuple[LdpcCode, ...]:
 
 def n_symbols(n_bytes: int, mode_name: str) -> int:
     """Symbols that `digital_encode` makes of `n_bytes` bytes: CRC, parity, shortening and repetition included; 0 for none."""
+    return count_symbols(n_bytes, mode(mode_name))
+
+
+def count_symbols(n_bytes: int, chosen: Mode) -> int:
+    """The same for a mode that need not be one of the wire's."""
     if n_bytes == 0:
         return 0
-    chosen = mode(mode_name)
     n_coded = sum(code.n_coded for code in _codes(n_bytes, chosen.code_rate))
     return -(-n_coded * chosen.repetition // chosen.bits_per_symbol)
 
@@ -93,9 +97,13 @@ def digital_encode(payload: bytes, mode_name: str) -> ComplexArray:
     Returns:
         [n_symbols(len(payload), mode_name)] complex64, mean energy 1.
     """
+    return encode_payload(payload, mode(mode_name))
+
+
+def encode_payload(payload: bytes, chosen: Mode) -> ComplexArray:
+    """The same for a mode that need not be one of the wire's."""
     if not payload:
         return np.zeros(0, np.complex64)
-    chosen = mode(mode_name)
     data = payload + crc32(payload).to_bytes(CRC_BYTES, "big")
     bits = np.unpackbits(np.frombuffer(data, np.uint8))
     coded: list[Bits] = []
@@ -118,12 +126,18 @@ def digital_decode(
         n_bytes: Length of the payload.
         mode_name: A key of `MODES`.
     """
+    return decode_payload(symbols, noise_var, n_bytes, mode(mode_name))
+
+
+def decode_payload(
+    symbols: ComplexArray, noise_var: npt.NDArray[np.floating], n_bytes: int, chosen: Mode
+) -> bytes | None:
+    """The same for a mode that need not be one of the wire's."""
     if n_bytes == 0:
         return b""
-    chosen = mode(mode_name)
     codes = _codes(n_bytes, chosen.code_rate)
     n_coded = sum(code.n_coded for code in codes)
-    if len(symbols) != n_symbols(n_bytes, mode_name):
+    if len(symbols) != count_symbols(n_bytes, chosen):
         return None
     llr = demodulate(symbols, noise_var, chosen.bits_per_symbol)[: n_coded * chosen.repetition]
     llr = llr.reshape(chosen.repetition, n_coded).sum(0)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Picture metrics, each by the library that everybody uses, or by its one-line definition."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+import numpy as np
+import numpy.typing as npt
+
+from gened.models.codecs.base import Picture
+
+MS_SSIM_MIN_SIDE = 161
+"""Five scales with an 11-pixel window need more than 160 pixels a side."""
+N_BOOTSTRAP = 2000
+LIBRARIES = {"psnr_db": "own, on 8-bit values, peak 255, all three channels", "ms_ssim": "pytorch-msssim"}
+
+
+def rounded(x: Picture) -> Picture:
+    """The picture as a file of 8 bits holds it, [3, H, W] float32 in [0, 1]."""
+    return (np.round(np.clip(np.nan_to_num(x, nan=0.5), 0, 1) * 255) / 255).astype(np.float32)
+
+
+def psnr_db(x: Picture, x_hat: Picture) -> float:
+    """-10 log10(MSE) on [0, 1] over all pixels and channels, after rounding both to 8 bits; 100 where they are equal."""
+    mse = float(np.mean((rounded(x).astype(np.float64) - rounded(x_hat)) ** 2))
+    return min(100.0, float(-10 * np.log10(max(mse, 1e-12))))
+
+
+def ms_ssim(x: Picture, x_hat: Picture) -> float | None:
+    """MS-SSIM in [0, 1] by pytorch-msssim; None for pictures too small for five scales, or without PyTorch.
+
+    References:
+        Wang, Simoncelli and Bovik, "Multiscale structural similarity for image quality assessment", Asilomar 2003.
+    """
+    if min(x.shape[1:]) < MS_SSIM_MIN_SIDE:
+        return None
+    try:
+        import torch
+        from pytorch_msssim import ms_ssim as library_ms_ssim
+    except ImportError:
+        return None
+    one, two = (torch.from_numpy(rounded(picture))[None] for picture in (x, x_hat))
+    return float(library_ms_ssim(one, two, data_range=1.0))
+
+
+def mean_picture(x: Picture) -> Picture:
+    """What a lost picture scores as: its mean grey."""
+    return np.full_like(x, x.mean())
+
+
+def bootstrap_interval(values: npt.ArrayLike, *, seed: int = 0) -> tuple[float, float]:
+    """95 % interval of the mean by resampling pictures."""
+    data = np.asarray(values, np.float64)
+    rng = np.random.default_rng(seed)
+    means = data[rng.integers(0, len(data), (N_BOOTSTRAP, len(data)))].mean(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def library_versions() -> dict[str, str]:
+    """Each metric with the library and version that it comes from."""
+    named = dict(LIBRARIES)
+    named["ms_ssim"] = f"pytorch-msssim {version('pytorch-msssim')}"
+    return named
