@@ -146,11 +146,18 @@ def measure(n_frames: int, seed: int) -> dict[str, object]:
     for name, mode in MODES.items():
         found = curve(name, payload_trial(TEXT_BYTES, name), mode.min_snr_db - MARGIN_DB - 1.0, n_frames, seed)
         points += found
-        thresholds[name] = {"holds_from_db": found[-1].snr_db, "min_snr_db": found[-1].snr_db + MARGIN_DB, "table": mode.min_snr_db}
+        thresholds[name] = {
+            "holds_from_db": found[-1].snr_db,
+            "min_snr_db": found[-1].snr_db + MARGIN_DB,
+            "table": mode.min_snr_db,
+        }
     header = curve("header", header_trial(), -5.5, n_frames, seed)
     sides = [p for n in SIDE_BYTES for name in ("bpsk-1/2x2", "bpsk-1/2", "qpsk-1/2")
              for p in curve(f"{n} bytes {name}", payload_trial(n, name), MODES[name].min_snr_db - 2.0, n_frames, seed)]  # fmt: skip
-    scaling = {str(s): [scaling_loss(s, snr, n_frames // 5, seed) for snr in (-1.75, -1.5, -1.25)] for s in (0.7, 0.75, 0.8, 0.85, 0.9, 1.0)}
+    scaling = {
+        str(s): [scaling_loss(s, snr, n_frames // 5, seed) for snr in (-1.75, -1.5, -1.25)]
+        for s in (0.7, 0.75, 0.8, 0.85, 0.9, 1.0)
+    }
     return {
         "thresholds": thresholds,
         "header_holds_from_db": header[-1].snr_db,
@@ -167,7 +174,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="machine-readable output")
     args = parser.parse_args(argv)
-    meta = {"command": sys.argv, "seed": args.seed, "numpy": np.__version__, "ldpc": ldpc.__version__, "machine": platform.machine()}
+    meta = {
+        "command": sys.argv,
+        "seed": args.seed,
+        "numpy": np.__version__,
+        "ldpc": ldpc.__version__,
+        "machine": platform.machine(),
+    }
     result = {"meta": meta, **measure(args.frames, args.seed)}
     if args.json:
         sys.stdout.write(json.dumps(result, indent=1) + "\n")
