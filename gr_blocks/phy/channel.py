@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The one channel: between symbols for `evaluate`, between samples for `air` and the virtual radio.
 
-    samples -> clip -> gain or taps of this burst -> sampling clock -> carrier offset, phase noise -> IQ, DC -> + noise -> converter
+samples -> clip -> gain or taps of this burst -> sampling clock -> carrier offset, phase noise
+        -> + noise -> IQ, DC -> converter
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ class ChannelConfig:
         if not -40 <= self.snr_db <= 100:
             raise ConfigError(f"an SNR of {self.snr_db:g} dB; from -40 to 100 is possible")
         if not 0 < self.delay_spread <= 4:
-            raise ConfigError(f"a delay spread of {self.delay_spread:g} samples; more than 0 and at most 4 fit the cyclic prefix")
+            raise ConfigError(
+                f"a delay spread of {self.delay_spread:g} samples; more than 0 and at most 4 fit the cyclic prefix"
+            )
         if self.bits is not None and not 2 <= self.bits <= 24:
             raise ConfigError(f"a converter of {self.bits} bits; from 2 to 24 is possible")
         if not abs(self.sfo_ppm) <= 1000:
@@ -94,10 +97,10 @@ def burst_taps(config: ChannelConfig, rng: np.random.Generator) -> ComplexArray:
     if config.kind == "rician-block":
         k = 10 ** (config.rician_k_db / 10)
         phase = np.exp(2j * np.pi * rng.random())
-        return (np.sqrt(k / (k + 1)) * phase + complex_noise(rng, 1, 1 / (k + 1))).astype(np.complex64)
+        return np.asarray(np.sqrt(k / (k + 1)) * phase + complex_noise(rng, 1, 1 / (k + 1)), np.complex64)
     if config.kind == "multipath":
         profile = np.exp(-np.arange(MAX_TAPS) / config.delay_spread)
-        return (complex_noise(rng, MAX_TAPS, 1.0) * np.sqrt(profile / profile.sum())).astype(np.complex64)
+        return np.asarray(complex_noise(rng, MAX_TAPS, 1.0) * np.sqrt(profile / profile.sum()), np.complex64)
     return np.ones(1, np.complex64)
 
 
@@ -112,7 +115,8 @@ def apply_symbols(
         rng: Where noise and gains come from.
 
     Returns:
-        Received symbols at unit gain, [k] complex64 (0 where lost), and their noise variance, [k] float32 (inf where lost).
+        Received symbols at unit gain, [k] complex64 (0 where lost), and their noise variance,
+        [k] float32 (inf where lost).
     """
     n = len(symbols)
     if config.kind == "rayleigh-fast":
@@ -146,12 +150,17 @@ class SampleChannel:
 
     def __init__(self, config: ChannelConfig, sample_rate: float) -> None:
         if config.kind == "rayleigh-fast":
-            raise ConfigError("rayleigh-fast draws a gain for each symbol; between samples use rayleigh-block or multipath")
+            raise ConfigError(
+                "rayleigh-fast draws a gain for each symbol; between samples use rayleigh-block or multipath"
+            )
         if not abs(config.freq_offset_hz) <= sample_rate / 2:
-            raise ConfigError(f"a frequency offset of {config.freq_offset_hz:g} Hz; at most half the sample rate of {sample_rate:g} Hz")
+            raise ConfigError(
+                f"a frequency offset of {config.freq_offset_hz:g} Hz; "
+                f"at most half the sample rate of {sample_rate:g} Hz"
+            )
         self.config = config
         self.sample_rate = sample_rate
-        # A stream of its own for each, so that what is drawn does not depend on where one chunk ends and the next begins.
+        # A stream of its own for each, so that nothing drawn depends on where one chunk ends.
         streams = [np.random.default_rng(child) for child in np.random.SeedSequence(config.seed).spawn(3)]
         self._gain_rng, self._noise_rng, self._phase_rng = streams
         self.dropped_bursts = 0
@@ -181,7 +190,7 @@ class SampleChannel:
     @staticmethod
     def _clipped(samples: ComplexArray, limit: float) -> ComplexArray:
         magnitude = np.maximum(np.abs(samples), 1e-12)
-        return (samples * np.minimum(1, limit / magnitude)).astype(np.complex64)
+        return np.asarray(samples * np.minimum(1, limit / magnitude), np.complex64)
 
     def _faded(self, samples: ComplexArray, starts: npt.NDArray[np.int64]) -> ComplexArray:
         """Each burst through taps of its own; the tail of an impulse response runs into what follows."""
@@ -212,7 +221,9 @@ class SampleChannel:
         samples = samples + complex_noise(self._noise_rng, n, WAVEFORM.noise_var_per_sample(config.snr_db))
         if config.iq_gain_db or config.iq_phase_deg:
             gain, skew = 10 ** (config.iq_gain_db / 20), np.deg2rad(config.iq_phase_deg)
-            samples = samples.real * np.sqrt(gain) + 1j * (samples.imag * np.cos(skew) + samples.real * np.sin(skew)) / np.sqrt(gain)
+            samples = samples.real * np.sqrt(gain) + 1j * (
+                samples.imag * np.cos(skew) + samples.real * np.sin(skew)
+            ) / np.sqrt(gain)
         if config.dc_offset:
             samples = samples + config.dc_offset
         if config.bits is not None:

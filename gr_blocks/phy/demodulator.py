@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A captured burst to equalised cells with their noise variances; no decisions on the payload, which has no constellation."""
+"""A captured burst to equalised cells with their noise variances, without decisions on the payload."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +51,7 @@ class Capture:
 class _Known:
     """Cells whose content the receiver knows: pilots, and the header once it is decoded."""
 
-    values: npt.NDArray[np.complexfloating]
+    values: npt.NDArray[np.complexfloating[Any, Any]]
     """[n_symbols, 204], 0 where unknown."""
     payload: npt.NDArray[np.bool_]
     """Where payload cells are."""
@@ -104,13 +105,22 @@ def demodulate(capture: Capture, dump: Dump | None = None) -> ReceivedBurst:
         halves, grid = preamble_cells(samples), symbol_cells(samples, n_symbols)
         preamble = fit_preamble(halves)
         sent = preamble.channel.h * known.values
-        drift = fit_drift(grid * np.conj(sent), np.abs(sent) ** 2, times, reach, max_sfo_ppm, sfo_ppm)
+        drift = fit_drift(
+            grid * np.conj(sent), np.square(np.abs(sent), dtype=np.float64), times, reach, max_sfo_ppm, sfo_ppm
+        )
         cfo_cps, sfo_ppm = cfo_cps + drift.cfo_cps, drift.sfo_ppm
     grid = grid * np.exp(-1j * drift_phase(drift, times))
     estimate, noise_var, grid, phase_var = _refine(grid, known, preamble.total, drift, preamble.noise_var)
     symbols, symbol_var = _equalize(grid, estimate, noise_var, phase_var)
     if dump is not None:
-        stages = {"samples": capture.samples, "derotated": samples, "h_hat": estimate.h, "grid": grid, "equalized": symbols, "noise_var": symbol_var}
+        stages = {
+            "samples": capture.samples,
+            "derotated": samples,
+            "h_hat": estimate.h,
+            "grid": grid,
+            "equalized": symbols,
+            "noise_var": symbol_var,
+        }
         for name, signal in stages.items():
             dump(name, signal)
     n_cells = header.n_cells
@@ -129,12 +139,12 @@ def demodulate(capture: Capture, dump: Dump | None = None) -> ReceivedBurst:
 
 
 def _refine(
-    grid: npt.NDArray[np.complexfloating],
+    grid: npt.NDArray[np.complexfloating[Any, Any]],
     known: _Known,
-    preamble_total: npt.NDArray[np.complexfloating],
+    preamble_total: npt.NDArray[np.complexfloating[Any, Any]],
     drift: Drift,
     noise_var: float,
-) -> tuple[ChannelEstimate, float, npt.NDArray[np.complexfloating], float]:
+) -> tuple[ChannelEstimate, float, npt.NDArray[np.complexfloating[Any, Any]], float]:
     """Channel, noise and common phase from everything known: preamble, header, pilots."""
     reference = preamble_total * np.exp(-1j * drift_phase(replace_phase(drift), np.zeros(1)))[0]
     weight = 2.0 + np.sum(np.abs(known.values) ** 2, axis=0)
@@ -146,9 +156,10 @@ def _refine(
         is_known = known.values != 0
         residual = np.abs(turned - sent)[is_known] ** 2
         excess = np.mean(np.broadcast_to(estimate.err_var, is_known.shape)[is_known])
-        # Cells that took part in the estimate fit it too well by just its error; a robust mean would hide interference, so a plain one.
+        # Cells that took part in the estimate fit it too well by just its error.
+        # A robust mean would hide interference, so a plain one.
         noise_var = float(max(np.mean(residual) + excess, MIN_VARIANCE))
-        phase, phase_var = smooth_phase(grid * np.conj(sent), np.abs(sent) ** 2)
+        phase, phase_var = smooth_phase(grid * np.conj(sent), np.square(np.abs(sent), dtype=np.float64))
     return estimate, noise_var, grid * np.exp(-1j * phase)[:, None], phase_var
 
 
@@ -158,13 +169,11 @@ def replace_phase(drift: Drift) -> Drift:
 
 
 def _equalize(
-    grid: npt.NDArray[np.complexfloating], estimate: ChannelEstimate, noise_var: float, phase_var: float
-) -> tuple[npt.NDArray[np.complexfloating], npt.NDArray[np.float64]]:
-    """Zero-forcing to unit gain, and what noise that leaves: thermal, channel error and phase error, for cells of unit energy."""
+    grid: npt.NDArray[np.complexfloating[Any, Any]], estimate: ChannelEstimate, noise_var: float, phase_var: float
+) -> tuple[npt.NDArray[np.complexfloating[Any, Any]], npt.NDArray[np.float64]]:
+    """Zero-forcing to unit gain, and the noise that leaves: thermal, channel and phase error, for unit cells."""
     gain = np.abs(estimate.h) ** 2
     alive = gain > GAIN_FLOOR * max(float(np.mean(gain)), 1e-30)
     inverse = np.where(alive, np.conj(estimate.h) / np.where(alive, gain, 1), 0)
     variance = np.where(alive, (noise_var + estimate.err_var) / np.where(alive, gain, 1) + phase_var, np.inf)
     return grid * inverse, np.broadcast_to(variance, grid.shape)
-
-

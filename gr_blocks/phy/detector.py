@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bursts in a stream of samples, whatever the chunks it comes in.
 
-    lag-256 correlation > threshold -> peak -> known preamble over carrier offsets and lags -> header -> wait for the burst's end
+lag-256 correlation > threshold -> peak -> known preamble over carrier offsets and lags -> header
+        -> wait for the burst's end
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +66,7 @@ class DetectorStats:
 
 
 def lag_metric(samples: ComplexArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.complex128]]:
-    """|P| / E and P at each n, with P(n) = sum over 256 of conj(y[n + m]) y[n + m + 256] and E the mean energy of the two halves.
+    """|P| / E and P at each n, with P(n) = sum over 256 of conj(y[n + m]) y[n + m + 256], E the halves' mean energy.
 
     Args:
         samples: [n + 511] complex64.
@@ -93,7 +94,8 @@ def _preamble_spectra() -> npt.NDArray[np.complex64]:
     spectrum = np.conj(scipy.fft.fft(reference, N_CORRELATION))
     bins_a_carrier = N_CORRELATION // WAVEFORM.n_fft
     offsets = range(-MAX_INTEGER_CFO, MAX_INTEGER_CFO + 1)
-    return np.stack([np.roll(spectrum, bins_a_carrier * offset) for offset in offsets]).astype(np.complex64)
+    rows = [np.roll(spectrum, bins_a_carrier * offset) for offset in offsets]
+    return np.asarray(np.stack(rows), np.complex64)
 
 
 def _is_tone(segment: ComplexArray) -> bool:
@@ -144,7 +146,8 @@ def read_header(samples: ComplexArray, cfo_cps: float) -> Header | None:
     grid, mask, times = symbol_cells(still, n_symbols), WAVEFORM.pilot_mask(n_symbols), symbol_times(n_symbols)
     sent = preamble.channel.h * np.where(mask, WAVEFORM.pilot_grid(n_symbols), 0)
     pilots = np.sum(grid * np.conj(sent), axis=1)
-    # What carrier offset the preamble left: the slope that lines up the pilots, held near zero by how well the preamble can tell.
+    # What carrier offset the preamble left: the slope that lines up the pilots, held near zero as well
+    # as the preamble can tell.
     slopes = np.linspace(-4e-4, 4e-4, 161)
     rotated = np.exp(-2j * np.pi * np.outer(slopes, times)) @ pilots
     snr = float(np.mean(np.abs(preamble.channel.h) ** 2)) / max(preamble.noise_var, 1e-9)
@@ -168,7 +171,7 @@ class BurstDetector:
         self._next = 0  # index in the stream that is searched next
         self._waiting: Capture | None = None
 
-    def push(self, samples: npt.NDArray[np.complexfloating]) -> list[Capture]:
+    def push(self, samples: npt.NDArray[np.complexfloating[Any, Any]]) -> list[Capture]:
         """Take the next chunk, [n]; the bursts that are complete with it."""
         chunk = np.asarray(samples, np.complex64).ravel()
         self.stats.samples += len(chunk)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Internal signals as files, one `.npy` a stage, for those who want to look. (The one module of `phy` that writes files, and only when asked.)"""
+"""Internal signals as files, one `.npy` a stage, for those who want to look.
+
+The one module of `phy` that writes files, and only when asked.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ class Dump:
         self._count = 0
 
     def __call__(self, stage: str, signal: npt.ArrayLike) -> None:
+        """Write one signal."""
         if self._count < MAX_FILES:
             self._count += 1
             np.save(self.path / f"{self._count:05}-{stage}.npy", np.asarray(signal))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,10 @@ from gened.gr_blocks.phy.waveform import WAVEFORM
 WINDOW_BACKOFF = 4
 """FFT windows begin so many samples before the end of the prefix: a fractional delay leaks to both sides of its tap."""
 FIRST_TAP, LAST_TAP = -4, 15
-"""Delays, from the window's point of view, in which the channel may have energy: what a prefix of 16 allows, and leakage."""
+"""Delays, from the window's point of view, in which the channel may have energy: a prefix, and leakage."""
 MIN_VARIANCE = 1e-9
 
-Complex = npt.NDArray[np.complexfloating]
+Complex = npt.NDArray[np.complexfloating[Any, Any]]
 Float = npt.NDArray[np.float64]
 
 
@@ -51,7 +51,7 @@ def tap_matrix() -> npt.NDArray[np.complex128]:
 
 def derotate(samples: ComplexArray, cfo_cps: float) -> ComplexArray:
     """Samples without a carrier offset of `cfo_cps` cycles a sample; the phase of the first sample stays."""
-    return (samples * np.exp(-2j * np.pi * cfo_cps * np.arange(len(samples)))).astype(np.complex64)
+    return np.asarray(samples * np.exp(-2j * np.pi * cfo_cps * np.arange(len(samples))), np.complex64)
 
 
 def fit_taps(total: Complex, weight: Float, noise_var: float) -> ChannelEstimate:
@@ -143,7 +143,7 @@ def fit_drift(
 
 
 def smooth_phase(z: Complex, power: Float) -> tuple[Float, float]:
-    """Common phase of each symbol that is left when the drift is gone (phase noise), smoothed as much as the data asks for.
+    """Common phase of each symbol that is left without the drift (phase noise), smoothed as much as the data asks for.
 
     The width of a Gaussian kernel is chosen by leaving each symbol out and predicting it from its neighbours.
 
@@ -167,6 +167,8 @@ def smooth_phase(z: Complex, power: Float) -> tuple[Float, float]:
         if error < best:
             best = error
             phase = np.angle((kernel @ sums) / (kernel @ weights))
-            spread = np.mean(np.abs(values - predicted) ** 2 * weights)  # noise of one symbol's estimate, times its weight
+            spread = np.mean(
+                np.abs(values - predicted) ** 2 * weights
+            )  # noise of one symbol's estimate, times its weight
             variance = float(np.mean(0.5 * spread * (kernel**2 @ weights) / (kernel @ weights) ** 2))
     return phase, variance

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The whole receiver in one object, for tests, evaluation and benches; the flowgraphs chain the same parts as blocks."""
+"""The whole receiver in one object, for tests, evaluation and benches; flowgraphs chain its parts as blocks."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gened.gr_blocks.phy.demodulator import demodulate
-from gened.gr_blocks.phy.detector import BurstDetector, Capture
+from gened.gr_blocks.phy.demodulator import Capture, demodulate
+from gened.gr_blocks.phy.detector import BurstDetector
 from gened.gr_blocks.phy.dump import Dump
 from gened.gr_blocks.phy.framing import FrameAssembler
 from gened.gr_blocks.phy.types import ReceivedFrame
@@ -28,7 +30,7 @@ class Receiver:
         self.sample_rate = sample_rate
         self.dump = dump
 
-    def push(self, samples: npt.NDArray[np.complexfloating]) -> list[ReceivedFrame]:
+    def push(self, samples: npt.NDArray[np.complexfloating[Any, Any]]) -> list[ReceivedFrame]:
         """Take the next chunk; the frames that are complete with it."""
         return self._frames(self.detector.push(samples))
 

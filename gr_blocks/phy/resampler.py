@@ -16,7 +16,8 @@ _BETA = 8.0
 def _farrow() -> npt.NDArray[np.float64]:
     """Polynomials in the fractional delay for each tap of a Kaiser-windowed sinc, [ORDER + 1, N_TAPS].
 
-    A tap's weight is a smooth function of the delay d in [0, 1): fitted once by least squares (Farrow, "A continuously variable
+    A tap's weight is a smooth function of the delay d in [0, 1): fitted once by least squares (Farrow, "A
+    continuously variable
     digital delay element", ISCAS 1988). Over the occupied 80 % of the band the error is below -55 dB.
     """
     d = np.linspace(0, 1, 65)
@@ -40,7 +41,9 @@ class ClockResampler:
         self._step = 1 + 1e-6 * sfo_ppm
         self._is_plain = sfo_ppm == 0 and float(timing_offset).is_integer()
         n_delay = int(np.floor(timing_offset))
-        self._next = 1.0 - (timing_offset - n_delay) if timing_offset != n_delay else 0.0  # time of the next output, from the buffer's centre
+        self._next = (
+            1.0 - (timing_offset - n_delay) if timing_offset != n_delay else 0.0
+        )  # time of the next output, from the buffer's centre
         n_delay += int(timing_offset != n_delay)
         self._buffer = np.zeros(n_delay + (0 if self._is_plain else N_TAPS // 2 - 1), np.complex64)
         self._filters = _farrow().astype(np.float32)
@@ -50,7 +53,7 @@ class ClockResampler:
         if self._is_plain:
             joined = np.concatenate([self._buffer, samples])
             self._buffer = joined[len(samples) :]
-            return joined[: len(samples)]
+            return np.asarray(joined[: len(samples)], np.complex64)
         self._buffer = np.concatenate([self._buffer, samples]).astype(np.complex64)
         n_places = len(self._buffer) - N_TAPS + 1  # input times 0 .. n_places - 1 have their whole filter
         if n_places <= 0:

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The waveform's parameters: carriers, pilots, preamble. All frequency-domain arrays hold the 204 occupied carriers, lowest first.
+"""The waveform's parameters: carriers, pilots, preamble.
 
-    | prefix 16 | half 256 | half 256 |  3 header symbols  |  payload symbols ... |      each symbol: prefix 16 + 256
+All frequency-domain arrays hold the 204 occupied carriers, lowest first.
+
+| prefix 16 | half 256 | half 256 |  3 header symbols  |  payload symbols ... |      each symbol: prefix 16 + 256
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +22,8 @@ from gened.gr_blocks.phy.types import ComplexArray
 PILOT_SEED = 3
 PADDING_SEED = 4
 PREAMBLE_SEED = 17722
-"""Stream of the preamble's QPSK values: the one of the streams 16384 .. 20479 whose half has the lowest peak (6.1 dB over the mean, 4 times
-oversampled; `preamble_papr_db`). Frozen: it is on the wire."""
+"""Stream of the preamble's QPSK values: the one of the streams 16384 .. 20479 whose half has the lowest peak (6.1 dB
+over the mean, 4 times oversampled; `preamble_papr_db`). Frozen: it is on the wire."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Waveform:
     """Carriers -102 .. -1 and 1 .. 102: DC and the band edges stay free."""
     pilot_spacing: int = 20
     pilot_shift: int = 5
-    """Carrier i (0 .. 203) of symbol t is a pilot when (i - 5 t) mod 20 = 0: every fifth carrier over any four symbols."""
+    """Carrier i (0 .. 203) of symbol t is a pilot when (i - 5 t) mod 20 = 0: every fifth over any four symbols."""
     n_header_symbols: int = 3
 
     @property
@@ -99,24 +102,24 @@ class Waveform:
     @cached_property
     def preamble_half(self) -> ComplexArray:
         """One half of the preamble, [256] complex64, mean power 1."""
-        return self.to_time(self.preamble_freq[None])[0]
+        return np.asarray(self.to_time(self.preamble_freq[None])[0])
 
-    def to_time(self, grid: npt.NDArray[np.complexfloating]) -> ComplexArray:
+    def to_time(self, grid: npt.NDArray[np.complexfloating[Any, Any]]) -> ComplexArray:
         """Occupied carriers [n, 204] to samples without prefix [n, 256]; unit cells give unit mean power."""
         full = np.zeros((len(grid), self.n_fft), np.complex64)
         full[:, self.bins] = grid
-        return (scipy.fft.ifft(full, axis=1, norm="ortho") * np.float32(self.sample_scale)).astype(np.complex64)
+        return np.asarray(scipy.fft.ifft(full, axis=1, norm="ortho") * np.float32(self.sample_scale), np.complex64)
 
-    def to_freq(self, samples: npt.NDArray[np.complexfloating]) -> ComplexArray:
+    def to_freq(self, samples: npt.NDArray[np.complexfloating[Any, Any]]) -> ComplexArray:
         """The inverse: [n, 256] samples to [n, 204] cells."""
         full = scipy.fft.fft(samples, axis=1, norm="ortho")
-        return (full[:, self.bins] * np.float32(1 / self.sample_scale)).astype(np.complex64)
+        return np.asarray(full[:, self.bins] * np.float32(1 / self.sample_scale), np.complex64)
 
     def noise_var_per_sample(self, snr_db: float) -> float:
-        """Complex noise variance of a sample that makes Es/N0 = `snr_db` on an occupied carrier, for bursts of mean power 1.
+        """Complex noise variance of a sample at Es/N0 = `snr_db` on an occupied carrier, for bursts of mean power 1.
 
-        A carrier's energy is n_fft / n_occupied times a sample's, and the orthonormal FFT leaves the noise as it is. This is the one place
-        where an SNR becomes a noise level of samples.
+        A carrier's energy is n_fft / n_occupied times a sample's, and the orthonormal FFT leaves the noise as it is.
+        This is the one place where an SNR becomes a noise level of samples.
         """
         return self.sample_scale**2 * 10 ** (-snr_db / 10)
 

@@ -3,8 +3,8 @@
 
     python tests/phy/make_golden.py tests/phy/golden
 
-They are made once and kept for ever; it refuses to overwrite. A change that they do not survive raises the format version
-and adds bursts of its own. Samples are stored as int16 pairs, 2^12 to the unit: 66 dB under the burst's power.
+They are made once and kept for ever; it refuses to overwrite. A change that they do not survive raises the format
+version and adds bursts of its own. Samples are stored as int16 pairs, 2^12 to the unit: 66 dB under the burst's power.
 """
 
 from __future__ import annotations
@@ -94,9 +94,14 @@ def main(folder: Path) -> None:
         arrays = {f"burst{i}": np.round(b.view(np.float32) * STEPS).astype(np.int16) for i, b in enumerate(bursts)}
         encoded = frame.encoded
         np.savez_compressed(
-            path, **arrays, symbols=encoded.symbols, side_info=np.frombuffer(encoded.side_info, np.uint8), text=np.frombuffer(frame.text, np.uint8),
+            path, **arrays, symbols=encoded.symbols,
+            side_info=np.frombuffer(encoded.side_info, np.uint8),
+            text=np.frombuffer(frame.text, np.uint8),
             description=np.array(
-                [frame.session, frame.number, frame.codec_id, *frame.size, frame.rate.numerator, frame.rate.denominator, round(2 * frame.snr_design_db)]
+                [
+                    frame.session, frame.number, frame.codec_id, *frame.size,
+                    frame.rate.numerator, frame.rate.denominator, round(2 * frame.snr_design_db),
+                ]
             ),
         )  # fmt: skip
 

@@ -57,9 +57,15 @@ def test_positive_timing_offset_is_late(timing_offset: float) -> None:
 def test_chunking_changes_nothing(kind: Any) -> None:
     rng = np.random.default_rng(5)
     sent = complex_noise(rng, 30_000, 1.0)
-    settings: dict[str, Any] = dict(
-        kind=kind, freq_offset_hz=12_345.0, sfo_ppm=37.0, timing_offset=1.3, seed=9, snr_db=3.0, linewidth_hz=5.0
-    )
+    settings: dict[str, Any] = {
+        "kind": kind,
+        "freq_offset_hz": 12_345.0,
+        "sfo_ppm": 37.0,
+        "timing_offset": 1.3,
+        "seed": 9,
+        "snr_db": 3.0,
+        "linewidth_hz": 5.0,
+    }
     starts = np.array([1000, 11_000, 20_500])
     whole = SampleChannel(ChannelConfig(**settings), RATE).process(sent, starts)
     channel, parts, at = SampleChannel(ChannelConfig(**settings), RATE), [], 0

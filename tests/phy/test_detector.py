@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bursts are found at every arrival timing; whatever else comes gives no frame, no exception, and leaves no state behind."""
+"""Bursts are found at every arrival timing; what else comes gives no frame, no exception and no stuck state."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The wire is frozen: kept bursts decode to the frames they were made from, and the modulator still makes the same samples."""
+"""The wire is frozen: kept bursts decode to their frames, and the modulator makes the same samples."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def test_symbols_come_back_with_unit_gain_and_honest_variances() -> None:
         received, sent = send(frame, snr_db=12.0, timing_offset=0.3, seed=seed)[0].received, frame.encoded.symbols
         gains.append(np.vdot(sent, received.symbols) / np.vdot(sent, sent))
         errors.append(np.mean(np.abs(received.symbols - sent) ** 2 / received.noise_var))
-    # One burst's gain scatters by 0.0097 (measured over 60; about 1300 known cells at 12 dB allow 0.008): a bias would stay in the mean.
+    # One burst's gain scatters by 0.0097 (measured over 60); a bias would stay in the mean.
     assert abs(np.mean(gains) - 1) < 4 * 0.0097 / np.sqrt(16)
     assert np.mean(errors) == pytest.approx(1, abs=0.03)
 
