@@ -27,7 +27,7 @@ def load(name: str) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
 
 
 def test_all_golden_bursts_are_there() -> None:
-    assert NAMES == sorted(golden_frames())
+    assert sorted(golden_frames()) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
