@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the digital modes and the header hold: loss rates over Es/N0 in white noise, and the thresholds of `modes.MODES`.
+"""Where the digital modes and the header hold: loss rates over Es/N0 in white noise; the thresholds of `modes.MODES`.
 
     python -m gened.gr_blocks.bench.modes --frames 5000 --json
 
@@ -35,6 +35,7 @@ SIDE_BYTES = (16, 64, 600)
 TARGET = 1e-3
 MARGIN_DB = 1.0
 STEP_DB = 0.25
+SCALING_SNR_DB = (-1.75, -1.5, -1.25)
 ENOUGH_ERRORS = 50
 """Losses after which a point is known well enough (14 %)."""
 
@@ -155,14 +156,15 @@ def measure(n_frames: int, seed: int) -> dict[str, object]:
     sides = [p for n in SIDE_BYTES for name in ("bpsk-1/2x2", "bpsk-1/2", "qpsk-1/2")
              for p in curve(f"{n} bytes {name}", payload_trial(n, name), MODES[name].min_snr_db - 2.0, n_frames, seed)]  # fmt: skip
     scaling = {
-        str(s): [scaling_loss(s, snr, n_frames // 5, seed) for snr in (-1.75, -1.5, -1.25)]
-        for s in (0.7, 0.75, 0.8, 0.85, 0.9, 1.0)
+        str(value): [scaling_loss(value, snr_db, n_frames // 5, seed) for snr_db in SCALING_SNR_DB]
+        for value in (0.7, 0.75, 0.8, 0.85, 0.9, 1.0)
     }
     return {
         "thresholds": thresholds,
         "header_holds_from_db": header[-1].snr_db,
         "rows": [asdict(point) for point in points + header + sides],
-        "scaling_fer_at_minus_1.75_1.5_1.25_db": scaling,
+        "scaling_snr_db": SCALING_SNR_DB,
+        "scaling_fer": scaling,
         "decoder_mbps": {str(ebno): decoder_speed(ebno, 200, seed) for ebno in (1.5, 2.0, 3.0, 5.0)},
     }
 

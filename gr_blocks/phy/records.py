@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Type-length-value records of the text part: caption, station identification, and whatever comes later.
 
-A record is a type byte, a length of two bytes (big-endian) and the value. The top bit of the type says that the value is raw deflate.
+A record is a type byte, a length of two bytes (big-endian) and the value. The top bit of the type says that the value
+is raw deflate.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ DEFLATED = 0x80
 MAX_TEXT_BYTES = 2047
 """What the header's 11-bit length can tell."""
 MAX_VALUE_BYTES = 16384
-"""A deflated value that would grow beyond this is dropped."""
+"""A text longer than this is neither sent nor inflated: what a receiver gives a record is bounded."""
 
 
 @dataclass(frozen=True)
@@ -30,29 +31,45 @@ class Records:
     """Records of types that this version does not know, as they came."""
 
 
-def _record(kind: int, value: bytes) -> bytes:
+def _raw(kind: int, value: bytes) -> bytes:
+    if not 0 <= kind <= 255 or len(value) > MAX_TEXT_BYTES - 3:
+        raise FrameError(
+            f"a record of type {kind} takes {len(value) + 3} bytes when packed; "
+            f"types are 0 to 255, and a frame carries {MAX_TEXT_BYTES} bytes of text: shorten it"
+        )
+    return bytes([kind]) + len(value).to_bytes(2, "big") + value
+
+
+def _text(kind: int, text: str) -> bytes:
+    value = text.encode("utf-8", "replace")
+    if len(value) > MAX_VALUE_BYTES:
+        raise FrameError(
+            f"a text of {len(value)} bytes; at most {MAX_VALUE_BYTES}, and {MAX_TEXT_BYTES} when packed: shorten it"
+        )
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed = packer.compress(value) + packer.flush()
     if len(packed) < len(value):
         kind, value = kind | DEFLATED, packed
-    return bytes([kind]) + len(value).to_bytes(2, "big") + value
+    return _raw(kind, value)
 
 
 def pack_records(records: Records) -> bytes:
     """Records to bytes.
 
     Raises:
-        FrameError: More than a frame carries.
+        FrameError: More than a frame carries, or no such type.
     """
     parts = []
     if records.caption is not None:
-        parts.append(_record(CAPTION, records.caption.encode("utf-8", "replace")))
+        parts.append(_text(CAPTION, records.caption))
     if records.station is not None:
-        parts.append(_record(STATION, records.station.encode("utf-8", "replace")))
-    parts += [bytes([kind]) + len(value).to_bytes(2, "big") + value for kind, value in records.others]
+        parts.append(_text(STATION, records.station))
+    parts += [_raw(kind, value) for kind, value in records.others]
     packed = b"".join(parts)
     if len(packed) > MAX_TEXT_BYTES:
-        raise FrameError(f"the text takes {len(packed)} bytes when packed; a frame carries {MAX_TEXT_BYTES}: shorten it")
+        raise FrameError(
+            f"the text takes {len(packed)} bytes when packed; a frame carries {MAX_TEXT_BYTES}: shorten it"
+        )
     return packed
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Modems: the constellation by eye, its energy, Gray order, and soft values against scikit-commpy and against theory."""
+"""Modems: the constellation by eye, its energy, Gray order, soft values against scikit-commpy and against theory."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_bits_come_back_and_positive_means_one(m: int) -> None:
 
 @pytest.mark.parametrize("m", BITS_PER_SYMBOL)
 def test_soft_values_agree_with_commpy(m: int) -> None:
-    """commpy sums over all points where we take the nearest: equal to within the max-log approximation, at most ln(2^(m-1)) each way."""
+    """commpy sums over all points, we take the nearest: equal within the approximation, ln(2^(m-1)) each way."""
     modem = Modem(modulate(all_words(m).ravel(), m).astype(complex), reorder_as_gray=False)
     bits = np.random.default_rng(m).integers(0, 2, 120 * m)
     sent = modulate(bits.astype(np.uint8), m)
@@ -71,7 +71,7 @@ def test_soft_values_agree_with_commpy(m: int) -> None:
 
 @pytest.mark.parametrize("m", [1, 2])
 def test_binary_soft_values_mean_what_they_say(m: int) -> None:
-    """Of bits with LLR about L, a share 1 / (1 + exp(-L)) is one: this fails when real and complex noise are mixed up."""
+    """Of bits with LLR about L, a share 1 / (1 + exp(-L)) is one: so real and complex noise are not mixed up."""
     bits = np.random.default_rng(1).integers(0, 2, 200_000, dtype=np.uint8)
     variance = 0.5 * m
     sent = modulate(bits, m)

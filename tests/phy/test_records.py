@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Records of the text part: what is packed comes back, and no bytes from the air do harm."""
+
+from __future__ import annotations
+
+import zlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gened.gr_blocks.phy.errors import FrameError
+from gened.gr_blocks.phy.records import MAX_TEXT_BYTES, MAX_VALUE_BYTES, Records, pack_records, unpack_records
+
+texts = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+unknown = st.tuples(st.integers(3, 127), st.binary(max_size=40))
+
+
+@given(texts, texts, st.lists(unknown, max_size=4).map(tuple))
+@settings(max_examples=200, deadline=None)
+def test_what_is_packed_comes_back(caption: str | None, station: str | None, others: tuple) -> None:
+    records = Records(caption, station, others)
+    assert unpack_records(pack_records(records)) == records
+
+
+def test_bytes_on_the_wire() -> None:
+    assert pack_records(Records("ab", "DL0X")) == b"\x01\x00\x02ab\x02\x00\x04DL0X"
+    assert pack_records(Records()) == b""
+
+
+def test_long_captions_are_deflated() -> None:
+    caption = "a red fox walks over a snowy field, and another red fox walks over another snowy field"
+    packed = pack_records(Records(caption))
+    assert packed[0] == 0x81
+    assert len(packed) < len(caption)
+    assert zlib.decompress(packed[3:], -15).decode() == caption
+
+
+@given(st.binary(max_size=2047))
+@settings(max_examples=300, deadline=None)
+def test_random_bytes_never_raise_and_never_grow_without_bound(packed: bytes) -> None:
+    records = unpack_records(packed)
+    assert len((records.caption or "").encode()) <= 3 * MAX_VALUE_BYTES  # a broken byte becomes three of U+FFFD
+    assert sum(len(value) for _, value in records.others) <= len(packed)
+
+
+def test_decompression_bomb_is_dropped_and_the_rest_kept() -> None:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    bomb = packer.compress(b"\0" * 1_000_000) + packer.flush()
+    assert len(bomb) < MAX_TEXT_BYTES
+    packed = b"\x81" + len(bomb).to_bytes(2, "big") + bomb + b"\x02\x00\x02ok"
+    assert unpack_records(packed) == Records(None, "ok")
+
+
+@pytest.mark.parametrize("cut", range(1, 9))
+def test_truncated_records_are_left_out(cut: int) -> None:
+    packed = pack_records(Records("ab", "DL0XYZ"))
+    assert unpack_records(packed[:-cut]) == Records("ab", None)
+
+
+def test_unknown_types_are_kept_as_they_came() -> None:
+    assert unpack_records(b"\x30\x00\x01!\x01\x00\x01a").others == ((0x30, b"!"),)
+
+
+def test_first_record_of_a_kind_counts() -> None:
+    assert unpack_records(b"\x01\x00\x01a\x01\x00\x01b").caption == "a"
+
+
+def test_longest_caption_survives_and_a_longer_one_is_refused_with_the_limit() -> None:
+    longest = "ab" * (MAX_VALUE_BYTES // 2)
+    assert unpack_records(pack_records(Records(longest))).caption == longest
+    with pytest.raises(FrameError, match=str(MAX_VALUE_BYTES)):
+        pack_records(Records(longest + "a"))
+
+
+def test_text_that_does_not_fit_the_header_is_refused_with_the_limit() -> None:
+    hard_to_pack = "".join(chr(0x4E00 + (i * i * 7919 + i) % 20000) for i in range(1000))
+    with pytest.raises(FrameError, match="2047"):
+        pack_records(Records(hard_to_pack))
+
+
+@pytest.mark.parametrize("other", [(256, b""), (-1, b""), (5, b"\0" * 70000)])
+def test_records_that_no_type_or_length_can_tell_are_refused(other: tuple[int, bytes]) -> None:
+    with pytest.raises(FrameError):
+        pack_records(Records(others=(other,)))
+
+
+def test_lone_surrogates_are_replaced() -> None:
+    assert unpack_records(pack_records(Records("a\ud800b"))).caption == "a?b"
