@@ -95,7 +95,7 @@ setup_environment() {
   fi
   install_torch
   say "python: installing the packages pinned in constraints.txt"
-  install_pip setuptools
+  install_pip setuptools packaging # the tools that the next line builds with
   install_pip --no-build-isolation --editable "$ROOT[networks,train,dev]"
   check_environment
   environment_stamp >"$VENV/.gened-stamp"
