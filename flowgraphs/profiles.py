@@ -113,12 +113,9 @@ def _socket_error(profile: RadioProfile, exc: Exception) -> LinkError:
 
 @source_kind("zeromq")
 def _zeromq_source(profile: RadioProfile) -> Any:
-    from gnuradio import zeromq
+    from gened.gr_blocks.zmq_source import zmq_source
 
-    try:
-        return zeromq.pull_source(SAMPLE_BYTES, 1, profile.address, ZMQ_TIMEOUT_MS, False, ZMQ_HWM)
-    except RuntimeError as exc:
-        raise _socket_error(profile, exc) from exc
+    return zmq_source(profile.address, ZMQ_HWM)
 
 
 @sink_kind("zeromq")

@@ -22,6 +22,7 @@ BLOCKS = (
     "picture_source",
     "semantic_decoder",
     "semantic_encoder",
+    "zmq_source",
 )
 """Names of the blocks, each with a `grc/gened_<name>.block.yml`."""
 
