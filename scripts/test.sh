@@ -18,7 +18,7 @@ main() {
   setup
   cd "$ROOT"
   rm -rf "$STAGING" "$BUILD"
-  step "cmake configure" 120 cmake -S . -B "$BUILD" -DCMAKE_INSTALL_PREFIX="$STAGING" -DPython3_EXECUTABLE="$PYTHON"
+  step "cmake configure" 120 cmake -S . -B "$BUILD" -DCMAKE_INSTALL_PREFIX="$STAGING" -DGENED_PYTHON="$PYTHON"
   step "cmake build" 300 cmake --build "$BUILD" --parallel "$(nproc)"
   step "cmake install" 120 cmake --install "$BUILD"
   step "ctest" 300 ctest --test-dir "$BUILD" --output-on-failure --timeout 120 --no-tests=error
