@@ -49,7 +49,8 @@ def companion_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def companion_command(files: Sequence[Path | str] = ()) -> list[str]:
     """The command that opens Companion with these flowgraphs.
 
-    Its script runs under our interpreter and not under the one it names itself: Companion starts flowgraphs with its own.
+    Its script runs under our interpreter and not under the one it names itself: Companion starts flowgraphs with its
+    own.
 
     Raises:
         LinkError: Companion or Gtk is not there, or a file is missing.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The receiver: samples from a radio profile's source in, pictures out.
 
-    source -> burst_detector -> frame_demodulator -> caption_decoder -> semantic_decoder -> on_picture, image_writer
+source -> burst_detector -> frame_demodulator -> caption_decoder -> semantic_decoder -> on_picture, image_writer
 """
 
 from __future__ import annotations
@@ -37,7 +37,11 @@ class _exit(MessageBlock):  # noqa: N801
     """Where the flowgraph hands frames and pictures to Python."""
 
     def __init__(self, sample_rate: float, on_frame: OnFrame | None, on_picture: OnPicture | None) -> None:
-        handlers = {"frames": self._frame, "pictures": self._picture, "reports": self._report}
+        handlers: dict[str, Callable[[Any], None]] = {
+            "frames": self._frame,
+            "pictures": self._picture,
+            "reports": self._report,
+        }
         super().__init__("receiver_exit", handlers, ())
         self._sample_rate = sample_rate
         self._on_frame = on_frame
@@ -83,10 +87,11 @@ class Receiver(gr.top_block):
         out_dir: Pictures are written here as PNG; None: nothing is written.
         timeout_s: How long a frame waits for its bursts.
         on_frame: Called with each frame before it is decoded, and its facts; a thread of the flowgraph.
-        on_picture: Called once for each frame with picture and facts, or with None and facts with `error`; a thread of the
-            flowgraph. Facts: `session, frame, codec_id, height, width, snr_design_db, snr_est_db, cfo_est_hz, sfo_est_ppm,
-            erased_fraction, caption, station, crc_ok, analog_symbols, side_symbols, caption_symbols, on_air_samples,
-            airtime_s, n_bursts, n_bursts_received, codec, decode_ms`.
+        on_picture: Called once for each frame with picture and facts, or with None and facts with `error`; a thread of
+            the flowgraph. Facts: `session, frame, codec_id, height, width, snr_design_db, snr_est_db, cfo_est_hz,
+            sfo_est_ppm, erased_fraction, caption, station, crc_ok, analog_symbols, side_symbols, caption_symbols, on_air_samples,
+            airtime_s, n_bursts, n_bursts_received, codec, decode_ms,
+            is_lost`.
         worker: To share; one of its own when None.
         n_threads: Threads of the own worker.
 
@@ -134,8 +139,8 @@ class Receiver(gr.top_block):
     def drain(self, timeout_s: float) -> bool:
         """Waits until every frame that was found has become a picture or an error; False when it took longer.
 
-        Samples of a file or from memory are played to their end first; what a socket or a radio may still bring is not waited
-        for. Call it while the flowgraph runs. A frame with bursts missing takes `timeout_s` to be given up.
+        Samples of a file or from memory are played to their end first; what a socket or a radio may still bring is not
+        waited for. Call it while the flowgraph runs. A frame with bursts missing takes `timeout_s` to be given up.
         """
         deadline = time.monotonic() + timeout_s
         while not self._is_idle():
@@ -146,16 +151,18 @@ class Receiver(gr.top_block):
 
     def stats(self) -> dict[str, dict[str, int]]:
         """Counters by block."""
-        blocks = {
-            "detector": self.detector, "demodulator": self.demodulator, "captions": self.captions, "decoder": self.decoder,
-            "exit": self._exit,
+        blocks: dict[str, Any] = {
+            "detector": self.detector, "demodulator": self.demodulator, "captions": self.captions,
+            "decoder": self.decoder, "exit": self._exit,
         }  # fmt: skip
         return {name: block.stats() for name, block in blocks.items()}
 
     def _is_idle(self) -> bool:
         stats = self.stats()
         n_bursts = stats["detector"].get("n_bursts", 0)
-        n_demodulated = sum(stats["demodulator"].get(key, 0) for key in ("n_bursts", "n_dropped_bursts", "n_errors", "n_bad_pdus"))
+        n_demodulated = sum(
+            stats["demodulator"].get(key, 0) for key in ("n_bursts", "n_dropped_bursts", "n_errors", "n_bad_pdus")
+        )
         n_ended = stats["exit"].get("n_ended", 0) + stats["decoder"].get("n_bad_pdus", 0)
         n_frames = stats["demodulator"].get("n_frames", 0)
         has_played = self.n_samples_received >= getattr(self.source, "n_samples", -AFTER_END) + AFTER_END

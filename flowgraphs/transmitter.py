@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The transmitter: pictures in, bursts to a radio profile's sink.
 
-    send() -> semantic_encoder -> caption_encoder -> frame_modulator -> sink
+send() -> semantic_encoder -> caption_encoder -> frame_modulator -> sink
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class Transmitter(gr.top_block):
         seed: Of whatever the codec draws.
         gap_len: Zeros behind each burst.
         is_continuous: Zeros while there is nothing to send, for sinks that run on a clock.
-        on_report: Called once for each accepted picture, when its last sample has left or when it failed (`error`); any thread.
+        on_report: Called once for each accepted picture, when its last sample has left or when it failed (`error`); any
+            thread.
         worker: To share; one of its own when None.
         n_threads: Threads of the own worker.
 
@@ -83,7 +84,9 @@ class Transmitter(gr.top_block):
         self._listener = on_report
         self._n_in_flight = 0
         self._changed = threading.Condition()
-        self.encoder = semantic_encoder(codec, rate, snr_db, session=session, seed=seed, worker=worker, n_threads=n_threads)
+        self.encoder = semantic_encoder(
+            codec, rate, snr_db, session=session, seed=seed, worker=worker, n_threads=n_threads
+        )
         self.captions = caption_encoder(caption, station, caption_mode)
         self.modulator = frame_modulator(gap_len, is_continuous)
         self.sink = make_sink(profile)
@@ -147,7 +150,12 @@ class Transmitter(gr.top_block):
 
     def stats(self) -> dict[str, dict[str, int]]:
         """Counters by block."""
-        blocks = {"encoder": self.encoder, "captions": self.captions, "modulator": self.modulator, "entry": self._entry}
+        blocks: dict[str, Any] = {
+            "encoder": self.encoder,
+            "captions": self.captions,
+            "modulator": self.modulator,
+            "entry": self._entry,
+        }
         return {name: block.stats() for name, block in blocks.items()}
 
     def _on_report(self, meta: Meta) -> None:

@@ -21,9 +21,9 @@ MAX_TEXT_PDU_BYTES = 4096
 class caption_encoder(MessageBlock):  # noqa: N801
     """Gives each encoded PDU its text: caption and station identification, packed, and the digital mode they travel in.
 
-    Ports: `encoded` in and out; `text` in: a PDU of UTF-8 bytes, or a symbol, becomes the caption of the frames that follow.
-    A frame whose dictionary has a `caption` of its own keeps that one. A caption too long for a frame is left out and
-    counted (`n_too_long`); the picture is sent all the same.
+    Ports: `encoded` in and out; `text` in: a PDU of UTF-8 bytes, or a symbol, becomes the caption of the frames that
+    follow. A frame whose dictionary has a `caption` of its own keeps that one. A caption too long for a frame is left
+    out and counted (`n_too_long`); the picture is sent all the same.
 
     Args:
         caption: Until a text arrives; empty for none.

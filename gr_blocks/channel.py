@@ -19,8 +19,8 @@ from gened.gr_blocks.phy.types import ComplexArray
 class channel(gr.basic_block):  # noqa: N801
     """Noise, carrier and clock offset, fading, front-end faults; what `gened air` does to samples.
 
-    Ports: complex samples in and out. `packet_len` tags in the input tell where a burst begins: block fading draws a gain, and
-    `drop` throws a dice, at each of them; the output carries no tags, as a radio would give none.
+    Ports: complex samples in and out. `packet_len` tags in the input tell where a burst begins: block fading draws a
+    gain, and `drop` throws a dice, at each of them; the output carries no tags, as a radio would give none.
 
     Args:
         sample_rate: Hz.

@@ -28,9 +28,9 @@ MAX_SHOWN = 4096
 class frame_demodulator(MessageBlock):  # noqa: N801
     """Demodulates bursts and assembles frames, in a thread of its own.
 
-    Ports: `bursts` in; `frames` out: a PDU for each frame, as soon as it is complete or its time is over; `symbols` out:
-    the equalised digital symbols of each burst, for a constellation sink. A burst that finds 32 others waiting is dropped and
-    counted (`n_dropped_bursts`).
+    Ports: `bursts` in; `frames` out: a PDU for each frame, as soon as it is complete or its time is over; `symbols`
+    out: the equalised digital symbols of each burst, for a constellation sink. A burst that finds 32 others waiting is
+    dropped and counted (`n_dropped_bursts`).
 
     Args:
         timeout_s: How long a frame waits for its bursts.

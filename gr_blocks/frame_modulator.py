@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Block: encoded PDUs in, samples out, each burst with a `packet_len` tag on its first sample.
 
-    encoded PDU -> core: bounded queue of frames -> thread: plan, modulate -> bounded queue of bursts -> source: samples
+encoded PDU -> core: bounded queue of frames -> thread: plan, modulate -> bounded queue of bursts -> source: samples
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ class frame_modulator_core(MessageBlock):  # noqa: N801
                 self._changed.notify_all()
         if not has_room:
             self.counters.report("n_dropped_frames", f"frame {frame.number}: the radio is behind")
-            self.publish("reports", report_to_pdu(meta, error="dropped: the radio is behind; send pictures more slowly"))
+            self.publish(
+                "reports", report_to_pdu(meta, error="dropped: the radio is behind; send pictures more slowly")
+            )
 
     def _work_off(self) -> None:
         me = threading.current_thread()
@@ -165,7 +167,9 @@ class burst_source(gr.sync_block):  # noqa: N801
 
     def _next(self) -> bool:
         try:
-            self._burst = self._core.bursts.get(timeout=None if self._is_continuous else IDLE_WAIT_S, block=not self._is_continuous)
+            self._burst = self._core.bursts.get(
+                timeout=None if self._is_continuous else IDLE_WAIT_S, block=not self._is_continuous
+            )
         except queue.Empty:
             return False
         return True

@@ -2,7 +2,8 @@
 """The PDUs that our blocks pass to each other, packed and checked in one place.
 
     picture   u8  [H W 3] RGB      height, width;  may have: caption, frame, name
-    encoded   c32 symbols          session, frame, codec_id, height, width, rate_num, rate_den, snr_design_db, side_info;
+    encoded   c32 symbols          session, frame, codec_id, height, width, rate_num, rate_den, snr_design_db,
+    side_info;
                                    from the caption encoder: text, text_mode
     capture   c32 samples          what the detector knows of a burst (see `capture_to_pdu`)
     received  c32 symbols          noise_var and all that `ReceivedFrame` tells
@@ -51,7 +52,9 @@ def parse_rate(rate: Fraction | str | float) -> Fraction:
     except (ValueError, ZeroDivisionError, TypeError, OverflowError) as exc:
         raise FrameError(f"'{rate}' is not a rate; write it like 1/24") from exc
     if not 0 < value <= 1 or value.numerator > MAX_NUMERATOR or value.denominator > MAX_DENOMINATOR:
-        raise FrameError(f"rate {value} cannot be sent; the numerator goes to {MAX_NUMERATOR}, the denominator to {MAX_DENOMINATOR}")
+        raise FrameError(
+            f"rate {value} cannot be sent; the numerator goes to {MAX_NUMERATOR}, the denominator to {MAX_DENOMINATOR}"
+        )
     return value
 
 
@@ -146,7 +149,9 @@ def _bytes(meta: Mapping[str, Any], key: str) -> bytes | None:
 
 def capture_to_pdu(capture: Capture) -> Any:
     """A captured burst as a PDU: its samples, where it began, its carrier offset and its packed header."""
-    return to_pdu({"start": capture.start, "cfo_cps": capture.cfo_cps, "header": capture.header.pack()}, capture.samples)
+    return to_pdu(
+        {"start": capture.start, "cfo_cps": capture.cfo_cps, "header": capture.header.pack()}, capture.samples
+    )
 
 
 def capture_from_pdu(message: Any) -> Capture:
@@ -176,9 +181,9 @@ def received_to_pdu(frame: ReceivedFrame) -> Any:
             "width": received.size.width, "rate_num": received.rate.numerator, "rate_den": received.rate.denominator,
             "snr_design_db": received.snr_design_db, "side_info": received.side_info, "noise_var": received.noise_var,
             "text": frame.text, "has_text": frame.has_text, "n_bursts": frame.n_bursts,
-            "n_bursts_received": frame.n_bursts_received, "snr_est_db": frame.snr_est_db, "cfo_est_cps": frame.cfo_est_cps,
-            "sfo_est_ppm": frame.sfo_est_ppm, "on_air_samples": frame.on_air_samples, "caption_symbols": frame.text_symbols,
-            "side_symbols": frame.side_symbols, "analog_symbols": len(received.symbols),
+            "n_bursts_received": frame.n_bursts_received, "snr_est_db": frame.snr_est_db,
+            "cfo_est_cps": frame.cfo_est_cps, "sfo_est_ppm": frame.sfo_est_ppm, "on_air_samples": frame.on_air_samples,
+            "caption_symbols": frame.text_symbols, "side_symbols": frame.side_symbols, "analog_symbols": len(received.symbols),
             "erased_fraction": frame.erased_fraction, "constellation": frame.constellation,
         },
         received.symbols,
@@ -196,7 +201,12 @@ def received_from_pdu(message: Any) -> tuple[ReceivedFrame, Meta]:
     if not isinstance(noise_var, np.ndarray) or noise_var.dtype != np.float32 or len(noise_var) != len(symbols):
         raise PduError("the PDU's 'noise_var' must be float32, one for each symbol")
     received = Received(
-        symbols, noise_var, _bytes(meta, "side_info"), _size(meta), _rate(meta), take(meta, "snr_design_db", float, -100, 100)
+        symbols,
+        noise_var,
+        _bytes(meta, "side_info"),
+        _size(meta),
+        _rate(meta),
+        take(meta, "snr_design_db", float, -100, 100),
     )
     constellation = meta.get("constellation")
     frame = ReceivedFrame(

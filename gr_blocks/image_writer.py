@@ -25,8 +25,8 @@ class image_writer(MessageBlock):  # noqa: N801
     """Writes each picture to `<folder>/<prefix>-<session>-<frame>.png`.
 
     Ports: `pictures` in; `reports` out: the picture's facts with `path`. A file appears under its name only when it is
-    complete. Nothing but numbers of the picture's dictionary enters the name. When more than `max_files` were written, the
-    oldest goes: a stream that never ends must not fill a disk.
+    complete. Nothing but numbers of the picture's dictionary enters the name. When more than `max_files` were written,
+    the oldest goes: a stream that never ends must not fill a disk.
 
     Args:
         folder: Made when it is not there; a folder among the temporary files when empty.
@@ -42,16 +42,14 @@ class image_writer(MessageBlock):  # noqa: N801
         self._written: collections.deque[Path] = collections.deque()
 
     def _write(self, message: Any) -> None:
-        from PIL import Image  # here, so that Companion need not load it
+        from gened.models.images import save_png  # here, so that Companion need not load Pillow
 
         image, meta = picture_from_pdu(message)
         session = take({"session": 0, **meta}, "session", int, 0)
         number = take({"frame": self.counters.add("n_pictures") - 1, **meta}, "frame", int, 0)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{self._prefix}-{session:05d}-{number:05d}.png"
-        partial = path.with_suffix(".part")
-        Image.fromarray(image).save(partial, "png")
-        partial.replace(path)
+        save_png(path, image)
         self.counters.add("n_written")
         self._forget_oldest(path)
         self.publish("reports", report_to_pdu(meta, path=str(path)))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PDUs to and from Python: `pmt.cons(dictionary, vector)` <-> `(dict, np.ndarray)`.
 
-A message port takes anything that anybody connects to it, so `from_pdu` checks before it converts and raises `PduError` for
-whatever is not a PDU of the kind that was asked for; blocks drop and count these.
+A message port takes anything that anybody connects to it, so `from_pdu` checks before it converts and raises `PduError`
+for whatever is not a PDU of the kind that was asked for; blocks drop and count these.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pmt
 
 from gened.gr_blocks.phy.errors import GenedError
+
+AnyArray = npt.NDArray[Any]
 
 MAX_ITEMS = 3 * 4096 * 4096
 """Longest vector accepted: a picture of 4096x4096 RGB bytes."""
@@ -50,21 +53,23 @@ _UNIFORM_VECTOR = 0x0A  # gnuradio-runtime/include/pmt/pmt_serial_tags.scm
 _HEADER = struct.Struct(">BBIBx")  # tag, type, items, one byte of padding follows
 
 
-def to_vector(array: np.ndarray | bytes) -> Any:
+def to_vector(array: AnyArray | bytes) -> Any:
     """A uniform vector of bytes, float32 or complex64; arrays are flattened in C order.
 
-    Made through PMT's serialized form: `pmt.init_u8vector` walks the items one by one and holds the interpreter for 3.5 s
-    on a picture of 12 million pixels; this takes 0.15 s.
+    Made through PMT's serialized form: `pmt.init_u8vector` walks the items one by one and holds the interpreter for
+    3.5 s on a picture of 12 million pixels; this takes 0.15 s.
     """
     if isinstance(array, bytes | bytearray):
         array = np.frombuffer(array, np.uint8)
     for dtype, _, code, order in _VECTORS:
         if array.dtype == dtype:
-            return pmt.deserialize_str(_HEADER.pack(_UNIFORM_VECTOR, code, array.size, 1) + array.astype(order).tobytes())
+            return pmt.deserialize_str(
+                _HEADER.pack(_UNIFORM_VECTOR, code, array.size, 1) + array.astype(order).tobytes()
+            )
     raise PduError(f"no PDU vector for {array.dtype}; use uint8, float32 or complex64")
 
 
-def from_vector(vector: Any) -> np.ndarray:
+def from_vector(vector: Any) -> AnyArray:
     """The array of a uniform vector of bytes, float32 or complex64: a copy, 1-D.
 
     Raises:
@@ -114,7 +119,7 @@ def from_value(value: Any) -> Any:
     return from_vector(value)
 
 
-def to_pdu(meta: Mapping[str, Any], data: np.ndarray | bytes) -> Any:
+def to_pdu(meta: Mapping[str, Any], data: AnyArray | bytes) -> Any:
     """A PDU from plain values and one array."""
     dictionary = pmt.make_dict()
     for key, value in meta.items():
@@ -122,7 +127,7 @@ def to_pdu(meta: Mapping[str, Any], data: np.ndarray | bytes) -> Any:
     return pmt.cons(dictionary, to_vector(data))
 
 
-def from_pdu(message: Any, dtype: type[np.generic] | None = None) -> tuple[dict[str, Any], np.ndarray]:
+def from_pdu(message: Any, dtype: type[np.generic] | None = None) -> tuple[dict[str, Any], AnyArray]:
     """Dictionary and array of a PDU.
 
     Args:
@@ -170,7 +175,7 @@ def take(meta: Mapping[str, Any], key: str, kind: type, low: float | None = None
     Raises:
         PduError: Missing, of another type, not finite or out of bounds.
     """
-    value = meta.get(key)
+    value: Any = meta.get(key)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):

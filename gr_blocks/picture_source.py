@@ -5,57 +5,31 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from gened.gr_blocks.frame_pdus import MAX_SIDE, MIN_SIDE, Image, picture_to_pdu
+from gened.gr_blocks.frame_pdus import Image, picture_to_pdu
 from gened.gr_blocks.message_block import MessageBlock
-from gened.gr_blocks.phy.errors import ConfigError, ImageError
+from gened.gr_blocks.phy.errors import ConfigError
 
-MAX_FILE_PIXELS = 100_000_000
 MIN_PERIOD_S = 0.01
 
 
-def load_picture(path: str | Path = "", max_side: int = MAX_SIDE) -> Image:
-    """A photograph as [H, W, 3] uint8 RGB, upright, reduced if its longer side exceeds `max_side`.
+def load_picture(path: str | Path = "", max_side: int | None = None) -> Image:
+    """A photograph as [H, W, 3] uint8 RGB, as `load_image` gives it.
 
     Args:
         path: Any file that Pillow opens; empty: the astronaut Eileen Collins, NASA, public domain, from scikit-image.
-        max_side: Pixels.
+        max_side: Larger pictures are reduced until no side is longer.
 
     Raises:
         ImageError: No such file, not a picture, or outside the sizes that can be sent.
     """
-    from PIL import Image as pillow
-    from PIL import ImageOps
+    from gened.models.images import load_image  # here, so that Companion need not load Pillow
 
-    if not path:
-        import skimage.data
+    if path:
+        return load_image(path, max_side=max_side)
+    import skimage
 
-        picture = pillow.fromarray(skimage.data.astronaut())
-    else:
-        picture = _open(Path(path))
-    picture = ImageOps.exif_transpose(picture).convert("RGB")
-    picture.thumbnail((min(max_side, MAX_SIDE),) * 2, pillow.Resampling.LANCZOS)
-    if min(picture.size) < MIN_SIDE:
-        raise ImageError(f"{path}: {picture.width}x{picture.height} pixels; a picture has at least {MIN_SIDE} a side")
-    return np.array(picture, np.uint8)
-
-
-def _open(path: Path) -> Any:
-    from PIL import Image as pillow
-
-    try:
-        picture = pillow.open(path)
-        if picture.width * picture.height > MAX_FILE_PIXELS:
-            raise ImageError(f"{path}: {picture.width}x{picture.height} pixels; reduce it below {MAX_FILE_PIXELS}")
-        picture.load()
-    except FileNotFoundError as exc:
-        raise ImageError(f"no such file: {path}") from exc
-    except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as exc:
-        raise ImageError(f"{path} is not a picture that Pillow opens: {exc}") from exc
-    return picture
+    return load_image(Path(skimage.__file__).parent / "data" / "astronaut.png", max_side=max_side)
 
 
 class picture_source(MessageBlock):  # noqa: N801

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A source of samples that come to an end, in a flowgraph that does not.
 
-GNU Radio's own file and vector sources end the flowgraph with their last sample, and with it the message blocks that still have
-bursts to demodulate. This one goes on with silence, slowly, until the flowgraph is stopped.
+GNU Radio's own file and vector sources end the flowgraph with their last sample, and with it the message blocks that
+still have bursts to demodulate. This one goes on with silence, slowly, until the flowgraph is stopped.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ MAX_QUEUED_PIXELS = 4 * 4096 * 4096
 class semantic_decoder(MessageBlock):  # noqa: N801
     """Decodes received frames into pictures with the codec that the header names.
 
-    Ports: `frames` in; `pictures` and `reports` out. A report is sent for a frame that was refused or could not be decoded;
-    its `error` says why. A frame that finds the worker's queue full is refused and counted (`n_refused`).
+    Ports: `frames` in; `pictures` and `reports` out. A report is sent for a frame that was refused or could not be
+    decoded; its `error` says why. A frame that finds the worker's queue full is refused and counted (`n_refused`).
 
     Args:
         codecs: Names or folders to try besides the registry's own, for codecs that are not installed.
@@ -64,7 +64,9 @@ class semantic_decoder(MessageBlock):  # noqa: N801
 
     def _submit(self, frame: ReceivedFrame, tag: tuple[Meta, int]) -> bool:
         self._queued_pixels += tag[1]
-        accepted = self.worker.submit("decode", self._decoded, tag=tag, codec_id=frame.codec_id, received=frame.received)
+        accepted = self.worker.submit(
+            "decode", self._decoded, tag=tag, codec_id=frame.codec_id, received=frame.received
+        )
         if not accepted:
             self._queued_pixels -= tag[1]
         return accepted
@@ -79,4 +81,5 @@ class semantic_decoder(MessageBlock):  # noqa: N801
             return
         answer = result.value
         self.counters.add("n_decoded")
-        self.publish("pictures", picture_to_pdu(answer.image, {**meta, "codec": answer.codec, "decode_ms": answer.decode_ms}))
+        facts = {**meta, "codec": answer.codec, "decode_ms": answer.decode_ms, "is_lost": answer.is_lost}
+        self.publish("pictures", picture_to_pdu(answer.image, facts))

@@ -89,7 +89,9 @@ class semantic_encoder(MessageBlock):  # noqa: N801
         )  # fmt: skip
         if not accepted:
             self.counters.report("n_refused", f"frame {number}: the encoder is still busy with earlier pictures")
-            self.publish("reports", report_to_pdu(tag, error="refused: the encoder's queue is full; send pictures more slowly"))
+            self.publish(
+                "reports", report_to_pdu(tag, error="refused: the encoder's queue is full; send pictures more slowly")
+            )
 
     def _encoded(self, result: JobResult) -> None:
         """On the worker's thread."""
@@ -101,8 +103,8 @@ class semantic_encoder(MessageBlock):  # noqa: N801
         answer = result.value
         frame = Frame(
             session=meta["session"], number=meta["frame"], codec_id=answer.codec_id,
-            size=ImageSize(meta["height"], meta["width"]), rate=Fraction(meta["rate_num"], meta["rate_den"]), snr_design_db=meta["snr_design_db"],
-            encoded=answer.encoded,
+            size=ImageSize(meta["height"], meta["width"]), rate=Fraction(meta["rate_num"], meta["rate_den"]),
+            snr_design_db=meta["snr_design_db"], encoded=answer.encoded,
         )  # fmt: skip
         self.counters.add("n_encoded")
         self.publish("encoded", encoded_to_pdu(frame, {**plain(meta), "encode_ms": answer.encode_ms}))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Block: samples out of a ZMQ PULL socket, whatever is thrown at it.
 
-GNU Radio's own `zeromq.pull_source` ends its thread, and with it the flowgraph, at the first message that is not a whole number of
-samples (3.10.5: "Incompatible vector sizes"). This one drops such a message and goes on.
+GNU Radio's own `zeromq.pull_source` ends its thread, and with it the flowgraph, at the first message that is not a
+whole number of samples (3.10.5: "Incompatible vector sizes"). This one drops such a message and goes on.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class zmq_source(gr.sync_block):  # noqa: N801
         gr.sync_block.__init__(self, name="zmq_source", in_sig=None, out_sig=[np.complex64])
         self.counters = Counters("zmq_source")
         self._rest: ComplexArray = np.zeros(0, np.complex64)
-        self._socket = zmq.Context.instance().socket(zmq.PULL)
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PULL)
         self._socket.setsockopt(zmq.RCVHWM, int(hwm))
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -70,6 +70,8 @@ class zmq_source(gr.sync_block):  # noqa: N801
         message = self._socket.recv(zmq.NOBLOCK)
         self.counters.add("n_messages")
         if len(message) % SAMPLE_BYTES or self._socket.getsockopt(zmq.RCVMORE):
-            self.counters.report("n_bad_messages", f"{len(message)} bytes are no whole number of complex64 samples; dropped")
+            self.counters.report(
+                "n_bad_messages", f"{len(message)} bytes are no whole number of complex64 samples; dropped"
+            )
             return
         self._rest = np.frombuffer(message, np.complex64)

@@ -15,6 +15,7 @@ from gened.gr_blocks.phy.errors import CodecError, GenedError
 from gened.gr_blocks.phy.types import Encoded, Received
 from gened.models.codecs.base import Codec
 from gened.models.codecs.registry import codec_names, load_codec
+from gened.models.images import to_float, to_uint8
 
 Image = npt.NDArray[np.uint8]
 
@@ -34,6 +35,8 @@ class DecodedPicture:
 
     image: Image
     """[H, W, 3] uint8 RGB."""
+    is_lost: bool
+    """Whether the picture is only a stand-in, because what decides everything did not arrive."""
     mask: npt.NDArray[np.float32] | None
     """[H, W] importance as the receiver knows it."""
     codec: str
@@ -73,7 +76,7 @@ class CodecService:
             CodecError: Unknown codec, missing weights, or a rate that it cannot do.
         """
         chosen = self._codec(codec)
-        x = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32) / np.float32(255)
+        x = to_float(image)
         begin = time.perf_counter()
         encoded = chosen.encode(x, rate=rate, snr_db=snr_db, seed=seed)
         return EncodedPicture(encoded, chosen.codec_id, 1e3 * (time.perf_counter() - begin))
@@ -88,9 +91,7 @@ class CodecService:
         begin = time.perf_counter()
         decoded = chosen.decode(received)
         decode_ms = 1e3 * (time.perf_counter() - begin)
-        x_hat = np.nan_to_num(np.clip(decoded.x_hat, 0, 1))
-        image = np.rint(255 * x_hat.transpose(1, 2, 0)).astype(np.uint8)
-        return DecodedPicture(image, decoded.mask, chosen.name, decode_ms)
+        return DecodedPicture(to_uint8(decoded.x_hat), decoded.is_lost, decoded.mask, chosen.name, decode_ms)
 
     def _codec(self, name: str) -> Codec:
         if name not in self._by_name:
@@ -99,7 +100,10 @@ class CodecService:
         return self._by_name[name]
 
     def _numbered(self, codec_id: int) -> Codec:
-        """The codec of a header's number. An unknown number makes all codecs load once, and never again: it may be forged."""
+        """The codec of a header's number.
+
+        An unknown number makes all codecs load once, and never again: it may be forged.
+        """
         if codec_id not in self._by_id and not self._is_complete:
             self._is_complete = True
             for name in codec_names():
@@ -107,5 +111,7 @@ class CodecService:
                     self._codec(name)
         if codec_id not in self._by_id:
             known = ", ".join(f"{codec.name} {number:08x}" for number, codec in self._by_id.items())
-            raise CodecError(f"no codec here has the sender's number {codec_id:08x} (here: {known}); use the same version and weights")
+            raise CodecError(
+                f"no codec here has the sender's number {codec_id:08x} (here: {known}); use the same version and weights"
+            )
         return self._by_id[codec_id]

@@ -3,13 +3,13 @@
 
     caller --submit()--> bounded queue --one job at a time--> child process --callback--> caller
 
-Drop policy: a job that finds the queue full is refused (`submit` returns False) and counted in `stats.n_refused`; the jobs
-that are already in wait keep their order. Nothing else is ever dropped: an exception in the child, a child that dies and
-a job that runs over its time all come back as a `JobResult` whose `error` says so.
+Drop policy: a job that finds the queue full is refused (`submit` returns False) and counted in `stats.n_refused`; the
+jobs that are already in wait keep their order. Nothing else is ever dropped: an exception in the child, a child that
+dies and a job that runs over its time all come back as a `JobResult` whose `error` says so.
 
 The child is a fresh interpreter (`python -m gened.models.worker`) with a private socket pair. It does not import the
-caller's `__main__`, as `multiprocessing` would, so a script of a user or of GNU Radio Companion needs no guard, and Qt is
-never loaded twice. It leaves when its parent has gone, whatever it is computing at the time.
+caller's `__main__`, as `multiprocessing` would, so a script of a user or of GNU Radio Companion needs no guard, and Qt
+is never loaded twice. It leaves when its parent has gone, whatever it is computing at the time.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import argparse
 import collections
 import contextlib
 import importlib
+import logging
 import os
 import pickle
 import signal
@@ -231,7 +232,7 @@ class Worker:
         try:
             job.callback(JobResult(job.job_id, job.tag, value, error, elapsed_ms))
         except Exception as exc:  # the caller's fault must not end the thread that serves everybody
-            print(f"gened worker: callback failed: {exc!r}", file=sys.stderr)
+            logging.getLogger(__name__).warning("callback failed: %r", exc)
 
     def _run(self, job: _Job) -> tuple[Any, str | None, float]:
         begin = time.monotonic()
@@ -275,7 +276,15 @@ class Worker:
             raise LinkError("the worker was closed")
         ours, theirs = socket.socketpair()
         try:
-            command = [sys.executable, "-m", "gened.models.worker", "--fd", str(theirs.fileno()), "--parent", str(os.getpid())]
+            command = [
+                sys.executable,
+                "-m",
+                "gened.models.worker",
+                "--fd",
+                str(theirs.fileno()),
+                "--parent",
+                str(os.getpid()),
+            ]
             self._child = subprocess.Popen(
                 command, env=self._environment(), stdin=subprocess.DEVNULL, stdout=2, pass_fds=[theirs.fileno()]
             )
