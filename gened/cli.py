@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command `gened`: its subcommands, one file each, and the one place that prints errors and chooses exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from gened import __version__
+from gened.air import air
+from gened.check import check
+from gened.companion import companion
+from gened.evaluate import evaluate
+from gened.exit_codes import epilog, exit_code
+from gened.gr_blocks.phy.errors import GenedError
+from gened.loopback import loopback
+from gened.receive import receive
+from gened.signals import Interrupted, raise_on_signals
+from gened.train import train
+from gened.transmit import transmit
+
+app = typer.Typer(
+    name="gened",
+    help="Photographs over GNU Radio, by analogue joint source-channel coding, with a caption beside them.",
+    epilog=epilog(),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+LINK = "The link"
+CODECS = "Codecs"
+TOOLS = "Tools"
+for command, panel in (
+    (loopback, LINK),
+    (transmit, LINK),
+    (air, LINK),
+    (receive, LINK),
+    (evaluate, CODECS),
+    (train, CODECS),
+    (companion, TOOLS),
+    (check, TOOLS),
+):
+    app.command(rich_help_panel=panel, epilog=epilog())(command)
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"gened {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and end.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Photographs over GNU Radio, by analogue joint source-channel coding, with a caption beside them."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; errors become one line on stderr.
+
+    Args:
+        arguments: Without the program's name; those of this process when None.
+
+    Returns:
+        The exit code; see `exit_codes`.
+    """
+    raise_on_signals()
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="gened")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    except Interrupted as interrupted:
+        return _told(str(interrupted), interrupted.exit_code)
+    except GenedError as error:
+        if os.environ.get("GENED_DEBUG") == "1":
+            raise
+        return _told(str(error), exit_code(error))
+    except ModuleNotFoundError as error:
+        if os.environ.get("GENED_DEBUG") == "1" or (error.name or "").startswith("gened"):
+            raise
+        return _told(f"{error.name} is not installed; `gened check` says what is missing and how to get it", exit_code(error))
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # the reader has gone; the interpreter flushes once more at its end
+        return 0
+    return 0
+
+
+def _told(message: str, code: int) -> int:
+    print(f"gened: {' '.join(message.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`gened loopback`: transmitter, air and receiver as three processes on this machine, from photographs to a report."""
+
+from __future__ import annotations
+
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gened import options
+from gened.signals import stop_on_signals
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+    from rich.table import Table
+
+    from gened.flowgraphs.report import FrameReport, Report
+
+N_ADDRESSES = 4
+MAX_ROWS = 24
+"""Frames in the table on a terminal; the report has all."""
+
+
+def loopback(
+    photos: options.Photos,
+    snr: options.Snr = 10.0,
+    snr_design: options.SnrDesign = None,
+    channel: options.Channel = "awgn",
+    freq_offset: options.FreqOffset = 2000.0,
+    sfo_ppm: options.SfoPpm = 0.0,
+    drop: options.Drop = 0.0,
+    drop_burst: options.DropBurst = None,
+    impair: options.Impair = None,
+    rate: options.Rate = Fraction(1, 24),
+    codec: options.CodecName = "",
+    caption: options.Caption = None,
+    caption_mode: options.CaptionMode = "auto",
+    station: options.Station = "",
+    frames: options.Frames = None,
+    interval: options.Interval = 0.0,
+    max_side: options.MaxSide = None,
+    sample_rate: options.SampleRate = 1e6,
+    speed: options.Speed = 1.0,
+    seed: options.Seed = 0,
+    out: options.Out = Path("out/loopback"),
+    timeout: options.Timeout = 60.0,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=1024, max=65532, help="First of the four ports on this machine.", show_default="four that are free"),
+    ] = None,
+    tap: Annotated[
+        str | None, typer.Option("--tap", metavar="ADDRESS", help="Publish the samples here too, for those who only look.", show_default=False)
+    ] = None,
+    json_only: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Send photographs to this machine itself: transmitter, air and receiver, three processes over ZMQ.
+
+    Leaves sent.png, received.png, side_by_side.png, constellation.png and report.json.
+    """
+    from rich.console import Console
+
+    from gened.flowgraphs.air import AirConfig
+    from gened.flowgraphs.loopback import LoopbackConfig, run_loopback
+    from gened.flowgraphs.receive import ReceiveConfig
+    from gened.flowgraphs.transmit import TransmitConfig
+
+    codec = options.default_codec(codec)
+    options.require_codec(codec)
+    tx, rx, tx_control, rx_control = _addresses(port)
+    config = LoopbackConfig(
+        transmit=TransmitConfig(
+            photos=tuple(photos), n_frames=frames, captions=tuple(caption or ()), caption_mode=caption_mode, station=station,
+            codec=codec, rate=rate, snr_design_db=snr if snr_design is None else snr_design, sample_rate=sample_rate, seed=seed,
+            interval_s=interval, max_side=max_side, address=tx, control=tx_control, timeout_s=timeout, out=None,
+        ),
+        air=AirConfig(
+            channel=options.channel_config(
+                channel, snr_db=snr, freq_offset_hz=freq_offset, sfo_ppm=sfo_ppm, drop=drop, seed=seed, impair=impair
+            ),
+            sample_rate=sample_rate, tx_address=tx, tx_control=tx_control, rx_address=rx, rx_control=rx_control, tap=tap,
+            speed=speed, drop_bursts=frozenset(drop_burst or ()),
+        ),
+        receive=ReceiveConfig(
+            address=rx, control=rx_control, sample_rate=sample_rate, out=None, n_frames=None, timeout_s=timeout, until_end=True,
+            codecs=(codec,),
+        ),
+        out=out, argv=tuple(sys.argv), seed=seed,
+    )  # fmt: skip
+    progress = _Progress(Console(stderr=True, quiet=quiet), frames or len(photos))
+    with stop_on_signals() as stop, progress:
+        report = run_loopback(config, stop=stop, on_progress=progress.told)
+    if stop.is_set():
+        return  # a signal: leaving the block above has told, and nothing may claim to be whole
+    if json_only:
+        from gened.flowgraphs.report import report_text
+
+        print(report_text(report))
+    else:
+        _print_result(Console(), report, out)
+
+
+def _addresses(port: int | None) -> tuple[str, str, str, str]:
+    """Samples to and from the air, control of transmitter and receiver.
+
+    Raises:
+        PortInUseError: One of the ports that were asked for is in use.
+    """
+    from gened.flowgraphs.control import free_ports, require_free
+
+    ports = free_ports(N_ADDRESSES) if port is None else list(range(port, port + N_ADDRESSES))
+    tx, rx, tx_control, rx_control = (f"tcp://127.0.0.1:{number}" for number in ports)
+    for address in (tx, rx, tx_control, rx_control):
+        require_free(address)
+    return tx, rx, tx_control, rx_control
+
+
+class _Progress:
+    """Two bars on a terminal: frames sent and frames received."""
+
+    def __init__(self, console: Console, n_frames: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bars: Progress = Progress(*columns, console=console, transient=True, disable=console.quiet or not console.is_terminal)
+        self._tasks: dict[str, TaskID] = {
+            side: self._bars.add_task(f"{side}: starts", total=n_frames) for side in ("transmit", "receive")
+        }
+
+    def __enter__(self) -> None:
+        self._bars.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def told(self, side: str, facts: dict[str, Any]) -> None:
+        """What `run_loopback` tells."""
+        if side not in self._tasks:
+            return
+        self._bars.update(self._tasks[side], description=side, advance=1 if "frame" in facts else 0)
+
+
+def _print_result(console: Console, report: Report, out: Path) -> None:
+    console.print(_table(report.frames))
+    n_received = sum(frame.received is not None for frame in report.frames)
+    n_texts = sum(frame.crc_ok is True for frame in report.frames)
+    n_with_text = sum(frame.crc_ok is not None for frame in report.frames)
+    console.print(f"{n_received} of {len(report.frames)} frames received, {n_texts} of {n_with_text} captions whole", highlight=False)
+    for name in ("sent.png", "received.png", "side_by_side.png", "constellation.png", "report.json"):
+        if (out / name).is_file():
+            console.print(str(out / name), soft_wrap=True, highlight=False, markup=False)
+
+
+def _table(frames: list[FrameReport]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("frame", "PSNR dB", "MS-SSIM", "SNR dB", "offset Hz", "lost %", "symbols", "airtime ms", "enc/dec ms"):
+        table.add_column(heading, justify="right")
+    table.add_column("caption", overflow="ellipsis", no_wrap=True, max_width=40)
+    for frame in frames[:MAX_ROWS]:
+        milliseconds = f"{_text(frame.encode_ms, '.0f')}/{_text(frame.decode_ms, '.0f')}"
+        table.add_row(
+            str(frame.frame), _text(frame.psnr_db, ".2f"), _text(frame.ms_ssim, ".4f"), _text(frame.snr_est_db, ".1f"),
+            _text(frame.cfo_est_hz, ".0f"), _text(frame.erased_fraction, ".1f", 100), _text(frame.payload_symbols, "d"),
+            _text(frame.airtime_s, ".1f", 1000), milliseconds, _caption(frame),
+        )  # fmt: skip
+    if len(frames) > MAX_ROWS:
+        table.add_row("...", *[""] * 9)
+    return table
+
+
+def _caption(frame: FrameReport) -> str:
+    if frame.received is None:
+        return "[red]lost[/]"
+    if frame.crc_ok is False:
+        return "[red]CRC failed[/]"
+    from rich.markup import escape
+
+    return escape(frame.caption or "") or "-"
+
+
+def _text(value: float | int | None, pattern: str, factor: int = 1) -> str:
+    return "-" if value is None else f"{value * factor:{pattern}}"

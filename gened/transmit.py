@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`gened transmit`: photographs in, bursts out, as a process of its own."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gened import options
+from gened.signals import stop_on_signals
+
+
+def transmit(
+    photos: options.Photos,
+    snr: Annotated[float, typer.Option("--snr", "--snr-design", help="SNR that the sender codes for, dB.")] = 10.0,
+    rate: options.Rate = Fraction(1, 24),
+    codec: options.CodecName = "",
+    caption: options.Caption = None,
+    caption_mode: options.CaptionMode = "auto",
+    station: options.Station = "",
+    frames: options.Frames = None,
+    interval: options.Interval = 0.0,
+    max_side: options.MaxSide = None,
+    sample_rate: options.SampleRate = 1e6,
+    seed: options.Seed = 0,
+    address: Annotated[str, typer.Option("--address", help="Listen here for air's samples socket.")] = "tcp://127.0.0.1:5550",
+    control: Annotated[str, typer.Option("--control", help="Listen here for air's control socket.")] = "tcp://127.0.0.1:5552",
+    timeout: options.Timeout = 30.0,
+    out: Annotated[Path | None, typer.Option("--out", help="Keep the pictures as sent here.", show_default=False)] = None,
+    json_only: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Send photographs: encode them and pass the bursts to the air, then end."""
+    from rich.console import Console
+
+    from gened.flowgraphs.transmit import TransmitConfig, run_transmit
+
+    codec = options.default_codec(codec)
+    options.require_codec(codec)
+    config = TransmitConfig(
+        photos=tuple(photos), n_frames=frames, captions=tuple(caption or ()), caption_mode=caption_mode, station=station,
+        codec=codec, rate=rate, snr_design_db=snr, sample_rate=sample_rate, seed=seed, interval_s=interval, max_side=max_side,
+        address=address, control=control, timeout_s=timeout, out=out,
+    )  # fmt: skip
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    with stop_on_signals() as stop, console.status(f"transmitter: waits for the air at {address}"):
+        sent = run_transmit(config, stop=stop, on_frame=lambda facts: console.print(told(facts), soft_wrap=True))
+    if json_only:
+        print(json.dumps({"frames": sent}, indent=1, default=str))
+
+
+def told(facts: dict[str, Any]) -> str:
+    """A line about a frame that has left."""
+    if facts.get("error"):
+        return f"frame {facts.get('frame')}: {facts['error']}"
+    if "analog_symbols" not in facts:
+        return f"transmitter: {facts.get('state', 'ready')}"
+    return (
+        f"frame {facts['frame']} sent: {facts['analog_symbols']} analogue, {facts['side_symbols']} side and {facts['caption_symbols']} "
+        f"caption symbols in {facts.get('n_bursts', 1)} bursts, encoded in {facts.get('encode_ms') or 0:.0f} ms"
+    )
