@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The control sockets beside the samples: a raw stream of samples can hold no marker, so these say what it means.
 
-    transmitter 5552 (DEALER, binds)  <---->  air (DEALER, connects)      Hello, Burst, End -->     <-- Ready
+    transmitter 5552 (DEALER, binds)  <---->  air (DEALER, connects)      Hello, Burst, End -->     <-- Ready, Done
     air         5553 (PUB, binds)     ----->  receivers, screens (SUB)    Status, some ten times a second
 
 Messages are msgpack maps with a `type`. Whatever comes off a socket may be hostile: its length is bounded before it is
@@ -63,13 +63,20 @@ class Burst(_Message):
 
 
 class End(_Message):
-    """The transmitter has sent everything."""
+    """The transmitter has sent everything; it repeats this until it hears `Done`."""
 
     type: Literal["end"] = "end"
     session: Annotated[int, Field(ge=0, le=2**32 - 1)]
     frames: Count
     bursts: Count
     samples: Count
+
+
+class Done(_Message):
+    """All samples of this session have gone out: the transmitter may leave."""
+
+    type: Literal["done"] = "done"
+    session: Annotated[int, Field(ge=0, le=2**32 - 1)]
 
 
 class Status(_Message):
@@ -95,7 +102,7 @@ class Status(_Message):
     """That the transmitter sent, once it is over."""
 
 
-Message = Hello | Ready | Burst | End | Status
+Message = Hello | Ready | Burst | End | Done | Status
 _ADAPTER: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
 
 

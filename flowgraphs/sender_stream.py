@@ -79,10 +79,9 @@ class SenderStream:
         """Whether no more should be pushed."""
         return self._n_queued >= MAX_QUEUED
 
-    @property
-    def is_drained(self) -> bool:
-        """Whether all that was pushed or announced has been taken."""
-        return self._n_queued == 0 and not self._announced and self._left == 0
+    def has_given(self, n_samples: int) -> bool:
+        """Whether the first `n_samples` of this session have been taken."""
+        return self._position >= n_samples
 
     def restart(self) -> None:
         """A new session: what is left of the old one is forgotten, counting begins at 0."""
