@@ -153,8 +153,11 @@ def measure(n_frames: int, seed: int) -> dict[str, object]:
             "table": mode.min_snr_db,
         }
     header = curve("header", header_trial(), -5.5, n_frames, seed)
-    sides = [p for n in SIDE_BYTES for name in ("bpsk-1/2x2", "bpsk-1/2", "qpsk-1/2")
-             for p in curve(f"{n} bytes {name}", payload_trial(n, name), MODES[name].min_snr_db - 2.0, n_frames, seed)]  # fmt: skip
+    sides = []
+    for n_bytes in SIDE_BYTES:
+        for name in ("bpsk-1/2x2", "bpsk-1/2", "qpsk-1/2"):
+            trial = payload_trial(n_bytes, name)
+            sides += curve(f"{n_bytes} bytes {name}", trial, MODES[name].min_snr_db - 2.0, n_frames, seed)
     scaling = {
         str(value): [scaling_loss(value, snr_db, n_frames // 5, seed) for snr_db in SCALING_SNR_DB]
         for value in (0.7, 0.75, 0.8, 0.85, 0.9, 1.0)

@@ -13,9 +13,25 @@ from gened.gr_blocks.phy.types import Budget, ImageSize
 MAX_BURST_SYMBOLS = 16384
 """Analogue symbols in one burst."""
 MAX_BURSTS = 256
+SNR_STEP_DB = 0.5
+SNR_MIN_DB = -8.0
+SNR_MAX_DB = 23.5
 SIDE_BACKOFF_DB = 1.0
-"""Side information takes a mode that a text would take at an SNR lower by so much: it decides everything, and is lost no
-oftener than the header (python -m gened.gr_blocks.bench.modes)."""
+"""Side information takes the mode that a text would take at an SNR lower by so much: it decides everything, and is
+lost no oftener than the header (python -m gened.gr_blocks.bench.modes)."""
+
+
+def snr_class(snr_db: float) -> int:
+    """The design SNR as its number in the header, 0 to 63."""
+    return round((min(max(snr_db, SNR_MIN_DB), SNR_MAX_DB) - SNR_MIN_DB) / SNR_STEP_DB)
+
+
+def quantize_snr_db(snr_db: float) -> float:
+    """The design SNR as the header tells it: half decibels from -8 to 23.5.
+
+    An encoder designs for this value, so that both ends agree.
+    """
+    return SNR_MIN_DB + SNR_STEP_DB * snr_class(snr_db)
 
 
 def frame_symbols(size: ImageSize, rate: Fraction) -> int:
@@ -31,7 +47,10 @@ def n_bursts(size: ImageSize, rate: Fraction) -> int:
     """
     count = max(1, -(-frame_symbols(size, rate) // MAX_BURST_SYMBOLS))
     if count > MAX_BURSTS:
-        raise FrameError(f"{size.width}x{size.height} at rate {rate} needs {count} bursts; a frame has at most {MAX_BURSTS}: lower the rate")
+        raise FrameError(
+            f"{size.width}x{size.height} at rate {rate} needs {count} bursts; "
+            f"a frame has at most {MAX_BURSTS}: lower the rate"
+        )
     return count
 
 
@@ -41,9 +60,11 @@ def budget(size: ImageSize, rate: Fraction, snr_db: float) -> Budget:
     Args:
         size: Of the picture.
         rate: (analogue + side symbols) / (3 H W).
-        snr_db: Es/N0 that the sender was told.
+        snr_db: Es/N0 that the sender was told; counted as the header will tell it.
     """
-    return Budget(frame_symbols(size, rate), mode_for_snr(snr_db - SIDE_BACKOFF_DB), n_bursts(size, rate))
+    return Budget(
+        frame_symbols(size, rate), mode_for_snr(quantize_snr_db(snr_db) - SIDE_BACKOFF_DB), n_bursts(size, rate)
+    )
 
 
 def side_symbols(n_bytes: int, side_mode: str, n_bursts: int = 1) -> int:

@@ -17,7 +17,7 @@ import scipy.fft
 
 from gened.gr_blocks.phy.demodulator import Capture, preamble_cells, symbol_cells, symbol_times
 from gened.gr_blocks.phy.estimators import derotate, fit_preamble
-from gened.gr_blocks.phy.header import Header, decode_header
+from gened.gr_blocks.phy.header import Header, HeaderFault, read_cells
 from gened.gr_blocks.phy.types import ComplexArray
 from gened.gr_blocks.phy.waveform import WAVEFORM
 
@@ -63,6 +63,8 @@ class DetectorStats:
     preambles: int = 0
     headers: int = 0
     bad_headers: int = 0
+    foreign_versions: int = 0
+    """Of these, whole ones of another format version."""
 
 
 def lag_metric(samples: ComplexArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.complex128]]:
@@ -138,8 +140,8 @@ def synchronize(samples: ComplexArray, peak: int, phase_rad: float) -> _Sync | N
     return _Sync(first + arrival - WAVEFORM.cp_len, cfo_cps)
 
 
-def read_header(samples: ComplexArray, cfo_cps: float) -> Header | None:
-    """The header behind a preamble; `samples` begin at the preamble's prefix."""
+def read_header(samples: ComplexArray, cfo_cps: float) -> Header | HeaderFault:
+    """The header behind a preamble, or why there is none; `samples` begin at the preamble's prefix."""
     n_symbols = WAVEFORM.n_header_symbols
     still = derotate(samples[: WAVEFORM.preamble_len + n_symbols * WAVEFORM.symbol_len], cfo_cps)
     preamble = fit_preamble(preamble_cells(still))
@@ -158,7 +160,7 @@ def read_header(samples: ComplexArray, cfo_cps: float) -> Header | None:
     gain = np.maximum(np.abs(preamble.channel.h) ** 2, 1e-12)
     cells = (grid * (np.conj(preamble.channel.h) / gain))[~mask]
     noise_var = np.broadcast_to((preamble.noise_var + preamble.channel.err_var) / gain, grid.shape)[~mask]
-    return decode_header(cells, noise_var)
+    return read_cells(cells, noise_var)
 
 
 class BurstDetector:
@@ -249,8 +251,9 @@ class BurstDetector:
             return False
         self.stats.preambles += 1
         header = read_header(self._buffer[sync.start :], sync.cfo_cps)
-        if header is None:
+        if isinstance(header, HeaderFault):
             self.stats.bad_headers += 1
+            self.stats.foreign_versions += header is HeaderFault.VERSION
             return False
         self.stats.headers += 1
         self._waiting = Capture(self._buffer[:0], self._base + sync.start, header, sync.cfo_cps)

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Frames to bursts, and bursts, as far as they arrive, to frames again.
 
-    Encoded.symbols --permutation over the whole frame--> slices, one a burst
-    side_info, text --shares (any K of m)--------------> one share a burst, each in its own digital mode
+Encoded.symbols --permutation over the whole frame--> slices, one a burst
+side_info, text --shares (any K of m)--------------> one share a burst, each in its own digital mode
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from gened.gr_blocks.phy.burst import BurstContent, ReceivedBurst
 from gened.gr_blocks.phy.errors import FrameError
 from gened.gr_blocks.phy.header import MAX_BURST_CELLS, Header, quantize_snr_db
 from gened.gr_blocks.phy.interleave import permutation
-from gened.gr_blocks.phy.modes import digital_decode, digital_encode
+from gened.gr_blocks.phy.modes import digital_decode, digital_encode, mode
 from gened.gr_blocks.phy.records import MAX_TEXT_BYTES
 from gened.gr_blocks.phy.types import ComplexArray, FloatArray, Frame, Received, ReceivedFrame
 
@@ -26,7 +27,7 @@ FRAME_SEED = 1
 MAX_SIDE_BYTES = 65535
 MAX_OPEN_FRAMES = 4
 MAX_OPEN_SYMBOLS = 2**23
-"""Analogue symbols kept for unfinished frames: two of the largest, 64 MiB."""
+"""Analogue symbols kept for unfinished frames: two of the largest, 96 MiB."""
 REMEMBERED_FRAMES = 64
 CONSTELLATION_SYMBOLS = 4096
 
@@ -39,13 +40,17 @@ def plan_bursts(frame: Frame) -> list[BurstContent]:
 
     Raises:
         FrameError: More symbols than its rate allows, or text or side information too long.
+        ConfigError: No such text mode.
     """
+    mode(frame.text_mode)
     encoded = frame.encoded
     allowed = budget(frame.size, frame.rate, quantize_snr_db(frame.snr_design_db))
     count = n_bursts(frame.size, frame.rate)
     side_cost = side_symbols(len(encoded.side_info), allowed.side_mode, count)
     if len(encoded.symbols) + side_cost > allowed.symbols and len(encoded.symbols) > 0:
-        raise FrameError(f"{len(encoded.symbols)} analogue and {side_cost} side symbols; rate {frame.rate} allows {allowed.symbols}")
+        raise FrameError(
+            f"{len(encoded.symbols)} analogue and {side_cost} side symbols; rate {frame.rate} allows {allowed.symbols}"
+        )
     if len(encoded.side_info) > MAX_SIDE_BYTES or len(frame.text) > MAX_TEXT_BYTES:
         raise FrameError(
             f"{len(encoded.side_info)} bytes of side information and {len(frame.text)} of text; "
@@ -58,13 +63,17 @@ def plan_bursts(frame: Frame) -> list[BurstContent]:
     bursts = []
     for index in range(count):
         header = Header(
-            session=frame.session, frame=frame.number, burst=index, n_bursts=count, codec_id=frame.codec_id, size=frame.size,
+            session=frame.session, frame=frame.number, burst=index, n_bursts=count, codec_id=frame.codec_id,
+            size=frame.size,
             rate=frame.rate, snr_design_db=quantize_snr_db(frame.snr_design_db), side_mode=allowed.side_mode,
-            text_mode=frame.text_mode, n_symbols=len(symbols), side_len=len(encoded.side_info), text_len=len(frame.text),
+            text_mode=frame.text_mode, n_symbols=len(symbols), side_len=len(encoded.side_info),
+            text_len=len(frame.text),
             side_byte=single,
         )  # fmt: skip
         if header.n_cells > MAX_BURST_CELLS:
-            raise FrameError(f"a burst of {header.n_cells} cells; at most {MAX_BURST_CELLS}: less side information or a faster mode")
+            raise FrameError(
+                f"a burst of {header.n_cells} cells; at most {MAX_BURST_CELLS}: less side information or a faster mode"
+            )
         cells = [
             digital_encode(side[index], allowed.side_mode) if index < len(side) else symbols[:0],
             digital_encode(text[index], frame.text_mode) if index < len(text) else symbols[:0],
@@ -88,13 +97,23 @@ class AssemblerStats:
     """Frames given up because too many were open."""
 
 
+class _BurstFigures(NamedTuple):
+    """What is kept of a burst when its symbols are in their places."""
+
+    snr_est_db: float
+    cfo_cps: float
+    sfo_ppm: float
+    n_samples: int
+
+
 @dataclass
 class _OpenFrame:
     header: Header
-    begun_s: float
+    last_s: float
+    """When its latest burst came."""
     symbols: ComplexArray
     noise_var: FloatArray
-    bursts: dict[int, ReceivedBurst] = field(default_factory=dict)
+    bursts: dict[int, _BurstFigures] = field(default_factory=dict)
     side: dict[int, bytes] = field(default_factory=dict)
     text: dict[int, bytes] = field(default_factory=dict)
     constellation: list[ComplexArray] = field(default_factory=list)
@@ -103,7 +122,8 @@ class _OpenFrame:
 def _description(header: Header) -> tuple[object, ...]:
     """What all bursts of one frame agree on."""
     return (
-        header.n_bursts, header.codec_id, header.size, header.rate, header.snr_design_db, header.side_mode, header.text_mode,
+        header.n_bursts, header.codec_id, header.size, header.rate, header.snr_design_db, header.side_mode,
+        header.text_mode,
         header.n_symbols, header.side_len, header.text_len, header.side_byte,
     )  # fmt: skip
 
@@ -111,11 +131,11 @@ def _description(header: Header) -> tuple[object, ...]:
 class FrameAssembler:
     """Collects bursts, in any order, from any sender, and gives frames out once each.
 
-    A frame is given out when all its bursts are there, when a burst of a later frame of the same session arrives after at least
-    one of its own, or when `timeout_s` has passed since its first burst. What is missing is marked as lost.
+    A frame is given out when all its bursts are there, when a burst of a later frame of the same session arrives after
+    at least one of its own, or when `timeout_s` has passed since its latest burst. What is missing is marked as lost.
 
     Args:
-        timeout_s: How long a frame waits for its bursts, in the clock of `now_s`.
+        timeout_s: How long a frame waits for its next burst, in the clock of `now_s`.
     """
 
     def __init__(self, timeout_s: float = 2.0) -> None:
@@ -140,7 +160,9 @@ class FrameAssembler:
         if self._done.get(key) == _description(header):
             self.stats.duplicates += 1
             return self.poll(now_s)
-        earlier = [other for other in self._open if other[0] == key[0] and other != key and self._is_later(key[1], other[1])]
+        earlier = [
+            other for other in self._open if other[0] == key[0] and other != key and self._is_later(key[1], other[1])
+        ]
         frames = [self._finish(other) for other in earlier]
         frame = self._open.get(key)
         if frame is not None and _description(frame.header) != _description(header):
@@ -152,13 +174,14 @@ class FrameAssembler:
             self.stats.duplicates += 1
         else:
             self._add(frame, burst)
+            frame.last_s = now_s
         if len(frame.bursts) == header.n_bursts:
             frames.append(self._finish(key))
         return frames + self.poll(now_s)
 
     def poll(self, now_s: float) -> list[ReceivedFrame]:
         """Frames whose time is over."""
-        late = [key for key, frame in self._open.items() if now_s - frame.begun_s >= self.timeout_s]
+        late = [key for key, frame in self._open.items() if now_s - frame.last_s >= self.timeout_s]
         return [self._finish(key) for key in late]
 
     def flush(self) -> list[ReceivedFrame]:
@@ -183,7 +206,7 @@ class FrameAssembler:
     @staticmethod
     def _add(frame: _OpenFrame, burst: ReceivedBurst) -> None:
         header = burst.header
-        frame.bursts[header.burst] = burst
+        frame.bursts[header.burst] = _BurstFigures(burst.snr_est_db, burst.cfo_cps, burst.sfo_ppm, burst.n_samples)
         n_digital = header.n_side + header.n_text
         parts = (
             (frame.side, header.side_plan, header.side_mode, slice(0, header.n_side)),
@@ -199,7 +222,8 @@ class FrameAssembler:
         good = np.isfinite(values) & np.isfinite(noise_var)
         frame.symbols[where] = np.where(good, values, 0)
         frame.noise_var[where] = np.where(good, noise_var, np.inf)
-        frame.constellation.append(burst.symbols[: min(n_digital, CONSTELLATION_SYMBOLS)])
+        room = CONSTELLATION_SYMBOLS - sum(map(len, frame.constellation))
+        frame.constellation.append(burst.symbols[: min(n_digital, room)].copy())
 
     def _finish(self, key: FrameKey) -> ReceivedFrame:
         frame = self._open.pop(key)
@@ -228,5 +252,5 @@ class FrameAssembler:
             on_air_samples=sum(burst.n_samples for burst in bursts),
             text_symbols=text_symbols(header.text_len, header.text_mode, header.n_bursts),
             side_symbols=side_symbols(header.side_len, header.side_mode, header.n_bursts),
-            constellation=np.concatenate(frame.constellation)[:CONSTELLATION_SYMBOLS],
+            constellation=np.concatenate(frame.constellation),
         )  # fmt: skip

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The header of a burst: 24 bytes and a CRC-24, in a low-rate code. The receiver knows nothing but the waveform before it reads one.
+"""The header of a burst: 24 bytes and a CRC-24, in a low-rate code.
 
-    version 4 | session 16 | frame 16 | burst 8 | n_bursts-1 8 | codec_id 32 | height-1 12 | width-1 12 | rate numerator-1 3 |
-    rate denominator-1 9 | design SNR 6 | side_mode 4 | text_mode 4 | n_symbols 23 | side_len 16 | text_len 11 | side_byte 8
+The receiver knows nothing but the waveform before it reads one.
+
+    version 4 | session 16 | frame 16 | burst 8 | n_bursts-1 8 | codec_id 32 | height-1 12 | width-1 12 |
+    rate numerator-1 3 | rate denominator-1 9 | design SNR 6 | side_mode 4 | text_mode 4 | n_symbols 23 |
+    side_len 16 | text_len 11 | side_byte 8
 
 216 bits, LDPC (rate 1/2 of n = 576, shortened to 504), interleaved, QPSK, repeated until the header's cells are full.
 """
@@ -10,6 +13,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -17,12 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gened.gr_blocks.phy import shares
-from gened.gr_blocks.phy.budget import MAX_BURST_SYMBOLS, frame_symbols
+from gened.gr_blocks.phy.budget import MAX_BURST_SYMBOLS, SNR_MIN_DB, SNR_STEP_DB, frame_symbols, snr_class
+from gened.gr_blocks.phy.budget import quantize_snr_db as quantize_snr_db
 from gened.gr_blocks.phy.crc import crc24
 from gened.gr_blocks.phy.errors import FrameError
 from gened.gr_blocks.phy.interleave import permutation
 from gened.gr_blocks.phy.ldpc import LdpcCode
-from gened.gr_blocks.phy.modes import INTERLEAVER_SEED, MODE_NAMES, MODES, n_symbols
+from gened.gr_blocks.phy.modes import INTERLEAVER_SEED, MODE_NAMES, mode, n_symbols
 from gened.gr_blocks.phy.modulation import demodulate, modulate
 from gened.gr_blocks.phy.types import ComplexArray, ImageSize
 
@@ -31,10 +36,18 @@ HEADER_BYTES = 24
 CRC_BYTES = 3
 MAX_BURST_CELLS = 65536
 """Payload cells of a burst, digital ones included: what a receiver is ready to wait for."""
-SNR_STEP_DB = 0.5
-SNR_MIN_DB = -8.0
-SNR_MAX_DB = 23.5
 _CODE = LdpcCode.for_payload(8 * (HEADER_BYTES + CRC_BYTES))
+
+
+class HeaderFault(Enum):
+    """Why there is no header."""
+
+    CHECKSUM = "checksum"
+    """Noise, too few cells, or a code word beyond repair."""
+    VERSION = "version"
+    """Whole, but of another format version."""
+    CONTENT = "content"
+    """Whole and of this version, but nothing that a sender of it would send."""
 
 
 class _Field(NamedTuple):
@@ -48,15 +61,6 @@ _FIELDS = (
     _Field("denominator_minus_1", 9), _Field("snr_class", 6), _Field("side_mode", 4), _Field("text_mode", 4),
     _Field("n_symbols", 23), _Field("side_len", 16), _Field("text_len", 11), _Field("side_byte", 8),
 )  # fmt: skip
-
-
-def quantize_snr_db(snr_db: float) -> float:
-    """The design SNR as the header tells it: half decibels from -8 to 23.5. An encoder designs for this value, so that both ends agree."""
-    return SNR_MIN_DB + SNR_STEP_DB * _snr_class(snr_db)
-
-
-def _snr_class(snr_db: float) -> int:
-    return round((min(max(snr_db, SNR_MIN_DB), SNR_MAX_DB) - SNR_MIN_DB) / SNR_STEP_DB)
 
 
 @dataclass(frozen=True)
@@ -123,8 +127,9 @@ class Header:
             "version": VERSION, "session": self.session, "frame": self.frame, "burst": self.burst,
             "n_bursts_minus_1": self.n_bursts - 1, "codec_id": self.codec_id, "height_minus_1": self.size.height - 1,
             "width_minus_1": self.size.width - 1, "numerator_minus_1": self.rate.numerator - 1,
-            "denominator_minus_1": self.rate.denominator - 1, "snr_class": _snr_class(self.snr_design_db),
-            "side_mode": MODES[self.side_mode].number, "text_mode": MODES[self.text_mode].number, "n_symbols": self.n_symbols,
+            "denominator_minus_1": self.rate.denominator - 1, "snr_class": snr_class(self.snr_design_db),
+            "side_mode": mode(self.side_mode).number, "text_mode": mode(self.text_mode).number,
+            "n_symbols": self.n_symbols,
             "side_len": self.side_len, "text_len": self.text_len, "side_byte": self.side_byte,
         }  # fmt: skip
 
@@ -133,6 +138,7 @@ class Header:
 
         Raises:
             FrameError: A field does not fit its bits.
+            ConfigError: No such mode.
         """
         values = self._values()
         packed = 0
@@ -145,23 +151,32 @@ class Header:
     @classmethod
     def unpack(cls, data: bytes) -> Header | None:
         """The header of 24 bytes, or None when no sender of this version would have sent it."""
+        found = cls.parse(data)
+        return found if isinstance(found, Header) else None
+
+    @classmethod
+    def parse(cls, data: bytes) -> Header | HeaderFault:
+        """As `unpack`, with the reason."""
         if len(data) != HEADER_BYTES:
-            return None
+            return HeaderFault.CONTENT
         packed, values = int.from_bytes(data, "big"), {}
         for name, n_bits in reversed(_FIELDS):
             values[name] = packed & ((1 << n_bits) - 1)
             packed >>= n_bits
-        if values["version"] != VERSION or values["side_mode"] not in MODE_NAMES or values["text_mode"] not in MODE_NAMES:
-            return None
+        if values["version"] != VERSION:
+            return HeaderFault.VERSION
+        if values["side_mode"] not in MODE_NAMES or values["text_mode"] not in MODE_NAMES:
+            return HeaderFault.CONTENT
         header = cls(
-            session=values["session"], frame=values["frame"], burst=values["burst"], n_bursts=values["n_bursts_minus_1"] + 1,
+            session=values["session"], frame=values["frame"], burst=values["burst"],
+            n_bursts=values["n_bursts_minus_1"] + 1,
             codec_id=values["codec_id"], size=ImageSize(values["height_minus_1"] + 1, values["width_minus_1"] + 1),
             rate=Fraction(values["numerator_minus_1"] + 1, values["denominator_minus_1"] + 1),
             snr_design_db=SNR_MIN_DB + SNR_STEP_DB * values["snr_class"], side_mode=MODE_NAMES[values["side_mode"]],
             text_mode=MODE_NAMES[values["text_mode"]], n_symbols=values["n_symbols"], side_len=values["side_len"],
             text_len=values["text_len"], side_byte=values["side_byte"],
         )  # fmt: skip
-        return header if header._is_possible() else None
+        return header if header._is_possible() else HeaderFault.CONTENT
 
     def _is_possible(self) -> bool:
         """Bounds that keep a forged header from making the receiver allocate or wait without end."""
@@ -182,7 +197,13 @@ def encode_header(header: Header, n_cells: int) -> ComplexArray:
 
 
 def decode_header(symbols: ComplexArray, noise_var: npt.NDArray[np.floating]) -> Header | None:
-    """The header in these cells, or None; never raises.
+    """The header in these cells, or None; never raises. Arguments as `read_cells`."""
+    found = read_cells(symbols, noise_var)
+    return found if isinstance(found, Header) else None
+
+
+def read_cells(symbols: ComplexArray, noise_var: npt.NDArray[np.floating]) -> Header | HeaderFault:
+    """The header in these cells, or the reason why there is none; never raises.
 
     Args:
         symbols: Equalised, at least 252.
@@ -190,11 +211,11 @@ def decode_header(symbols: ComplexArray, noise_var: npt.NDArray[np.floating]) ->
     """
     llr = demodulate(symbols, noise_var, 2)
     if len(llr) < _CODE.n_coded:
-        return None
+        return HeaderFault.CHECKSUM
     n_rounds = -(-len(llr) // _CODE.n_coded)
     folded = np.concatenate([llr, np.zeros(n_rounds * _CODE.n_coded - len(llr))]).reshape(n_rounds, -1).sum(0)
     block = np.empty(_CODE.n_coded)
     block[permutation(_CODE.n_coded, INTERLEAVER_SEED)] = folded
     data = np.packbits(_CODE.decode(block)[0]).tobytes()
     body, check = data[:HEADER_BYTES], data[HEADER_BYTES:]
-    return Header.unpack(body) if crc24(body).to_bytes(CRC_BYTES, "big") == check else None
+    return Header.parse(body) if crc24(body).to_bytes(CRC_BYTES, "big") == check else HeaderFault.CHECKSUM

@@ -30,12 +30,23 @@ def hash_stream(n: int, seed: int) -> npt.NDArray[np.uint64]:
     return splitmix64(np.arange(n, dtype=np.uint64) + np.uint64(seed << 40))
 
 
-@lru_cache(maxsize=32)
+LARGE = 1 << 16
+"""Permutations longer than this are kept one at a time: forged headers must not fill the memory with them."""
+
+
 def permutation(n: int, seed: int) -> npt.NDArray[np.int64]:
     """A fixed permutation of 0 .. n-1, [n] int64, read-only."""
+    return _small(n, seed) if n <= LARGE else _large(n, seed)
+
+
+def _permutation(n: int, seed: int) -> npt.NDArray[np.int64]:
     order = np.argsort(hash_stream(n, seed), kind="stable")
     order.setflags(write=False)
     return order
+
+
+_small = lru_cache(maxsize=64)(_permutation)
+_large = lru_cache(maxsize=1)(_permutation)
 
 
 def qpsk_stream(n: int, seed: int) -> npt.NDArray[np.complex64]:

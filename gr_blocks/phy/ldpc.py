@@ -24,7 +24,8 @@ N_COLUMNS = 24
 Z_LIST = tuple(range(24, 97, 4))
 MAX_ITERATIONS = 40
 MS_SCALING = 0.8
-"""Scale of the minimum-sum messages; 0.75 to 0.85 are alike, 1.0 costs 0.3 dB (python -m gened.gr_blocks.bench.modes)."""
+"""Scale of the minimum-sum messages; 0.75 to 0.85 are alike, 1.0 costs 0.3 dB
+(python -m gened.gr_blocks.bench.modes)."""
 SURE = 1e-7
 """Error probability of a shortened bit, and the floor of all others."""
 
@@ -131,7 +132,9 @@ class LdpcCode:
         if code_rate not in _BASE:
             raise ConfigError(f"code rate {code_rate}; known are {', '.join(_BASE)}")
         if not 1 <= n_info <= cls.max_info(code_rate):
-            raise ConfigError(f"{n_info} information bits; a block of rate {code_rate} holds 1 to {cls.max_info(code_rate)}")
+            raise ConfigError(
+                f"{n_info} information bits; a block of rate {code_rate} holds 1 to {cls.max_info(code_rate)}"
+            )
         z = next(z for z in Z_LIST if cls.max_info(code_rate, z) >= n_info)
         return cls(code_rate, z, n_info)
 
@@ -166,7 +169,8 @@ class LdpcCode:
             sums[row] ^= np.roll(message[column], -matrix[row, column])
         first = matrix[:, n_message]  # the first parity block stands in three rows, twice with the same shift
         parity = np.zeros((n_rows, z), np.uint8)
-        parity[0] = np.bitwise_xor.reduce(sums, axis=0)  # all rows added: the pair and the double diagonal cancel, shift 0 is left
+        # All rows added: the pair of equal shifts and the double diagonal cancel, the block of shift 0 is left.
+        parity[0] = np.bitwise_xor.reduce(sums, axis=0)
         carry = np.zeros(z, np.uint8)
         for row in range(n_rows - 1):
             carry = carry ^ sums[row]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Digital modes: how bytes become symbols, at a cost that anybody can compute beforehand.
 
-    payload + CRC-32 -> blocks of equal size -> LDPC, shortened -> interleaver -> repetition -> modulation
+payload + CRC-32 -> blocks of equal size -> LDPC, shortened -> interleaver -> repetition -> modulation
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def _codes(n_bytes: int, code_rate: CodeRate) -> tuple[LdpcCode, ...]:
 
 
 def n_symbols(n_bytes: int, mode_name: str) -> int:
-    """Symbols that `digital_encode` makes of `n_bytes` bytes: CRC, parity, shortening and repetition included; 0 for none."""
+    """Symbols that `digital_encode` makes of `n_bytes` bytes, all included (CRC, parity, shortening, repetition);
+    0 for none."""
     return count_symbols(n_bytes, mode(mode_name))
 
 

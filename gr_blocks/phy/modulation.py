@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """BPSK, QPSK, 16-QAM and 64-QAM: Gray, unit mean energy; LLRs are positive for bit 1.
 
-The first half of a symbol's bits chooses the real part, the second half the imaginary part; the first bit of each half is the sign (1: negative),
-the others fold towards the axis, as in IEEE 802.11 and 3GPP TS 38.211.
+The first half of a symbol's bits chooses the real part, the second half the imaginary part. The first bit of each half
+is the sign (1: negative), the others fold towards the axis as in 3GPP TS 38.211.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def _axis_llr(
     values: npt.NDArray[np.float64], noise_var: npt.NDArray[np.float64], n_bits: int
 ) -> npt.NDArray[np.float64]:
     """Max-log LLRs of one axis, [n, n_bits]; `noise_var` is the whole complex variance."""
-    distance = (values[:, None] - _levels(n_bits)) ** 2 / noise_var[:, None]  # = d^2 / (2 sigma^2) with sigma^2 = noise_var / 2
+    # d^2 / (2 sigma^2) with sigma^2 = noise_var / 2
+    distance = (values[:, None] - _levels(n_bits)) ** 2 / noise_var[:, None]
     llr = np.empty((len(values), n_bits))
     codes = np.arange(2**n_bits)
     for place in range(n_bits):

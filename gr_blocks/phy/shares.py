@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A byte string as shares, one a burst, of which enough restore the whole: a lost burst takes no side information with it."""
+"""A byte string as shares, one a burst, of which enough restore the whole: a lost burst takes nothing with it."""
 
 from __future__ import annotations
 
