@@ -169,7 +169,9 @@ def _from_dict(dictionary: Any) -> dict[str, Any]:
     return meta
 
 
-def take(meta: Mapping[str, Any], key: str, kind: type, low: float | None = None, high: float | None = None) -> Any:
+def take(
+    meta: Mapping[str, Any], key: str, kind: type[Any], low: float | None = None, high: float | None = None
+) -> Any:
     """A checked entry of a dictionary: present, of its type, finite and within its bounds.
 
     Raises:
@@ -180,11 +182,12 @@ def take(meta: Mapping[str, Any], key: str, kind: type, low: float | None = None
         value = float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise PduError(f"the PDU's '{key}' must be {kind.__name__}, got {type(value).__name__}")
-    if kind is float and not np.isfinite(value):
+    found: Any = value
+    if kind is float and not np.isfinite(found):
         raise PduError(f"the PDU's '{key}' is not finite")
-    if (low is not None and value < low) or (high is not None and value > high):
-        raise PduError(f"the PDU's '{key}' is {value}, outside {low} to {high}")
-    return value
+    if (low is not None and found < low) or (high is not None and found > high):
+        raise PduError(f"the PDU's '{key}' is {found}, outside {low} to {high}")
+    return found
 
 
 next_serial = _Serials()

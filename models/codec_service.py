@@ -112,6 +112,6 @@ class CodecService:
         if codec_id not in self._by_id:
             known = ", ".join(f"{codec.name} {number:08x}" for number, codec in self._by_id.items())
             raise CodecError(
-                f"no codec here has the sender's number {codec_id:08x} (here: {known}); use the same version and weights"
+                f"no codec here has the sender's number {codec_id:08x} (here: {known}); both ends need the same weights"
             )
         return self._by_id[codec_id]
