@@ -20,7 +20,8 @@ from fractions import Fraction
 
 import ldpc
 import numpy as np
-from ldpc import BpDecoder
+import numpy.typing as npt
+from ldpc.bp_decoder import BpDecoder
 
 from gened.gr_blocks.phy.channel import complex_noise
 from gened.gr_blocks.phy.header import Header, decode_header, encode_header
@@ -53,7 +54,7 @@ class Point:
     n_frames: int
 
 
-def noisy(cells: ComplexArray, snr_db: float, rng: np.random.Generator) -> tuple[ComplexArray, np.ndarray]:
+def noisy(cells: ComplexArray, snr_db: float, rng: np.random.Generator) -> tuple[ComplexArray, npt.NDArray[np.float64]]:
     """Cells through white noise, and the noise variance of each."""
     noise_var = 10 ** (-snr_db / 10)
     return cells + complex_noise(rng, len(cells), noise_var), np.full(len(cells), noise_var)

@@ -241,7 +241,7 @@ class FrameAssembler:
         else:
             side = shares.join(frame.side, header.side_len, header.n_bursts)
         bursts = list(frame.bursts.values())
-        snr = np.mean([10 ** (burst.snr_est_db / 10) for burst in bursts])
+        snr = float(np.mean([10 ** (burst.snr_est_db / 10) for burst in bursts]))
         received = Received(symbols, noise_var, side, header.size, header.rate, header.snr_design_db)
         return ReceivedFrame(
             session=header.session, number=header.frame, codec_id=header.codec_id, received=received,

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -196,13 +196,13 @@ def encode_header(header: Header, n_cells: int) -> ComplexArray:
     return modulate(np.resize(coded, 2 * n_cells), 2)
 
 
-def decode_header(symbols: ComplexArray, noise_var: npt.NDArray[np.floating]) -> Header | None:
+def decode_header(symbols: ComplexArray, noise_var: npt.NDArray[np.floating[Any]]) -> Header | None:
     """The header in these cells, or None; never raises. Arguments as `read_cells`."""
     found = read_cells(symbols, noise_var)
     return found if isinstance(found, Header) else None
 
 
-def read_cells(symbols: ComplexArray, noise_var: npt.NDArray[np.floating]) -> Header | HeaderFault:
+def read_cells(symbols: ComplexArray, noise_var: npt.NDArray[np.floating[Any]]) -> Header | HeaderFault:
     """The header in these cells, or the reason why there is none; never raises.
 
     Args:

@@ -11,6 +11,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from gened.gr_blocks.phy.types import ComplexArray
+
 
 def splitmix64(index: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """The output function of SplitMix64 at the given counters, uint64.
@@ -49,7 +51,8 @@ _small = lru_cache(maxsize=64)(_permutation)
 _large = lru_cache(maxsize=1)(_permutation)
 
 
-def qpsk_stream(n: int, seed: int) -> npt.NDArray[np.complex64]:
+def qpsk_stream(n: int, seed: int) -> ComplexArray:
     """`n` fixed pseudo-random QPSK symbols of unit energy, [n] complex64."""
     top = hash_stream(n, seed) >> np.uint64(62)
-    return np.exp(1j * (np.pi / 4 + np.pi / 2 * top.astype(np.float64))).astype(np.complex64)
+    symbols: ComplexArray = np.exp(1j * (np.pi / 4 + np.pi / 2 * top.astype(np.float64))).astype(np.complex64)
+    return symbols

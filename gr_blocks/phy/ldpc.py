@@ -13,7 +13,7 @@ from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
-from ldpc import BpDecoder
+from ldpc.bp_decoder import BpDecoder
 from scipy.sparse import csr_matrix
 
 from gened.gr_blocks.phy.errors import ConfigError

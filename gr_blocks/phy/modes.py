@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -117,7 +118,7 @@ def encode_payload(payload: bytes, chosen: Mode) -> ComplexArray:
 
 
 def digital_decode(
-    symbols: ComplexArray, noise_var: npt.NDArray[np.floating], n_bytes: int, mode_name: str
+    symbols: ComplexArray, noise_var: npt.NDArray[np.floating[Any]], n_bytes: int, mode_name: str
 ) -> bytes | None:
     """Symbols to bytes; None when the CRC fails.
 
@@ -131,7 +132,7 @@ def digital_decode(
 
 
 def decode_payload(
-    symbols: ComplexArray, noise_var: npt.NDArray[np.floating], n_bytes: int, chosen: Mode
+    symbols: ComplexArray, noise_var: npt.NDArray[np.floating[Any]], n_bytes: int, chosen: Mode
 ) -> bytes | None:
     """The same for a mode that need not be one of the wire's."""
     if n_bytes == 0:

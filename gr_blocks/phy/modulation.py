@@ -8,6 +8,7 @@ is the sign (1: negative), the others fold towards the axis as in 3GPP TS 38.211
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +24,12 @@ def _levels(n_bits: int) -> npt.NDArray[np.float64]:
     """Amplitude of one axis for each value of its bits, [2^n_bits], mean square 1/2."""
     values = np.arange(2**n_bits)
     bits = (values[:, None] >> np.arange(n_bits - 1, -1, -1)) & 1
-    amplitude = np.ones(len(values))
+    amplitude: npt.NDArray[np.float64] = np.ones(len(values))
     for place in range(n_bits - 1, 0, -1):  # TS 38.211: (1-2a)(4-(1-2b)(2-(1-2c)))
         amplitude = 2.0 ** (n_bits - place) - (1 - 2 * bits[:, place]) * amplitude
     amplitude = (1 - 2 * bits[:, 0]) * amplitude
-    return amplitude / np.sqrt(2 * np.mean(amplitude**2))
+    amplitude /= np.sqrt(2 * np.mean(amplitude**2))
+    return amplitude
 
 
 def _check(bits_per_symbol: int) -> None:
@@ -59,7 +61,9 @@ def modulate(bits: npt.NDArray[np.uint8], bits_per_symbol: int) -> ComplexArray:
         return (1 - 2 * padded[:, 0].astype(np.float32)).astype(np.complex64)
     half = bits_per_symbol // 2
     levels = _levels(half)
-    return (levels[_indices(padded[:, :half])] + 1j * levels[_indices(padded[:, half:])]).astype(np.complex64)
+    symbols: ComplexArray = np.empty(len(padded), np.complex64)
+    symbols.real, symbols.imag = levels[_indices(padded[:, :half])], levels[_indices(padded[:, half:])]
+    return symbols
 
 
 def _axis_llr(
@@ -77,7 +81,7 @@ def _axis_llr(
 
 
 def demodulate(
-    symbols: ComplexArray, noise_var: npt.NDArray[np.floating], bits_per_symbol: int
+    symbols: ComplexArray, noise_var: npt.NDArray[np.floating[Any]], bits_per_symbol: int
 ) -> npt.NDArray[np.float64]:
     """Max-log LLRs, ln P(1) - ln P(0): positive means 1.
 
