@@ -7,6 +7,7 @@ References:
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, cast
@@ -28,6 +29,9 @@ MS_SCALING = 0.8
 (python -m gened.gr_blocks.bench.modes)."""
 SURE = 1e-7
 """Error probability of a shortened bit, and the floor of all others."""
+
+_DECODING = threading.Lock()
+"""GNU Radio runs the block that reads headers and the one that reads captions in two threads, with one decoder."""
 
 _HALF = """
 -1 94 73 -1 -1 -1 -1 -1 55 83 -1 -1  7  0 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1
@@ -91,7 +95,7 @@ def parity_check_matrix(code_rate: CodeRate, z: int) -> csr_matrix:
 
 @lru_cache(maxsize=64)
 def _decoder(code_rate: CodeRate, z: int) -> BpDecoder:
-    """One decoder a code; its channel probabilities are set before each use, so it is not for two threads at once."""
+    """One decoder a code; its channel probabilities are set before each use, under `_DECODING`."""
     return BpDecoder(
         parity_check_matrix(code_rate, z),
         error_rate=0.1,
@@ -194,7 +198,10 @@ class LdpcCode:
         syndrome = (matrix @ hard % 2).astype(np.uint8)
         if not syndrome.any():
             return hard[: self.n_info], True
-        decoder = _decoder(self.code_rate, self.z)
-        decoder.update_channel_probs(np.maximum(1 / (1 + np.exp(np.minimum(np.abs(full), 50))), SURE))
-        error = cast(Bits, decoder.decode(syndrome))
-        return (hard ^ error)[: self.n_info].astype(np.uint8), bool(decoder.converge)
+        error_probs = np.maximum(1 / (1 + np.exp(np.minimum(np.abs(full), 50))), SURE)
+        with _DECODING:
+            decoder = _decoder(self.code_rate, self.z)
+            decoder.update_channel_probs(error_probs)
+            error = cast(Bits, decoder.decode(syndrome))
+            converged = bool(decoder.converge)
+        return (hard ^ error)[: self.n_info].astype(np.uint8), converged

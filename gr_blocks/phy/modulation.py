@@ -58,7 +58,8 @@ def modulate(bits: npt.NDArray[np.uint8], bits_per_symbol: int) -> ComplexArray:
     _check(bits_per_symbol)
     padded = np.concatenate([bits, np.zeros(-len(bits) % bits_per_symbol, np.uint8)]).reshape(-1, bits_per_symbol)
     if bits_per_symbol == 1:
-        return (1 - 2 * padded[:, 0].astype(np.float32)).astype(np.complex64)
+        signs: ComplexArray = (1 - 2 * padded[:, 0].astype(np.float32)).astype(np.complex64)
+        return signs
     half = bits_per_symbol // 2
     levels = _levels(half)
     symbols: ComplexArray = np.empty(len(padded), np.complex64)

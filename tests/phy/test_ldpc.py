@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import commpy.channelcoding
@@ -150,6 +152,28 @@ def test_noise_alone_does_not_converge_and_raises_nothing() -> None:
         bits, converged = code.decode(scale * rng.standard_normal(code.n_coded))
         assert len(bits) == 300
         assert converged == (scale == 0.0)  # all zeros is a codeword
+
+
+def test_two_threads_may_decode_the_same_code_at_once() -> None:
+    """One thread's soft values are useless to the other: mixed up, hardly a word would come back."""
+    code = LdpcCode.for_payload(280)
+
+    def decode_many(seed: int) -> int:
+        rng, n_ok = np.random.default_rng(seed), 0
+        for _ in range(150):
+            bits = rng.integers(0, 2, 280, dtype=np.uint8)
+            llr = noisy_llr(code.encode(bits), 0.6, rng)
+            n_ok += np.array_equal(code.decode(llr)[0], bits)
+        return n_ok
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            together = list(pool.map(decode_many, range(4)))
+    finally:
+        sys.setswitchinterval(before)
+    assert together == [decode_many(seed) for seed in range(4)]
 
 
 def test_shortening_lowers_the_rate_and_helps() -> None:
