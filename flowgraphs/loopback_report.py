@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a loopback leaves: the facts of both sides as one report, with the pictures beside each other."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gened.flowgraphs.figures import constellation, side_by_side
+from gened.flowgraphs.report import FrameReport, Report, frame_report, run_meta, write_report
+from gened.models.evaluation.metrics import ms_ssim, psnr_db
+from gened.models.images import Pixels, load_image, save_png, to_float
+
+if TYPE_CHECKING:
+    from gened.flowgraphs.loopback import LoopbackConfig
+
+Facts = dict[str, Any]
+SENDERS_KEYS = ("sent", "encode_ms", "analog_symbols", "side_symbols", "caption_symbols", "on_air_samples")
+"""What the transmitter knows better: the receiver counts what arrived."""
+
+
+def make_report(out: Path, *, sent: dict[int, Facts], received: dict[int, Facts], config: LoopbackConfig) -> Report:
+    """Writes report.json, side_by_side.png (one a photograph) and constellation.png; returns the report.
+
+    Args:
+        out: Folder that has the pictures already.
+        sent: Facts of each frame from the transmitter, by number.
+        received: The same from the receiver; frames that were lost are missing.
+        config: Of the run.
+    """
+    pictures = _Pictures(out)
+    frames = [
+        _frame(number, sent.get(number, {}), received.get(number), config, pictures)
+        for number in sorted(sent | received)
+    ]
+    report = Report(meta=run_meta(config.argv, seed=config.seed), frames=frames)
+    write_report(out / "report.json", report)
+    _draw(out, frames, pictures)
+    return report
+
+
+class _Pictures:
+    """Pictures of the folder by file name."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self.load = lru_cache(4)(self._read)
+
+    def _read(self, name: str | None) -> Pixels | None:
+        return load_image(self._out / name) if name else None
+
+
+def _frame(
+    number: int, sent: Facts, received: Facts | None, config: LoopbackConfig, pictures: _Pictures
+) -> FrameReport:
+    channel = config.air.channel
+    facts: Facts = {"snr_set_db": channel.snr_db, "cfo_set_hz": channel.freq_offset_hz, "erased_fraction": 1.0}
+    facts |= {key: value for key, value in (received or {}).items() if key != "error"}
+    facts |= {key: sent[key] for key in SENDERS_KEYS if key in sent} | {"frame": number}
+    if isinstance(facts.get("on_air_samples"), int):
+        facts["airtime_s"] = facts["on_air_samples"] / config.air.sample_rate
+    original, result = pictures.load(facts.get("sent")), pictures.load(facts.get("received"))
+    if original is not None and result is not None and original.shape == result.shape:
+        facts["psnr_db"] = psnr_db(to_float(original), to_float(result))
+        facts["ms_ssim"] = ms_ssim(to_float(original), to_float(result))
+    return frame_report(facts)
+
+
+def _draw(out: Path, frames: list[FrameReport], pictures: _Pictures) -> None:
+    """One page a photograph, of the first of its frames that arrived; the first page under the plain name too."""
+    shown: dict[str | None, FrameReport] = {}
+    for frame in sorted(frames, key=lambda frame: frame.received is None):
+        shown.setdefault(frame.sent, frame)
+    for index, name in enumerate(sorted(shown, key=str)):
+        page = side_by_side(pictures.load(name), pictures.load(shown[name].received), shown[name])
+        if len(shown) > 1:
+            save_png(out / f"side_by_side-{index:04d}.png", page)
+        if index == 0:
+            save_png(out / "side_by_side.png", page)
+    points = out / "constellation.npz"
+    arrived = next((frame for frame in frames if frame.received is not None), None)
+    if points.is_file() and arrived is not None:
+        with np.load(points) as arrays:
+            save_png(out / "constellation.png", constellation(arrays["digital"], arrays["analog"], arrived))

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A receiver's whole run: samples through the flowgraph into pictures, with what air tells of itself beside them.
+
+samples 5551 -> Receiver (GNU Radio) -> received*.png, facts
+status  5553 -----------------------------^
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zmq
+
+from gened.flowgraphs.control import ControlSocket, Status, split_address
+from gened.flowgraphs.link_errors import NoFrameError
+from gened.gr_blocks.phy.errors import ConfigError
+from gened.gr_blocks.phy.types import ComplexArray, ReceivedFrame
+from gened.models.images import Pixels, save_png
+
+if TYPE_CHECKING:
+    from gened.flowgraphs.receiver import Receiver
+
+Facts = dict[str, Any]
+POLL_S = 0.05
+ASSEMBLY_S = 2.0
+"""How long a frame waits for its bursts."""
+GRACE_S = ASSEMBLY_S + 0.5
+"""After the transmitter's end: what is still on its way, or incomplete, has come or was given up by then."""
+N_POINTS = 4096
+"""Analogue symbols that are kept for the constellation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiveConfig:
+    """Where samples come from, and when to end.
+
+    Raises:
+        ConfigError: An address that is none, or a number out of range.
+    """
+
+    address: str = "tcp://127.0.0.1:5551"
+    control: str = "tcp://127.0.0.1:5553"
+    sample_rate: float = 1e6
+    out: Path | None = None
+    """Folder for pictures; None: nothing is written."""
+    n_frames: int | None = None
+    """End after so many."""
+    timeout_s: float = 60.0
+    """End when no frame has come for so long."""
+    until_end: bool = False
+    """End when the transmitter has sent all."""
+    codecs: tuple[str, ...] = ()
+    """Names or folders of codecs besides the registry's own."""
+    is_numbered: bool = True
+    """Files are `received-0000.png` by frame, and the first one also `received.png`; else only the latter."""
+    has_report: bool = True
+    """Leave report.json, side_by_side.png and constellation.png of the first frame in `out` too."""
+    argv: tuple[str, ...] = ()
+    """For the report."""
+
+    def __post_init__(self) -> None:
+        split_address(self.address)
+        split_address(self.control)
+        if self.n_frames is not None and self.n_frames < 1:
+            raise ConfigError(f"{self.n_frames} frames; at least 1 is possible")
+        if not 0 < self.timeout_s <= 86400 * 365:
+            raise ConfigError(f"a time limit of {self.timeout_s:g} s; give a positive number")
+
+
+class _Inbox:
+    """What has come, filled by the flowgraph's threads."""
+
+    def __init__(self, config: ReceiveConfig, on_frame: Callable[[Facts], None] | None) -> None:
+        self.frames: list[Facts] = []
+        self.status: Status | None = None
+        self.last_s = time.monotonic()
+        """When a frame last came."""
+        self.first: Pixels | None = None
+        self.symbols: tuple[ComplexArray, ComplexArray] | None = None
+        """Digital and analogue symbols of the first frame."""
+        self._config = config
+        self._on_frame = on_frame
+        self._session: int | None = None
+
+    def frame(self, frame: ReceivedFrame, _meta: Facts) -> None:
+        """Before it is decoded."""
+        self.last_s = time.monotonic()
+        if self.symbols is None:
+            self.symbols = (frame.constellation, _thinned(frame.received.symbols))
+
+    def picture(self, image: Pixels | None, meta: Facts) -> None:
+        """When it is decoded, or was not."""
+        facts = {key: value for key, value in meta.items() if isinstance(value, str | bool | int | float | None)}
+        if self.status is not None:
+            facts |= {"snr_set_db": self.status.snr_db, "cfo_set_hz": self.status.freq_offset_hz}
+        if image is not None and self._config.out is not None:
+            facts["received"] = self._keep(self._config.out, image, facts)
+        if image is not None and self.first is None:
+            self.first = image
+        self.frames.append(facts)
+        self.last_s = time.monotonic()
+        if self._on_frame is not None:
+            self._on_frame(facts)
+
+    def _keep(self, out: Path, image: Pixels, facts: Facts) -> str:
+        """Writes the picture; nothing but numbers of what came off the air enters a file's name."""
+        session, number = int(facts.get("session") or 0), int(facts.get("frame") or 0)
+        is_first, self._session = self._session is None, session if self._session is None else self._session
+        name = "received.png"
+        if self._config.is_numbered:
+            name = (
+                f"received-{number:04d}.png" if session == self._session else f"received-{session:05d}-{number:04d}.png"
+            )
+            save_png(out / name, image)
+        if is_first or not self._config.is_numbered:
+            save_png(out / "received.png", image)
+        return name
+
+
+def _thinned(symbols: ComplexArray) -> ComplexArray:
+    return symbols[:: max(1, -(-len(symbols) // N_POINTS))].copy()
+
+
+def run_receive(
+    config: ReceiveConfig, *, stop: threading.Event, on_frame: Callable[[Facts], None] | None = None
+) -> list[Facts]:
+    """Receives until one of the conditions of the configuration holds.
+
+    Args:
+        config: See there.
+        stop: Ends it.
+        on_frame: Called with {"state": "ready"} when the first samples have come, and with each frame's facts when it
+            is decoded; any thread.
+
+    Returns:
+        Facts of each frame, in the order in which they were decoded; `error` where that failed.
+
+    Raises:
+        NoFrameError: None came within the time limit.
+        ConfigError: Air runs at another sample rate.
+    """
+    from gened.flowgraphs.profiles import RadioProfile
+    from gened.flowgraphs.receiver import Receiver
+
+    if config.out is not None:
+        config.out.mkdir(parents=True, exist_ok=True)
+    inbox = _Inbox(config, on_frame)
+    context: zmq.Context[Any] = zmq.Context()
+    control = ControlSocket(context, zmq.SUB, config.control, binds=False)
+    receiver = Receiver(
+        RadioProfile(address=config.address, sample_rate=config.sample_rate),
+        codecs=config.codecs, timeout_s=ASSEMBLY_S, on_frame=inbox.frame, on_picture=inbox.picture,
+    )  # fmt: skip
+    receiver.start()
+    try:
+        _listen(config, receiver, control, inbox, stop, on_frame)
+    finally:
+        receiver.stop()
+        receiver.wait()
+        control.close()
+        context.destroy(linger=0)
+    if config.out is not None and inbox.frames:
+        _leave(config, config.out, inbox)
+    return inbox.frames
+
+
+def _listen(
+    config: ReceiveConfig,
+    receiver: Receiver,
+    control: ControlSocket,
+    inbox: _Inbox,
+    stop: threading.Event,
+    on_frame: Callable[[Facts], None] | None,
+) -> None:
+    """Waits for the end, whichever comes first."""
+    is_ready, is_armed, over_s = False, False, 0.0
+    while not stop.wait(POLL_S):
+        for message in control.receive():
+            if isinstance(message, Status):
+                inbox.status = message
+        status = inbox.status
+        if status is not None and abs(status.sample_rate / config.sample_rate - 1) > 1e-3:
+            raise ConfigError(
+                f"air runs at {status.sample_rate:g} samples/s, this receiver at {config.sample_rate:g}; "
+                f"give --sample-rate {status.sample_rate:g}"
+            )
+        if not is_ready and receiver.n_samples_received > 0:
+            is_ready = True
+            if on_frame is not None:
+                on_frame({"state": "ready"})
+        if config.n_frames is not None and len(inbox.frames) >= config.n_frames:
+            return
+        is_over = status is not None and status.is_over
+        is_armed = (
+            is_armed or bool(inbox.frames) or (status is not None and not is_over)
+        )  # an earlier end is none of ours
+        if config.until_end and is_over and is_armed:
+            over_s = over_s or time.monotonic()
+            if _has_all(receiver, inbox, status) or (
+                time.monotonic() - max(over_s, inbox.last_s) > GRACE_S and receiver.drain(0.0)
+            ):
+                return
+        else:
+            over_s = 0.0
+        if time.monotonic() - inbox.last_s > config.timeout_s and receiver.drain(0.0):
+            if inbox.frames:
+                return
+            raise NoFrameError(_why_nothing(config, receiver))
+
+
+def _has_all(receiver: Receiver, inbox: _Inbox, status: Status | None) -> bool:
+    """Whether as many frames came as the transmitter says that it sent, and all are decoded."""
+    return status is not None and 0 < status.frames <= len(inbox.frames) and receiver.drain(0.0)
+
+
+def _why_nothing(config: ReceiveConfig, receiver: Receiver) -> str:
+    n_samples = receiver.n_samples_received
+    if n_samples == 0:
+        return f"no samples at {config.address} within {config.timeout_s:g} s; is `gened air` running there?"
+    detector = receiver.stats()["detector"]
+    return (
+        f"no frame within {config.timeout_s:g} s among {n_samples} samples "
+        f"({detector.get('preambles', 0)} preambles, {detector.get('headers', 0)} headers read); is the SNR too low?"
+    )
+
+
+def _leave(config: ReceiveConfig, out: Path, inbox: _Inbox) -> None:
+    """What a run leaves besides the pictures."""
+    digital, analog = inbox.symbols or (np.zeros(0, np.complex64),) * 2
+    np.savez(out / "constellation.npz", digital=digital, analog=analog)
+    if not config.has_report:
+        return
+    from gened.flowgraphs.figures import constellation, side_by_side
+    from gened.flowgraphs.report import Report, frame_report, run_meta, write_report
+
+    frames = [frame_report(facts) for facts in inbox.frames]
+    write_report(out / "report.json", Report(meta=run_meta(config.argv, seed=0), frames=frames))
+    shown = next((frame for frame in frames if frame.received is not None), frames[0])
+    save_png(out / "constellation.png", constellation(digital, analog, shown))
+    save_png(out / "side_by_side.png", side_by_side(None, inbox.first, shown))

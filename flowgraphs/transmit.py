@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A transmitter's whole run: photographs through the flowgraph, with air told where the bursts are.
+
+photographs -> Transmitter (GNU Radio) -> samples 5550
+                    `-> burst_announcer -> control 5552
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gened.flowgraphs.control import require_free
+from gened.gr_blocks.phy.errors import CodecError, ConfigError, LinkError
+from gened.models.images import Pixels, load_image, save_png
+
+if TYPE_CHECKING:
+    from gened.flowgraphs.burst_announcer import SenderControl
+    from gened.flowgraphs.transmitter import Transmitter
+
+Facts = dict[str, Any]
+POLL_S = 0.1
+KEPT_PICTURES = 4
+"""Unpacked photographs that are kept; others are read again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransmitConfig:
+    """What is sent, and where.
+
+    Raises:
+        ConfigError: No photograph, or a number out of range.
+    """
+
+    photos: tuple[Path, ...]
+    n_frames: int | None = None
+    """Frames in all, the photographs in turn; None: one a photograph."""
+    captions: tuple[str, ...] = ()
+    """In turn, as the photographs; none: no text."""
+    caption_mode: str = "auto"
+    station: str = ""
+    codec: str = "softcast"
+    rate: Fraction = Fraction(1, 24)
+    snr_design_db: float = 10.0
+    sample_rate: float = 1e6
+    seed: int = 0
+    session: int | None = None
+    interval_s: float = 0.0
+    """Least time between the beginnings of two frames."""
+    gap_len: int = 0
+    """Zeros behind each burst."""
+    max_side: int | None = None
+    """Larger photographs are reduced; None: those over 4096 are refused."""
+    address: str = "tcp://127.0.0.1:5550"
+    control: str = "tcp://127.0.0.1:5552"
+    timeout_s: float = 30.0
+    """How long air may be absent or take no samples."""
+    out: Path | None = None
+    """Folder for the pictures as sent."""
+
+    def __post_init__(self) -> None:
+        if not self.photos:
+            raise ConfigError("no photograph given; name at least one file")
+        if self.n_frames is not None and not 1 <= self.n_frames <= 65536:
+            raise ConfigError(f"{self.n_frames} frames; from 1 to 65536 are possible")
+        if not 0 <= self.interval_s <= 3600 or not 0 < self.timeout_s <= 86400:
+            raise ConfigError("an interval is from 0 to 3600 s, a time limit up to 86400 s")
+
+    @property
+    def n_frames_in_all(self) -> int:
+        """Frames that will be sent."""
+        return self.n_frames or len(self.photos)
+
+
+class _Outbox:
+    """What became of the frames, filled by the flowgraph's threads."""
+
+    def __init__(self, on_frame: Callable[[Facts], None] | None) -> None:
+        self.frames: list[Facts] = []
+        self._on_frame = on_frame
+
+    def report(self, meta: Facts) -> None:
+        facts = {key: value for key, value in meta.items() if isinstance(value, str | int | float | None)}
+        self.frames.append(facts)
+        if self._on_frame is not None:
+            self._on_frame(facts)
+
+    def state(self, state: str) -> None:
+        if self._on_frame is not None:
+            self._on_frame({"state": state})
+
+
+def run_transmit(
+    config: TransmitConfig,
+    *,
+    stop: threading.Event,
+    on_frame: Callable[[Facts], None] | None = None,
+    permits: threading.Semaphore | None = None,
+) -> list[Facts]:
+    """Sends the photographs and ends when air has given out the last sample.
+
+    Args:
+        config: See there.
+        stop: Ends it early.
+        on_frame: Called with {"state": "ready"} when air has answered, and with each frame's facts when it has left;
+            any thread.
+        permits: One is taken before each frame, so that a supervisor can hold the sender back; None: no such limit.
+
+    Returns:
+        Facts of each frame, in the order in which they left; `error` where it was not sent.
+
+    Raises:
+        ImageError: A photograph cannot be used; nothing was sent.
+        PortInUseError: Another program listens at one of the addresses.
+        CodecError: No frame could be encoded.
+        LinkError: Air did not answer, or took no more samples, within the time limit.
+    """
+    pictures = _Pictures(config)
+    for address in (config.address, config.control):
+        require_free(address)
+    from gened.flowgraphs.burst_announcer import SenderControl, burst_announcer, require_ready
+    from gened.flowgraphs.profiles import RadioProfile
+    from gened.flowgraphs.transmitter import Transmitter
+
+    outbox = _Outbox(on_frame)
+    control = SenderControl(config.control, config.sample_rate)
+    try:
+        transmitter = Transmitter(
+            RadioProfile(address=config.address, sample_rate=config.sample_rate),
+            codec=config.codec, rate=config.rate, snr_db=config.snr_design_db, station=config.station,
+            caption_mode=config.caption_mode, session=config.session, seed=config.seed, gap_len=config.gap_len,
+            on_report=outbox.report,
+        )  # fmt: skip
+        announcer = burst_announcer(control.announce)  # a flowgraph does not keep its Python blocks alive: this name does
+        transmitter.connect(transmitter.modulator, announcer)
+        if require_ready(control, config.timeout_s, stop):
+            transmitter.start()
+            try:
+                outbox.state("ready")
+                _send_all(config, transmitter, pictures, stop, permits)
+                _finish(config, transmitter, control, stop)
+            finally:
+                transmitter.stop()
+                transmitter.wait()
+    finally:
+        control.close()
+    errors = [facts["error"] for facts in outbox.frames if facts.get("error")]
+    if errors and len(errors) == len(outbox.frames):
+        raise CodecError(errors[0])
+    return outbox.frames
+
+
+class _Pictures:
+    """The photographs: all looked at before the first is sent, then read when their turn comes."""
+
+    def __init__(self, config: TransmitConfig) -> None:
+        self._config = config
+        self._load = lru_cache(KEPT_PICTURES)(lambda path: load_image(path, max_side=config.max_side))
+        if config.out is not None:
+            config.out.mkdir(parents=True, exist_ok=True)
+        for index, path in enumerate(config.photos):
+            self._keep(index, self._load(path))
+
+    def frame(self, number: int) -> tuple[Pixels, Facts]:
+        """The picture of a frame and what goes with it."""
+        config = self._config
+        index = number % len(config.photos)
+        meta: Facts = {"frame": number % 65536, "photo": index}
+        if config.captions:
+            meta["caption"] = config.captions[number % len(config.captions)]
+        if config.out is not None:
+            meta["sent"] = self._name(index)
+        return self._load(config.photos[index]), meta
+
+    def _name(self, index: int) -> str:
+        return "sent.png" if len(self._config.photos) == 1 else f"sent-{index:04d}.png"
+
+    def _keep(self, index: int, pixels: Pixels) -> None:
+        if self._config.out is not None:
+            save_png(self._config.out / self._name(index), pixels)
+            if index == 0 and len(self._config.photos) > 1:
+                save_png(self._config.out / "sent.png", pixels)
+
+
+def _send_all(
+    config: TransmitConfig,
+    transmitter: Transmitter,
+    pictures: _Pictures,
+    stop: threading.Event,
+    permits: threading.Semaphore | None,
+) -> None:
+    """Hands each picture to the flowgraph when its time has come, a permit is there, and the radio has room."""
+    due_s = time.monotonic()
+    for number in range(config.n_frames_in_all):
+        image, meta = pictures.frame(number)
+        while permits is not None and not stop.is_set() and not permits.acquire(timeout=POLL_S):
+            pass
+        stop.wait(max(0.0, due_s - time.monotonic()))
+        watch = _Watch(transmitter, config.timeout_s)
+        while not stop.is_set() and not transmitter.send(image, meta, timeout_s=POLL_S):
+            watch.look()
+        if stop.is_set():
+            return
+        due_s = time.monotonic() + config.interval_s
+
+
+def _finish(config: TransmitConfig, transmitter: Transmitter, control: SenderControl, stop: threading.Event) -> None:
+    """Waits until every sample has left for air, and air has given it out."""
+    watch = _Watch(transmitter, config.timeout_s)
+    while not stop.is_set() and not transmitter.drain(POLL_S):
+        watch.look()
+    if stop.is_set():
+        return
+    control.finish(config.n_frames_in_all, transmitter.n_samples_sent)
+    begin_s, limit_s = time.monotonic(), config.timeout_s + transmitter.n_samples_sent / config.sample_rate
+    while not stop.is_set() and not control.wait_done(POLL_S):
+        if time.monotonic() - begin_s > limit_s:
+            raise LinkError(f"air at {config.control} did not confirm the end; was it stopped?")
+
+
+class _Watch:
+    """Gives up when neither a sample nor a frame moves for too long."""
+
+    def __init__(self, transmitter: Transmitter, timeout_s: float) -> None:
+        self._transmitter = transmitter
+        self._timeout_s = timeout_s
+        self._last = (-1, -1)
+        self._moved_s = time.monotonic()
+
+    def look(self) -> None:
+        """Raises LinkError when it was too long."""
+        stats = self._transmitter.encoder.stats()
+        now = (self._transmitter.n_samples_sent, stats.get("n_encoded", 0) + stats.get("n_failed", 0))
+        if now != self._last or self._transmitter.encoder.worker.n_pending:  # the worker has a time limit of its own
+            self._last, self._moved_s = now, time.monotonic()
+        elif time.monotonic() - self._moved_s > self._timeout_s:
+            raise LinkError(f"nobody has taken samples for {self._timeout_s:g} s; was `gened air` stopped?")
