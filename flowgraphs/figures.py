@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from gened.flowgraphs.report import FrameReport
+from gened.gr_blocks.phy.types import ComplexArray
 from gened.models.images import Pixels
 
 MARGIN = 32
@@ -41,7 +42,9 @@ def _panel(pixels: Pixels | None, size: tuple[int, int], note: str) -> Image.Ima
     if pixels is not None:
         height, width = pixels.shape[:2]
         is_enlarged = size[0] > width
-        return Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC if is_enlarged else Image.Resampling.LANCZOS)
+        return Image.fromarray(pixels).resize(
+            size, Image.Resampling.BICUBIC if is_enlarged else Image.Resampling.LANCZOS
+        )
     field = Image.new("RGB", size, FAINT)
     ImageDraw.Draw(field).text((size[0] / 2, size[1] / 2), note, fill=GREY, font=_font(18), anchor="mm")
     return field
@@ -144,7 +147,9 @@ def _draw_figures(draw: ImageDraw.ImageDraw, figures: Sequence[tuple[str, str]],
     label_font, value_font = _font(14), _font(19)
     draw.line((MARGIN, top - 12, width - MARGIN, top - 12), fill=FAINT, width=2)
     columns = [figures[index::N_COLUMNS] for index in range(N_COLUMNS)]
-    needed = [max(max(label_font.getlength(a), value_font.getlength(b)) for a, b in cells) for cells in columns if cells]
+    needed = [
+        max(max(label_font.getlength(a), value_font.getlength(b)) for a, b in cells) for cells in columns if cells
+    ]
     spare = max(0.0, width - 2 * MARGIN - sum(needed)) / max(1, len(needed) - 1)
     left = float(MARGIN)
     for cells, cell_width in zip(columns, needed, strict=False):
@@ -154,9 +159,7 @@ def _draw_figures(draw: ImageDraw.ImageDraw, figures: Sequence[tuple[str, str]],
         left += cell_width + spare
 
 
-def constellation(
-    digital: npt.NDArray[np.complexfloating], analog: npt.NDArray[np.complexfloating], report: FrameReport
-) -> Pixels:
+def constellation(digital: ComplexArray, analog: ComplexArray, report: FrameReport) -> Pixels:
     """The equalised symbols of a frame in the plane: the caption's and side information's, and the picture's.
 
     Args:
@@ -167,22 +170,22 @@ def constellation(
     Returns:
         [H, W, 3] uint8.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.6, 5.2), dpi=100, facecolor="white", layout="constrained")
     axes = figure.subplots(1, 2)
-    for axis, symbols, title, color in (
-        (axes[0], digital, "digital: caption and side information", "#1c5fb8"),
-        (axes[1], analog, "analogue: the picture", "#b8501c"),
+    n_digital = None if report.side_symbols is None else report.side_symbols + (report.caption_symbols or 0)
+    for axis, symbols, title, n_sent, color in (
+        (axes[0], digital, "digital: caption and side information", n_digital, "#1c5fb8"),
+        (axes[1], analog, "analogue: the picture", report.analog_symbols, "#b8501c"),
     ):
-        shown = symbols[np.isfinite(symbols) & (symbols != 0)]
-        step = max(1, -(-len(shown) // MAX_POINTS))
-        some = shown[::step]
-        limit = 1.8 if len(some) == 0 else float(np.clip(1.15 * np.quantile(np.abs(np.r_[some.real, some.imag]), 0.995), 1.8, 4.0))
-        axis.plot(some.real, some.imag, ".", color=color, markersize=3.0, alpha=0.35, markeredgewidth=0)
+        there = symbols[np.isfinite(symbols) & (symbols != 0)]
+        shown = there[:: max(1, -(-len(there) // MAX_POINTS))]
+        limit = _limit(shown)
+        axis.plot(shown.real, shown.imag, ".", color=color, markersize=3.5, alpha=0.5, markeredgewidth=0)
         axis.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", xlabel="in phase", ylabel="quadrature")
-        axis.set_title(f"{title}\n{len(shown):,} symbols" if len(shown) else f"{title}\nnone", fontsize=11)
+        of_all = f" of {n_sent:,}" if n_sent is not None and n_sent > len(shown) else ""
+        axis.set_title(f"{title}\n{len(shown):,}{of_all} symbols", fontsize=11)
         axis.grid(color="#e4e6ea", linewidth=0.8)
         axis.set_axisbelow(True)
         axis.tick_params(labelsize=9)
@@ -190,6 +193,14 @@ def constellation(
             spine.set_color("#b9bec8")
     snr = "" if report.snr_est_db is None else f", SNR measured {report.snr_est_db:.1f} dB"
     figure.suptitle(f"frame {report.frame}, equalised symbols{snr}", fontsize=12, fontweight="bold")
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png")
+    return np.array(Image.open(drawn).convert("RGB"))
+
+
+def _limit(symbols: ComplexArray) -> float:
+    """Half the side of the field: nearly all symbols lie within."""
+    if len(symbols) == 0:
+        return 1.8
+    parts = np.abs(np.concatenate([symbols.real, symbols.imag]))
+    return float(np.clip(1.15 * np.quantile(parts, 0.995), 1.8, 4.0))

@@ -73,7 +73,11 @@ class FrameReport(BaseModel):
     @model_validator(mode="after")
     def _payload_is_the_sum(self) -> Self:
         parts = (self.analog_symbols, self.side_symbols, self.caption_symbols)
-        if self.payload_symbols is not None and None not in parts and self.payload_symbols != sum(part or 0 for part in parts):
+        if (
+            self.payload_symbols is not None
+            and None not in parts
+            and self.payload_symbols != sum(part or 0 for part in parts)
+        ):
             raise ValueError(f"payload_symbols is {self.payload_symbols}, its parts are {parts}")
         return self
 
@@ -118,7 +122,12 @@ def run_meta(argv: Sequence[str], *, seed: int) -> dict[str, Any]:
         "commit": commit(),
         "seed": seed,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"gened": gened.__version__, "python": platform.python_version(), "gnuradio": _gnuradio_version(), **_versions()},
+        "versions": {
+            "gened": gened.__version__,
+            "python": platform.python_version(),
+            "gnuradio": _gnuradio_version(),
+            **_versions(),
+        },
         "machine": {"system": platform.platform(), "processor": _processor(), "n_cores": os.cpu_count()},
     }
 
@@ -149,7 +158,12 @@ def report_text(report: Report) -> str:
 
 def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(
-        ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=GIT_TIMEOUT_S, check=True, stdin=subprocess.DEVNULL
+        ["git", "-C", str(root), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=GIT_TIMEOUT_S,
+        check=True,
+        stdin=subprocess.DEVNULL,
     )
     return done.stdout.strip()
 

@@ -9,6 +9,7 @@ import math
 import platform
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
@@ -29,7 +30,15 @@ TRIAL_OFFSET_HZ = 20e3
 TRIAL_RATE_HZ = 1e6
 SNR_TOLERANCE_DB = 1.0
 PORTS = range(5550, 5554)
-PACKAGES = {"ldpc": "ldpc", "zfec": "zfec", "zmq": "pyzmq", "msgpack": "msgpack", "pydantic": "pydantic", "PIL": "pillow", "matplotlib": "matplotlib"}
+PACKAGES = {
+    "ldpc": "ldpc",
+    "zfec": "zfec",
+    "zmq": "pyzmq",
+    "msgpack": "msgpack",
+    "pydantic": "pydantic",
+    "PIL": "pillow",
+    "matplotlib": "matplotlib",
+}
 """Module and package of what the link cannot do without."""
 
 
@@ -50,13 +59,18 @@ def run_checks(snr_db: float) -> list[Item]:
     Args:
         snr_db: Es/N0 of the trial burst.
     """
-    items = [_python(), _tried("GNU Radio", _gnuradio, "apt install gnuradio; a virtual environment needs --system-site-packages")]
-    items += [_tried(package, lambda m=module, p=package: _package(m, p), f"pip install {package}") for module, package in PACKAGES.items()]
-    items.append(_tried("PyTorch", lambda: _package("torch", "torch"), "the learnt codecs need it: pip install gr-gened[networks]", is_needed=False))
+    items = [
+        _python(),
+        _tried("GNU Radio", _gnuradio, "apt install gnuradio; a virtual environment needs --system-site-packages"),
+    ]
+    for module, package in PACKAGES.items():
+        items.append(_tried(package, partial(_package, module, package), f"pip install {package}"))
+    remedy = "the learnt codecs need it: pip install gr-gened[networks]"
+    items.append(_tried("PyTorch", partial(_package, "torch", "torch"), remedy, is_needed=False))
     for name in codec_names():
-        items.append(_tried(f"codec {name}", lambda n=name: f"number {load_codec(n).codec_id:08x}", "", is_needed=name == "softcast"))
-    items.append(_tried(f"a burst at {snr_db:g} dB", lambda: _trial(snr_db), "the receiver did not read it"))
-    items += [_tried(f"port {port}", lambda p=port: _port(p), "", is_needed=False) for port in PORTS]
+        items.append(_tried(f"codec {name}", partial(_codec, name), "", is_needed=name == "softcast"))
+    items.append(_tried(f"a burst at {snr_db:g} dB", partial(_trial, snr_db), "the receiver did not read it"))
+    items += [_tried(f"port {port}", partial(_port, port), "", is_needed=False) for port in PORTS]
     return items
 
 
@@ -71,7 +85,9 @@ def _tried(name: str, trial: Callable[[], str], remedy: str, *, is_needed: bool 
 def _python() -> Item:
     is_ok = np.__version__.startswith("1.")
     text = f"{platform.python_version()}, NumPy {np.__version__}"
-    return Item("Python", is_ok, True, text if is_ok else f"{text}; GNU Radio's bindings need NumPy 1.26: pip install 'numpy<2'")
+    return Item(
+        "Python", is_ok, True, text if is_ok else f"{text}; GNU Radio's bindings need NumPy 1.26: pip install 'numpy<2'"
+    )
 
 
 def _gnuradio() -> str:
@@ -83,6 +99,10 @@ def _gnuradio() -> str:
 def _package(module: str, package: str) -> str:
     importlib.import_module(module)
     return version(package)
+
+
+def _codec(name: str) -> str:
+    return f"number {load_codec(name).codec_id:08x}"
 
 
 def _port(port: int) -> str:
@@ -104,7 +124,10 @@ def _trial(snr_db: float) -> str:
     air = SampleChannel(ChannelConfig(snr_db=snr_db, freq_offset_hz=TRIAL_OFFSET_HZ, seed=1), TRIAL_RATE_HZ)
     silence = np.zeros(2000, np.complex64)
     receiver = Receiver(TRIAL_RATE_HZ)
-    found = receiver.push(air.process(np.concatenate([silence, *modulate_frame(frame), silence]), [len(silence)])) + receiver.flush()
+    found = (
+        receiver.push(air.process(np.concatenate([silence, *modulate_frame(frame), silence]), [len(silence)]))
+        + receiver.flush()
+    )
     if len(found) != 1 or found[0].text is None or unpack_records(found[0].text).caption != TRIAL_CAPTION:
         raise GenedError(f"{len(found)} of 1 frames, or its caption was lost")
     if abs(found[0].snr_est_db - snr_db) > SNR_TOLERANCE_DB:

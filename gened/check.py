@@ -33,4 +33,6 @@ def check(
             console.print(f"{mark} [bold]{escape(item.name)}[/]  {escape(item.text)}", soft_wrap=True)
     missing: list[Item] = [item for item in items if item.is_needed and not item.is_ok]
     if missing:
-        raise GenedError(f"{', '.join(item.name for item in missing)}: see above; scripts/demo.sh installs what is missing")
+        raise GenedError(
+            f"{', '.join(item.name for item in missing)}: see above; scripts/demo.sh installs what is missing"
+        )

@@ -64,6 +64,10 @@ def common(
     """Photographs over GNU Radio, by analogue joint source-channel coding, with a caption beside them."""
 
 
+_ClickError: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""The base of wrong usage; typer has it, but no public name for it."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; errors become one line on stderr.
 
@@ -75,9 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     raise_on_signals()
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="gened")
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
+        status = app(args=None if arguments is None else list(arguments), prog_name="gened", standalone_mode=False)
+        return status if isinstance(status, int) else 0
+    except _ClickError as error:
+        return _wrong_usage(error)
     except Interrupted as interrupted:
         return _told(str(interrupted), interrupted.exit_code)
     except GenedError as error:
@@ -87,11 +92,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if os.environ.get("GENED_DEBUG") == "1" or (error.name or "").startswith("gened"):
             raise
-        return _told(f"{error.name} is not installed; `gened check` says what is missing and how to get it", exit_code(error))
+        return _told(
+            f"{error.name} is not installed; `gened check` says what is missing and how to get it", exit_code(error)
+        )
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # the reader has gone; the interpreter flushes once more at its end
         return 0
-    return 0
+
+
+def _wrong_usage(error: Exception) -> int:
+    """Help where nothing was asked, else what was wrong and where to read more."""
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(message)
+        return 2
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "gened"
+    return _told(f"{message.rstrip('.')}; see {path} --help", 2)
 
 
 def _told(message: str, code: int) -> int:

@@ -11,7 +11,8 @@ import typer
 
 def companion(
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILE...]", help="Flowgraphs to open.", show_default="the loopback with its screens")
+        list[Path] | None,
+        typer.Argument(metavar="[FILE...]", help="Flowgraphs to open.", show_default="the loopback with its screens"),
     ] = None,
 ) -> None:
     """Open GNU Radio Companion with the gened blocks, from any folder."""

@@ -27,27 +27,40 @@ def evaluate(
     codec: options.CodecName = "",
     resize: Annotated[
         int | None,
-        typer.Option("--resize", min=64, max=4096, help="Stretch each picture to a square of this side.", show_default="as they are"),
+        typer.Option(
+            "--resize",
+            min=64,
+            max=4096,
+            help="Stretch each picture to a square of this side.",
+            show_default="as they are",
+        ),
     ] = None,
     rate: options.Rate = Fraction(1, 24),
     snr: Annotated[
-        tuple[float, ...],
-        typer.Option("--snr", parser=options.parse_numbers, metavar="DB,...", help="Es/N0 values, also told to the encoder."),
-    ] = "1,4,7,10",  # type: ignore[assignment]  # a text, which the parser reads
+        str, typer.Option("--snr", metavar="DB,...", help="Es/N0 values, dB, also told to the encoder.")
+    ] = "1,4,7,10",
     channel: Annotated[
-        str, typer.Option("--channel", metavar="KIND", help=f"One of {options.CHANNELS}, rayleigh-fast (not over loopback).")
+        str,
+        typer.Option(
+            "--channel", metavar="KIND", help=f"One of {options.CHANNELS}, rayleigh-fast (not over loopback)."
+        ),
     ] = "awgn",
     over: Annotated[
-        Over, typer.Option("--over", help="Straight through the channel model, or as samples through the whole waveform.")
+        Over,
+        typer.Option("--over", help="Straight through the channel model, or as samples through the whole waveform."),
     ] = Over.CHANNEL,
     freq_offset: options.FreqOffset = 0.0,
     sfo_ppm: options.SfoPpm = 0.0,
     drop: options.Drop = 0.0,
     impair: options.Impair = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Noise drawings a picture.")] = 1,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="The first so many pictures only.", show_default="all")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="The first so many pictures only.", show_default="all")
+    ] = None,
     device: options.Device = "cpu",
-    out: Annotated[Path | None, typer.Option("--out", help="Write the JSON to this file too.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the JSON to this file too.", show_default=False)
+    ] = None,
     json_only: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -61,6 +74,7 @@ def evaluate(
     from gened.models.evaluation.evaluate import table
     from gened.models.evaluation.metrics import library_versions
 
+    snrs_db = options.parse_numbers(snr)
     config = options.channel_config(
         channel, snr_db=0.0, freq_offset_hz=freq_offset, sfo_ppm=sfo_ppm, drop=drop, seed=0, impair=impair
     )
@@ -69,9 +83,17 @@ def evaluate(
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:
         task = progress.add_task(f"{chosen.name} over {data.name or data}", total=None)
         rows = run(
-            chosen, data, rate=rate, snrs_db=snr, channel=config, resize=resize, over=over.value, seeds=seeds, limit=limit,
+            chosen,
+            data,
+            rate=rate,
+            snrs_db=snrs_db,
+            channel=config,
+            resize=resize,
+            over=over.value,
+            seeds=seeds,
+            limit=limit,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )  # fmt: skip
+        )
     result = {"meta": {**run_meta(sys.argv, seed=0), "metrics": library_versions(), "resize": resize}, "rows": rows}
     text = json.dumps(result, indent=1, allow_nan=False)
     if out is not None:

@@ -12,7 +12,7 @@ class ExitCode(NamedTuple):
     number: int
     meaning: str
     errors: tuple[str, ...] = ()
-    """Class names, so that nothing has to be loaded to know them; the first one found among an error's ancestors counts."""
+    """Class names, so that nothing has to be loaded to know them; of an error's ancestors the nearest one counts."""
 
 
 EXIT_CODES = (

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 N_ADDRESSES = 4
 MAX_ROWS = 24
 """Frames in the table on a terminal; the report has all."""
+WIDE = 110
+"""Columns of a terminal that shows all figures."""
 
 
 def loopback(
@@ -50,10 +53,22 @@ def loopback(
     timeout: options.Timeout = 60.0,
     port: Annotated[
         int | None,
-        typer.Option("--port", min=1024, max=65532, help="First of the four ports on this machine.", show_default="four that are free"),
+        typer.Option(
+            "--port",
+            min=1024,
+            max=65532,
+            help="First of the four ports on this machine.",
+            show_default="four that are free",
+        ),
     ] = None,
     tap: Annotated[
-        str | None, typer.Option("--tap", metavar="ADDRESS", help="Publish the samples here too, for those who only look.", show_default=False)
+        str | None,
+        typer.Option(
+            "--tap",
+            metavar="ADDRESS",
+            help="Publish the samples here too, for those who only look.",
+            show_default=False,
+        ),
     ] = None,
     json_only: options.Json = False,
     quiet: options.Quiet = False,
@@ -74,28 +89,53 @@ def loopback(
     tx, rx, tx_control, rx_control = _addresses(port)
     config = LoopbackConfig(
         transmit=TransmitConfig(
-            photos=tuple(photos), n_frames=frames, captions=tuple(caption or ()), caption_mode=caption_mode, station=station,
-            codec=codec, rate=rate, snr_design_db=snr if snr_design is None else snr_design, sample_rate=sample_rate, seed=seed,
-            interval_s=interval, max_side=max_side, address=tx, control=tx_control, timeout_s=timeout, out=None,
+            photos=tuple(photos),
+            n_frames=frames,
+            captions=tuple(caption or ()),
+            caption_mode=caption_mode,
+            station=station,
+            codec=codec,
+            rate=rate,
+            snr_design_db=snr if snr_design is None else snr_design,
+            sample_rate=sample_rate,
+            seed=seed,
+            interval_s=interval,
+            max_side=max_side,
+            address=tx,
+            control=tx_control,
+            timeout_s=timeout,
+            out=None,
         ),
         air=AirConfig(
             channel=options.channel_config(
                 channel, snr_db=snr, freq_offset_hz=freq_offset, sfo_ppm=sfo_ppm, drop=drop, seed=seed, impair=impair
             ),
-            sample_rate=sample_rate, tx_address=tx, tx_control=tx_control, rx_address=rx, rx_control=rx_control, tap=tap,
-            speed=speed, drop_bursts=frozenset(drop_burst or ()),
+            sample_rate=sample_rate,
+            tx_address=tx,
+            tx_control=tx_control,
+            rx_address=rx,
+            rx_control=rx_control,
+            tap=tap,
+            speed=speed,
+            drop_bursts=frozenset(drop_burst or ()),
         ),
         receive=ReceiveConfig(
-            address=rx, control=rx_control, sample_rate=sample_rate, out=None, n_frames=None, timeout_s=timeout, until_end=True,
+            address=rx,
+            control=rx_control,
+            sample_rate=sample_rate,
+            out=None,
+            n_frames=None,
+            timeout_s=timeout,
+            until_end=True,
             codecs=(codec,),
         ),
-        out=out, argv=tuple(sys.argv), seed=seed,
-    )  # fmt: skip
+        out=out,
+        argv=tuple(sys.argv),
+        seed=seed,
+    )
     progress = _Progress(Console(stderr=True, quiet=quiet), frames or len(photos))
     with stop_on_signals() as stop, progress:
         report = run_loopback(config, stop=stop, on_progress=progress.told)
-    if stop.is_set():
-        return  # a signal: leaving the block above has told, and nothing may claim to be whole
     if json_only:
         from gened.flowgraphs.report import report_text
 
@@ -126,7 +166,9 @@ class _Progress:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._bars: Progress = Progress(*columns, console=console, transient=True, disable=console.quiet or not console.is_terminal)
+        self._bars: Progress = Progress(
+            *columns, console=console, transient=True, disable=console.quiet or not console.is_terminal
+        )
         self._tasks: dict[str, TaskID] = {
             side: self._bars.add_task(f"{side}: starts", total=n_frames) for side in ("transmit", "receive")
         }
@@ -145,32 +187,45 @@ class _Progress:
 
 
 def _print_result(console: Console, report: Report, out: Path) -> None:
-    console.print(_table(report.frames))
+    console.print(_table(report.frames, console.width))
     n_received = sum(frame.received is not None for frame in report.frames)
     n_texts = sum(frame.crc_ok is True for frame in report.frames)
     n_with_text = sum(frame.crc_ok is not None for frame in report.frames)
-    console.print(f"{n_received} of {len(report.frames)} frames received, {n_texts} of {n_with_text} captions whole", highlight=False)
+    console.print(
+        f"{n_received} of {len(report.frames)} frames received, {n_texts} of {n_with_text} captions whole",
+        highlight=False,
+    )
     for name in ("sent.png", "received.png", "side_by_side.png", "constellation.png", "report.json"):
         if (out / name).is_file():
             console.print(str(out / name), soft_wrap=True, highlight=False, markup=False)
 
 
-def _table(frames: list[FrameReport]) -> Table:
+def _table(frames: list[FrameReport], width: int) -> Table:
+    """One frame a row; on a narrow terminal fewer figures, but none of them cut."""
     from rich.table import Table
 
+    columns: dict[str, Callable[[FrameReport], str]] = {
+        "frame": lambda frame: str(frame.frame),
+        "PSNR dB": lambda frame: _text(frame.psnr_db, ".2f"),
+        "MS-SSIM": lambda frame: _text(frame.ms_ssim, ".4f"),
+        "SNR dB": lambda frame: _text(frame.snr_est_db, ".1f"),
+        "offset Hz": lambda frame: _text(frame.cfo_est_hz, ".0f"),
+        "lost %": lambda frame: _text(frame.erased_fraction, ".1f", 100),
+    }
+    if width >= WIDE:
+        columns |= {
+            "symbols": lambda frame: _text(frame.payload_symbols, "d"),
+            "airtime ms": lambda frame: _text(frame.airtime_s, ".1f", 1000),
+            "enc/dec ms": lambda frame: f"{_text(frame.encode_ms, '.0f')}/{_text(frame.decode_ms, '.0f')}",
+        }
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("frame", "PSNR dB", "MS-SSIM", "SNR dB", "offset Hz", "lost %", "symbols", "airtime ms", "enc/dec ms"):
-        table.add_column(heading, justify="right")
+    for heading in columns:
+        table.add_column(heading, justify="right", no_wrap=True, min_width=len(heading))
     table.add_column("caption", overflow="ellipsis", no_wrap=True, max_width=40)
     for frame in frames[:MAX_ROWS]:
-        milliseconds = f"{_text(frame.encode_ms, '.0f')}/{_text(frame.decode_ms, '.0f')}"
-        table.add_row(
-            str(frame.frame), _text(frame.psnr_db, ".2f"), _text(frame.ms_ssim, ".4f"), _text(frame.snr_est_db, ".1f"),
-            _text(frame.cfo_est_hz, ".0f"), _text(frame.erased_fraction, ".1f", 100), _text(frame.payload_symbols, "d"),
-            _text(frame.airtime_s, ".1f", 1000), milliseconds, _caption(frame),
-        )  # fmt: skip
+        table.add_row(*(value(frame) for value in columns.values()), _caption(frame))
     if len(frames) > MAX_ROWS:
-        table.add_row("...", *[""] * 9)
+        table.add_row("...")
     return table
 
 

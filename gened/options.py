@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import re
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,8 +18,16 @@ if TYPE_CHECKING:
 CHANNELS = "awgn, rayleigh-block, rician-block, multipath"
 MAX_RATE_NUMERATOR, MAX_RATE_DENOMINATOR = 8, 512  # what the header can tell
 IMPAIRMENTS = (
-    "timing_offset", "rician_k_db", "delay_spread", "linewidth_hz", "iq_gain_db", "iq_phase_deg", "dc_offset", "clip_db", "bits",
-)  # fmt: skip
+    "timing_offset",
+    "rician_k_db",
+    "delay_spread",
+    "linewidth_hz",
+    "iq_gain_db",
+    "iq_phase_deg",
+    "dc_offset",
+    "clip_db",
+    "bits",
+)
 """What `--impair` may name, as `ChannelConfig` does."""
 
 
@@ -43,19 +50,10 @@ def parse_numbers(text: str) -> tuple[float, ...]:
     try:
         values = tuple(float(part) for part in text.split(",") if part.strip())
     except ValueError as error:
-        raise typer.BadParameter(f"'{text}' is not a list of numbers; write it like 1,4,7,10") from error
-    if not values:
-        raise typer.BadParameter("no number given; write it like 1,4,7,10")
+        raise ConfigError(f"'{text}' is not a list of numbers; write it like 1,4,7,10") from error
+    if not values or not all(-40 <= value <= 100 for value in values):
+        raise ConfigError(f"'{text}' holds no SNR from -40 to 100 dB; write it like 1,4,7,10")
     return values
-
-
-def parse_size(text: str) -> int | None:
-    """A side in pixels, or none."""
-    if text == "none":
-        return None
-    if not re.fullmatch(r"\d{1,5}", text) or not 64 <= int(text) <= 4096:
-        raise typer.BadParameter(f"'{text}' is not a side from 64 to 4096 pixels")
-    return int(text)
 
 
 def channel_config(
@@ -92,7 +90,7 @@ def checkout() -> Path:
 
 
 def data_folder(*parts: str) -> Path | None:
-    """A folder of the optional data: below $GENED_DATA, or of `shared/data` beside the checkout; None when there is none."""
+    """A folder of the optional data, below $GENED_DATA or `shared/data` beside the checkout; None if absent."""
     base = Path(os.environ["GENED_DATA"]) if "GENED_DATA" in os.environ else checkout().parent / "shared" / "data"
     folder = base.joinpath(*parts)
     return folder if folder.is_dir() else None
@@ -103,13 +101,18 @@ SnrDesign = Annotated[
     float | None,
     typer.Option("--snr-design", help="SNR that the sender is told and codes for, dB.", show_default="that of --snr"),
 ]
-FreqOffset = Annotated[float, typer.Option("--freq-offset", help="Carrier frequency offset, Hz; up to 12.5 % of the sample rate.")]
-SfoPpm = Annotated[float, typer.Option("--sfo-ppm", help="Sampling clock offset, ppm; positive: the burst arrives shorter.")]
+FreqOffset = Annotated[
+    float, typer.Option("--freq-offset", help="Carrier frequency offset, Hz; up to 12.5 % of the sample rate.")
+]
+SfoPpm = Annotated[
+    float, typer.Option("--sfo-ppm", help="Sampling clock offset, ppm; positive: the burst arrives shorter.")
+]
 SampleRate = Annotated[float, typer.Option("--sample-rate", min=1e3, max=1e9, help="Samples a second.")]
 Channel = Annotated[str, typer.Option("--channel", metavar="KIND", help=f"One of {CHANNELS}.")]
 Drop = Annotated[float, typer.Option("--drop", help="Probability that a whole burst is lost.")]
 DropBurst = Annotated[
-    list[int] | None, typer.Option("--drop-burst", min=0, help="Lose this burst, counted from 0 over the whole run; repeatable.")
+    list[int] | None,
+    typer.Option("--drop-burst", min=0, help="Lose this burst, counted from 0 over the whole run; repeatable."),
 ]
 Impair = Annotated[
     list[str] | None,
@@ -124,32 +127,59 @@ Out = Annotated[Path, typer.Option("--out", help="Folder for pictures and report
 Seed = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Of noise, fading and all else that is drawn.")]
 Rate = Annotated[
     Fraction,
-    typer.Option("--rate", parser=parse_rate, metavar="FRACTION", help="Complex symbols per source value (3 per pixel)."),
+    typer.Option(
+        "--rate", parser=parse_rate, metavar="FRACTION", help="Complex symbols per source value (3 per pixel)."
+    ),
 ]
 CodecName = Annotated[
     str,
-    typer.Option("--codec", metavar="NAME", help="A known codec or a folder with weights.", show_default="deepjscc, or softcast where it cannot run"),
+    typer.Option(
+        "--codec",
+        metavar="NAME",
+        help="A known codec or a folder with weights.",
+        show_default="deepjscc, or softcast where it cannot run",
+    ),
 ]
 Caption = Annotated[
     list[str] | None, typer.Option("--caption", help="Text beside the picture; repeat it for one caption a photograph.")
 ]
 CaptionMode = Annotated[
     str,
-    typer.Option("--caption-mode", metavar="MODE", help="bpsk-1/2x2, bpsk-1/2, qpsk-1/2, 16qam-1/2, or auto: what holds at the SNR."),
+    typer.Option(
+        "--caption-mode",
+        metavar="MODE",
+        help="bpsk-1/2x2, bpsk-1/2, qpsk-1/2, 16qam-1/2, or auto: what holds at the SNR.",
+    ),
 ]
 Station = Annotated[str, typer.Option("--station", help="Station identification (a call sign) in every frame.")]
 Frames = Annotated[
     int | None,
-    typer.Option("--frames", min=1, max=65536, help="Frames in all, the photographs in turn.", show_default="one a photograph"),
+    typer.Option(
+        "--frames", min=1, max=65536, help="Frames in all, the photographs in turn.", show_default="one a photograph"
+    ),
 ]
 Interval = Annotated[
-    float, typer.Option("--interval", min=0, help="Seconds from the start of one frame to that of the next.", show_default="none: one after another")
+    float,
+    typer.Option(
+        "--interval",
+        min=0,
+        help="Seconds from the start of one frame to that of the next.",
+        show_default="none: one after another",
+    ),
 ]
 MaxSide = Annotated[
     int | None,
-    typer.Option("--max-side", min=64, max=4096, help="Make larger photographs smaller, pixels.", show_default="refuse those over 4096"),
+    typer.Option(
+        "--max-side",
+        min=64,
+        max=4096,
+        help="Make larger photographs smaller, pixels.",
+        show_default="refuse those over 4096",
+    ),
 ]
-Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Picture files, 64x64 to 4096x4096.", show_default=False)]
+Photos = Annotated[
+    list[Path], typer.Argument(metavar="PHOTO...", help="Picture files, 64x64 to 4096x4096.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout, and nothing else there.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Device = Annotated[str, typer.Option("--device", help="PyTorch device: cpu or cuda.")]
@@ -173,6 +203,8 @@ def require_codec(name: str) -> None:
 
     if "/" in name or Path(name).is_dir():
         if not (Path(name) / "config.json").is_file():
-            raise CodecError(f"{name} is not a codec: it needs a config.json that names its codec, and model.safetensors")
+            raise CodecError(
+                f"{name} is not a codec: it needs a config.json that names its codec, and model.safetensors"
+            )
     elif name not in codec_names():
         raise CodecError(f"unknown codec '{name}'; known are {', '.join(codec_names())}, or give a folder with weights")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,12 +16,23 @@ from gened.signals import stop_on_signals
 
 def receive(
     out: options.Out = Path("out/received"),
-    frames: Annotated[int | None, typer.Option("--frames", min=1, help="End after so many.", show_default="go on")] = None,
-    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Give up when no frame came for so long, s.")] = 60.0,
-    until_end: Annotated[bool, typer.Option("--until-end", help="End when the air says that the transmitter has sent all.")] = False,
+    frames: Annotated[
+        int | None, typer.Option("--frames", min=1, help="End after so many.", show_default="go on")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.1, help="Give up when no frame came for so long, s.")
+    ] = 60.0,
+    until_end: Annotated[
+        bool, typer.Option("--until-end", help="End when the air says that the transmitter has sent all.")
+    ] = False,
     codec: Annotated[
         list[str] | None,
-        typer.Option("--codec", metavar="NAME", help="A further codec or folder with weights to look in; repeatable.", show_default=False),
+        typer.Option(
+            "--codec",
+            metavar="NAME",
+            help="A further codec or folder with weights to look in; repeatable.",
+            show_default=False,
+        ),
     ] = None,
     sample_rate: options.SampleRate = 1e6,
     address: Annotated[str, typer.Option("--address", help="Where the air's samples are.")] = "tcp://127.0.0.1:5551",
@@ -28,7 +40,7 @@ def receive(
     json_only: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Receive pictures: find the bursts among the samples, decode them, write each picture to a file. Ends with Ctrl-C."""
+    """Receive pictures: find the bursts among the samples, decode them, write the pictures. Ends with Ctrl-C."""
     from rich.console import Console
 
     from gened.flowgraphs.receive import ReceiveConfig, run_receive
@@ -36,12 +48,21 @@ def receive(
     for name in codec or []:
         options.require_codec(name)
     config = ReceiveConfig(
-        address=address, control=control, sample_rate=sample_rate, out=out, n_frames=frames, timeout_s=timeout,
-        until_end=until_end, codecs=tuple(codec or ()),
-    )  # fmt: skip
+        address=address,
+        control=control,
+        sample_rate=sample_rate,
+        out=out,
+        n_frames=frames,
+        timeout_s=timeout,
+        until_end=until_end,
+        codecs=tuple(codec or ()),
+        argv=tuple(sys.argv),
+    )
     console = Console(stderr=True, quiet=quiet, highlight=False)
     with stop_on_signals() as stop, console.status(f"receiver: listens to {address}; Ctrl-C ends it"):
-        received = run_receive(config, stop=stop, on_frame=lambda facts: console.print(told(facts), soft_wrap=True, markup=False))
+        received = run_receive(
+            config, stop=stop, on_frame=lambda facts: console.print(told(facts), soft_wrap=True, markup=False)
+        )
     if json_only:
         print(json.dumps({"frames": received}, indent=1, default=str))
 
@@ -52,7 +73,9 @@ def told(facts: dict[str, Any]) -> str:
         return f"frame {facts.get('frame')}: {facts['error']}"
     if "frame" not in facts:
         return f"receiver: {facts.get('state', 'ready')}"
-    text = {True: f"caption \"{facts.get('caption') or ''}\"", False: "caption lost", None: "no caption"}[facts.get("crc_ok")]
+    text = {True: f'caption "{facts.get("caption") or ""}"', False: "caption lost", None: "no caption"}[
+        facts.get("crc_ok")
+    ]
     figures = [
         f"{facts[key]:{pattern}} {unit}"
         for key, pattern, unit in (("snr_est_db", ".1f", "dB SNR"), ("cfo_est_hz", ",.0f", "Hz offset"))

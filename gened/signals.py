@@ -14,7 +14,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
-    """A signal asked the program to end. Not an `Exception`: nothing on the way may take it for a failure of its own."""
+    """A signal asked the program to end. No `Exception`, so that nobody on the way takes it for a failure."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"interrupted by {signal.Signals(number).name}")

@@ -28,23 +28,37 @@ def _config_file(config: Path) -> Path:
 
 
 def train(
-    config: Annotated[Path, typer.Option("--config", help="TOML file, or the name of one that comes with the package.")] = Path("deepjscc"),
+    config: Annotated[
+        Path, typer.Option("--config", help="TOML file, or the name of one that comes with the package.")
+    ] = Path("deepjscc"),
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="Folder of tar shards or of pictures.", show_default="$GENED_DATA/train or ../shared/data/train"),
+        typer.Option(
+            "--data",
+            help="Folder of tar shards or of pictures.",
+            show_default="$GENED_DATA/train or ../shared/data/train",
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for weights, state, log and sample pictures.", show_default="runs/CONFIG")
+        Path | None,
+        typer.Option("--out", help="Folder for weights, state, log and sample pictures.", show_default="runs/CONFIG"),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option("--minutes", min=0.1, help="Stop after so long; --resume goes on.", show_default="when the steps are done")
+        float | None,
+        typer.Option(
+            "--minutes", min=0.1, help="Stop after so long; --resume goes on.", show_default="when the steps are done"
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the state in --out.")] = False,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps in all.", show_default="as configured")] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Steps in all.", show_default="as configured")
+    ] = None,
     device: options.Device = "cpu",
-    threads: Annotated[int, typer.Option("--threads", min=1, help="PyTorch threads on a CPU.")] = max(1, os.cpu_count() or 1),
+    threads: Annotated[int, typer.Option("--threads", min=1, help="PyTorch threads on a CPU.")] = max(
+        1, os.cpu_count() or 1
+    ),
 ) -> None:
-    """Train the learnt codec; stop and resume as you like. Use the result by its folder: --codec runs/deepjscc/weights."""
+    """Train the learnt codec; stop and resume as you like. The result is used by its folder: --codec FOLDER."""
     path = _config_file(config)
     folder = data or options.data_folder("train")
     if folder is None or not folder.is_dir():
@@ -52,5 +66,7 @@ def train(
     from gened.models.training.deepjscc import train as run
 
     target = out or Path("runs") / path.stem
-    weights = run(path, data=folder, out=target, minutes=minutes, device=device, threads=threads, resume=resume, steps=steps)
+    weights = run(
+        path, data=folder, out=target, minutes=minutes, device=device, threads=threads, resume=resume, steps=steps
+    )
     print(f"weights in {weights}")

@@ -27,10 +27,16 @@ def transmit(
     max_side: options.MaxSide = None,
     sample_rate: options.SampleRate = 1e6,
     seed: options.Seed = 0,
-    address: Annotated[str, typer.Option("--address", help="Listen here for air's samples socket.")] = "tcp://127.0.0.1:5550",
-    control: Annotated[str, typer.Option("--control", help="Listen here for air's control socket.")] = "tcp://127.0.0.1:5552",
+    address: Annotated[
+        str, typer.Option("--address", help="Listen here for air's samples socket.")
+    ] = "tcp://127.0.0.1:5550",
+    control: Annotated[
+        str, typer.Option("--control", help="Listen here for air's control socket.")
+    ] = "tcp://127.0.0.1:5552",
     timeout: options.Timeout = 30.0,
-    out: Annotated[Path | None, typer.Option("--out", help="Keep the pictures as sent here.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Keep the pictures as sent here.", show_default=False)
+    ] = None,
     json_only: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -42,10 +48,23 @@ def transmit(
     codec = options.default_codec(codec)
     options.require_codec(codec)
     config = TransmitConfig(
-        photos=tuple(photos), n_frames=frames, captions=tuple(caption or ()), caption_mode=caption_mode, station=station,
-        codec=codec, rate=rate, snr_design_db=snr, sample_rate=sample_rate, seed=seed, interval_s=interval, max_side=max_side,
-        address=address, control=control, timeout_s=timeout, out=out,
-    )  # fmt: skip
+        photos=tuple(photos),
+        n_frames=frames,
+        captions=tuple(caption or ()),
+        caption_mode=caption_mode,
+        station=station,
+        codec=codec,
+        rate=rate,
+        snr_design_db=snr,
+        sample_rate=sample_rate,
+        seed=seed,
+        interval_s=interval,
+        max_side=max_side,
+        address=address,
+        control=control,
+        timeout_s=timeout,
+        out=out,
+    )
     console = Console(stderr=True, quiet=quiet, highlight=False)
     with stop_on_signals() as stop, console.status(f"transmitter: waits for the air at {address}"):
         sent = run_transmit(config, stop=stop, on_frame=lambda facts: console.print(told(facts), soft_wrap=True))
@@ -60,6 +79,7 @@ def told(facts: dict[str, Any]) -> str:
     if "analog_symbols" not in facts:
         return f"transmitter: {facts.get('state', 'ready')}"
     return (
-        f"frame {facts['frame']} sent: {facts['analog_symbols']} analogue, {facts['side_symbols']} side and {facts['caption_symbols']} "
-        f"caption symbols in {facts.get('n_bursts', 1)} bursts, encoded in {facts.get('encode_ms') or 0:.0f} ms"
+        f"frame {facts['frame']} sent: {facts['analog_symbols']} analogue, {facts['side_symbols']} side "
+        f"and {facts['caption_symbols']} caption symbols in {facts.get('n_bursts', 1)} bursts, "
+        f"encoded in {facts.get('encode_ms') or 0:.0f} ms"
     )

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands as a shell sees them: help, exit codes, and one line for each error."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import gened
+from gened.exit_codes import EXIT_CODES, exit_code
+from gened.flowgraphs import link_errors
+from gened.flowgraphs.control import free_ports
+from gened.gr_blocks.phy import errors
+from gened.gr_blocks.phy.channel import KINDS
+from gened.models import images
+from gened.options import CHANNELS
+
+COMMANDS = ("loopback", "transmit", "air", "receive", "evaluate", "train", "companion", "check")
+
+
+def run(*arguments: str, timeout_s: float = 60.0, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gened", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        env={**os.environ, "COLUMNS": "200", **environment},
+    )
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], code: int, *parts: str) -> None:
+    assert done.returncode == code, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1 and lines[0].startswith("gened: "), done.stderr
+    for part in parts:
+        assert part in lines[0]
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 80, 3)).astype(np.uint8)).save(path)
+    return path
+
+
+def test_help_lists_every_command_and_every_exit_code() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    text = " ".join(done.stdout.split())
+    assert all(command in text for command in COMMANDS)
+    for code in EXIT_CODES:
+        assert f"{code.number} {code.meaning}" in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str) -> None:
+    done = run(command, "--help")
+    assert done.returncode == 0 and f"gened {command}" in done.stdout and "Exit codes" in done.stdout
+
+
+def test_help_loads_no_heavy_package() -> None:
+    """What makes --help quick on any machine; the time itself depends on what else the machine does."""
+    code = (
+        "import sys, gened.cli; "
+        "print(*sorted({'numpy', 'torch', 'gnuradio', 'scipy', 'matplotlib', 'zmq', 'pydantic'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_version() -> None:
+    done = run("--version")
+    assert (done.returncode, done.stdout) == (0, f"gened {gened.__version__}\n")
+
+
+def test_every_error_class_of_the_table_exists_and_has_its_number() -> None:
+    known = {name: getattr(module, name) for module in (errors, images, link_errors) for name in dir(module)}
+    known["ModuleNotFoundError"] = ModuleNotFoundError
+    for code in EXIT_CODES:
+        for name in code.errors:
+            assert exit_code(known[name]("text")) == code.number
+    numbers = [code.number for code in EXIT_CODES]
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_an_error_without_a_number_takes_that_of_its_ancestor() -> None:
+    class LateError(errors.LinkError):
+        pass
+
+    assert exit_code(LateError("x")) == exit_code(errors.LinkError("x"))
+    assert exit_code(ValueError("x")) == 1
+
+
+def test_help_names_the_channels_that_exist() -> None:
+    assert set(CHANNELS.split(", ")) == set(KINDS) - {"rayleigh-fast"}  # which has no meaning between samples
+
+
+@pytest.mark.parametrize("command", ["loopback", "transmit"])
+def test_files_that_cannot_be_sent_have_an_exit_code_each(command: str, tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("this is no picture")
+    Image.new("RGB", (20, 20)).save(tmp_path / "small.png")
+    out = ("--out", str(tmp_path / "out"), "--codec", "softcast")
+    assert_one_line(run(command, str(tmp_path / "absent.png"), *out), 3, "no such file", "absent.png")
+    assert_one_line(run(command, str(tmp_path / "text.jpg"), *out), 4, "text.jpg", "not a picture")
+    assert_one_line(run(command, str(tmp_path / "small.png"), *out), 5, "20x20", "64x64")
+
+
+def test_wrong_values_say_what_is_possible(photo: Path) -> None:
+    send = ("loopback", str(photo))
+    assert_one_line(run(*send, "--codec", "nonsense"), 6, "unknown codec 'nonsense'", "softcast")
+    assert_one_line(run(*send, "--codec", "/no/such/folder"), 6, "/no/such/folder", "config.json")
+    assert_one_line(run(*send, "--channel", "wire", "--codec", "softcast"), 2, "'wire'", *KINDS)
+    assert_one_line(run(*send, "--rate", "2/1"), 2, "--rate", "cannot be sent")
+    assert_one_line(run(*send, "--impair", "rust=1", "--codec", "softcast"), 2, "'rust'", "linewidth_hz")
+    assert_one_line(run(*send, "--impair", "bits=many", "--codec", "softcast"), 2, "linewidth_hz=100")
+    assert_one_line(run(*send, "--snr", "nan", "--codec", "softcast"), 2, "snr_db")
+    assert_one_line(run(*send, "--drop", "1.5", "--codec", "softcast"), 2, "drop")
+    assert_one_line(run(*send, "--caption-mode", "morse", "--codec", "softcast"), 2, "'morse'", "qpsk-1/2")
+    assert_one_line(run("nonsense"), 2, "nonsense", "--help")
+    assert_one_line(run("evaluate"), 2, "--data")
+    assert_one_line(run("evaluate", "--data", "/no/such", "--snr", "high"), 2, "'high'", "1,4,7,10")
+    assert_one_line(run("train", "--config", "no-such-file"), 2, "deepjscc")
+
+
+def test_an_address_that_is_none_says_how_to_write_one() -> None:
+    assert_one_line(run("air", "--tx", "over there"), 2, "tcp://127.0.0.1:5550")
+
+
+def test_evaluate_prints_json_and_nothing_else_on_stdout(tmp_path: Path, photo: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    photo.rename(folder / "a.png")
+    out = tmp_path / "results" / "table.json"
+    done = run(
+        "evaluate",
+        "--data",
+        str(folder),
+        "--codec",
+        "softcast",
+        "--snr",
+        "1,10",
+        "--rate",
+        "1/12",
+        "--over",
+        "loopback",
+        "--json",
+        "--out",
+        str(out),
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert [row["snr_db"] for row in result["rows"]] == [1.0, 10.0]
+    assert {row["lost_fraction"] for row in result["rows"]} == {0.0} and {row["rate"] for row in result["rows"]} == {
+        "1/12"
+    }
+    assert result["rows"][1]["psnr_db"] > result["rows"][0]["psnr_db"]
+    assert {"command", "commit", "seed", "versions", "machine"} <= set(result["meta"])
+    assert json.loads(out.read_text()) == result
+
+
+def test_check_tries_the_waveform_and_reports_as_json() -> None:
+    done = run("check", "--json", "--snr", "4")
+    items = {item["name"]: item for item in json.loads(done.stdout)["items"]}
+    assert items["a burst at 4 dB"]["is_ok"] and items["GNU Radio"]["is_ok"]
+    assert done.returncode == (0 if all(item["is_ok"] for item in items.values() if item["is_needed"]) else 1)
+
+
+def test_companion_without_a_screen_says_so() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gened", "companion"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")},
+    )
+    assert_one_line(done, 10, "DISPLAY")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_air_with_the_code_that_shells_expect(number: int, code: int) -> None:
+    ports = [f"tcp://127.0.0.1:{port}" for port in free_ports(4)]
+    addresses = [
+        text for pair in zip(("--tx", "--tx-control", "--rx", "--rx-control"), ports, strict=True) for text in pair
+    ]
+    process = subprocess.Popen([sys.executable, "-m", "gened", "air", *addresses], stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for_listener(ports[3])
+        process.send_signal(number)
+        _, told = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == code
+    assert "Traceback" not in told and "interrupted" in told
+
+
+def wait_for_listener(address: str, limit_s: float = 20.0) -> None:
+    import socket
+
+    deadline = time.monotonic() + limit_s
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), 1.0).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline, f"nobody listens at {address}"
+            time.sleep(0.05)  # another process opens it; there is nothing to wait on but the port
+
+
+def test_air_says_which_port_is_in_use() -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        assert_one_line(run("air", "--rx", address, "--quiet", "--rx-control", address), 7, address, "in use")
