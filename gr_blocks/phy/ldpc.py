@@ -25,7 +25,7 @@ N_COLUMNS = 24
 Z_LIST = tuple(range(24, 97, 4))
 MAX_ITERATIONS = 40
 MS_SCALING = 0.8
-"""Scale of the minimum-sum messages; 0.75 to 0.85 are alike, 1.0 costs 0.3 dB
+"""Scale of the minimum-sum messages; 0.75 and 0.85 cost less than 0.1 dB, 1.0 costs 0.4 dB
 (python -m gened.gr_blocks.bench.modes)."""
 SURE = 1e-7
 """Error probability of a shortened bit, and the floor of all others."""

@@ -39,10 +39,10 @@ class Mode:
 
 
 MODES: dict[str, Mode] = {
-    "bpsk-1/2x2": Mode(0, 1, "1/2", 2, -3.3),
-    "bpsk-1/2": Mode(1, 1, "1/2", 1, -0.3),
-    "qpsk-1/2": Mode(2, 2, "1/2", 1, 2.7),
-    "16qam-1/2": Mode(3, 4, "1/2", 1, 8.0),
+    "bpsk-1/2x2": Mode(0, 1, "1/2", 2, -3.0),
+    "bpsk-1/2": Mode(1, 1, "1/2", 1, 0.0),
+    "qpsk-1/2": Mode(2, 2, "1/2", 1, 3.0),
+    "16qam-1/2": Mode(3, 4, "1/2", 1, 8.5),
 }
 """By name, the most robust first; numbers 4 to 15 are kept for modes to come."""
 
