@@ -29,7 +29,8 @@ class Decoded:
     mask: Map | None = None
     """Importance as the receiver knows it."""
     confidence: Map | None = None
-    """How much of each pixel's picture arrived; 0 everywhere means that the frame is lost and the picture only a stand-in."""
+    """How much of each pixel's picture arrived; 0 everywhere means that the frame is lost and the picture only a
+    stand-in."""
 
     @property
     def is_lost(self) -> bool:

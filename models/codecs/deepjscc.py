@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`deepjscc`: the convolutional baseline of the papers, one set of weights for every SNR, rate 1/24.
 
-A patch of 32x32 pixels gets 128 complex symbols, whatever it shows. One byte of side information tells the scale that brought the
-picture to mean power 1; it rides in the header and costs no symbols.
+A patch of 32x32 pixels gets 128 complex symbols, whatever it shows. One byte of side information tells the scale that
+brought the picture to mean power 1; it rides in the header and costs no symbols.
 """
 
 from __future__ import annotations
@@ -111,7 +111,8 @@ class DeepJscc:
         batch = torch.from_numpy(np.pad(x, widths, mode="edge"))[None].to(self.device)
         coded = self.network.encode(batch, torch.tensor([float(snr_db)], device=self.device))
         reals = (coded.reals * torch.exp(-coded.log_scale)[:, None, None, None])[0].double().cpu().numpy()
-        # [256, h, w] -> [128, h w] complex, the most telling coefficients first: what an odd size cannot pay for is at the end.
+        # [256, h, w] -> [128, h w] complex, the most telling coefficients first: what an odd size cannot pay for is at
+        # the end.
         pairs = reals.reshape(self.symbols_per_patch, 2, rows * columns)
         symbols = (pairs[:, 0] + 1j * pairs[:, 1]).ravel()[: self._n_sent(size, snr_db)]
         return self._normalized(symbols)
@@ -144,10 +145,16 @@ class DeepJscc:
         symbols[:count] = np.where(good, given, 0)
         noise_var[:count] = np.where(good, np.clip(given_var, 1e-6, 1e6), np.inf)
         has_scale = received.side_info is not None and len(received.side_info) == 1
-        scale_db = SCALE_MIN_DB + SCALE_STEP_DB * received.side_info[0] if has_scale and received.side_info else UNKNOWN_SCALE_DB
+        scale_db = (
+            SCALE_MIN_DB + SCALE_STEP_DB * received.side_info[0]
+            if has_scale and received.side_info
+            else UNKNOWN_SCALE_DB
+        )
         pairs = np.stack([symbols.real, symbols.imag]).reshape(2, self.symbols_per_patch, rows, columns)
         reals = torch.from_numpy(np.ascontiguousarray(pairs.transpose(1, 0, 2, 3)).reshape(1, -1, rows, columns))
-        half = torch.from_numpy(np.repeat(noise_var.reshape(self.symbols_per_patch, rows, columns) / 2, 2, axis=0)[None])
+        half = torch.from_numpy(
+            np.repeat(noise_var.reshape(self.symbols_per_patch, rows, columns) / 2, 2, axis=0)[None]
+        )
         x_hat = self._picture(reals, half, received.snr_design_db, scale_db)[:, : size.height, : size.width]
         # Reliability of a patch: the share of its symbols' power that is not noise. Without the scale nothing is sure.
         share = np.where(np.isfinite(noise_var), 1 / (1 + noise_var), 0).reshape(-1, rows, columns).mean(0) * has_scale

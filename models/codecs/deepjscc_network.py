@@ -6,9 +6,10 @@
                                                                                   linear MMSE: u_hat
                                  x_hat = picture(u_hat) + decoder network(picture(u_hat), u_hat, reliability, snr)
 
-A patch of 32x32 pixels always gets 128 complex symbols (rate 1/24), as in Bourtsoulatze, Burth Kurka and Gündüz, "Deep joint
-source-channel coding for wireless image transmission", IEEE Trans. Cogn. Commun. Netw. 5(3), 2019; the SNR is an input of both ends, as in
-Xu et al., "Wireless image transmission using deep source channel coding with attention modules", IEEE Trans. CSVT 32(4), 2022.
+A patch of 32x32 pixels always gets 128 complex symbols (rate 1/24), as in Bourtsoulatze, Burth Kurka and Gündüz, "Deep
+joint source-channel coding for wireless image transmission", IEEE Trans. Cogn. Commun. Netw. 5(3), 2019; the SNR is an
+input of both ends, as in Xu et al., "Wireless image transmission using deep source channel coding with attention
+modules", IEEE Trans. CSVT 32(4), 2022.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812  # PyTorch's own name for it
 
 SNR_EMBEDDING = 64
 SNR_KNOTS_DB = tuple(range(-4, 22, 2))  # 13 Gaussian bumps over the SNRs that a picture link meets
@@ -43,7 +44,10 @@ class DeepJsccConfig:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> DeepJsccConfig:
         """The inverse of `to_json`; unknown keys are an error of the constructor."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        fields: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        return cls(**fields)
 
 
 class Coded(NamedTuple):
@@ -62,10 +66,14 @@ class SnrEmbedding(nn.Module):
         super().__init__()
         self.register_buffer("knots", torch.tensor(SNR_KNOTS_DB, dtype=torch.float32), persistent=False)
         self.mlp = nn.Sequential(
-            nn.Linear(len(SNR_KNOTS_DB) + extra, SNR_EMBEDDING), nn.SiLU(), nn.Linear(SNR_EMBEDDING, SNR_EMBEDDING), nn.SiLU()
+            nn.Linear(len(SNR_KNOTS_DB) + extra, SNR_EMBEDDING),
+            nn.SiLU(),
+            nn.Linear(SNR_EMBEDDING, SNR_EMBEDDING),
+            nn.SiLU(),
         )
 
     def forward(self, snr_db: Tensor, extra: Tensor | None = None) -> Tensor:
+        """[B] dB, and [B, extra], to [B, SNR_EMBEDDING]."""
         assert isinstance(self.knots, Tensor)
         bumps = torch.exp(-0.5 * ((snr_db.clamp(-6, 22)[:, None] - self.knots) / 2.0) ** 2)
         result: Tensor = self.mlp(bumps if extra is None else torch.cat([bumps, extra], 1))
@@ -73,7 +81,8 @@ class SnrEmbedding(nn.Module):
 
 
 class Block(nn.Module):
-    """Residual block: GroupNorm - SiLU - 3x3 - GroupNorm - scale and shift from the SNR - SiLU - 3x3 (begins as zero)."""
+    """Residual block: GroupNorm - SiLU - 3x3 - GroupNorm - scale and shift from the SNR - SiLU - 3x3 (begins as
+    zero)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -87,10 +96,12 @@ class Block(nn.Module):
             nn.init.zeros_(layer.bias) if layer.bias is not None else None
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """[B, width, h, w] and [B, SNR_EMBEDDING] to [B, width, h, w]."""
         scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, 1)
         h = self.conv1(F.silu(self.norm1(x)))
         h = self.conv2(F.silu(self.norm2(h) * (1 + scale) + shift))
-        return x + h
+        result: Tensor = x + h
+        return result
 
 
 class Stage(nn.Module):
@@ -101,6 +112,7 @@ class Stage(nn.Module):
         self.blocks = nn.ModuleList(Block(width) for _ in range(n_blocks))
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """[B, width, h, w] and [B, SNR_EMBEDDING] to [B, width, h, w]."""
         for block in self.blocks:
             x = block(x, embedding)
         return x
@@ -123,6 +135,7 @@ class EncoderNetwork(nn.Module):
         nn.init.zeros_(self.out.bias) if self.out.bias is not None else None
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """[B, 3, H, W] and [B, SNR_EMBEDDING] to [B, reals_per_patch, H/32, W/32]."""
         h = self.stage4(self.into(F.pixel_unshuffle(x - 0.5, 4)), embedding)
         h = self.stage8(self.down8(h), embedding)
         h = self.stage16(self.down16(h), embedding)
@@ -131,7 +144,8 @@ class EncoderNetwork(nn.Module):
 
 
 class DecoderNetwork(nn.Module):
-    """A U-shaped network over the linear picture, with the coefficients entering at 1/16; its correction begins as zero."""
+    """A U-shaped network over the linear picture, with the coefficients entering at 1/16; its correction begins as
+    zero."""
 
     def __init__(self, config: DeepJsccConfig) -> None:
         super().__init__()
@@ -177,8 +191,9 @@ class DecoderNetwork(nn.Module):
 def water_filling(variances: Tensor, noise_var: Tensor) -> Tensor:
     """Powers that minimise the error of a linear analogue code at mean power 1/2 a real.
 
-    p_i = max(0, m sqrt(lambda_i) - sigma^2), m such that their mean is 1/2 (Lee and Petersen, "Optimal linear coding for vector
-    channels", IEEE Trans. Commun. 24(12), 1976). m is found in closed form: with variances falling, the active set is a prefix.
+    p_i = max(0, m sqrt(lambda_i) - sigma^2), m such that their mean is 1/2 (Lee and Petersen, "Optimal linear coding
+    for vector channels", IEEE Trans. Commun. 24(12), 1976). m is found in closed form: with variances falling, the
+    active set is a prefix.
 
     Args:
         variances: [n], falling.
@@ -257,16 +272,21 @@ class DeepJsccNetwork(nn.Module):
         scale = torch.exp(log_scale)[:, None, None, None]
         lost = ~torch.isfinite(noise_var)
         noise = torch.where(lost, torch.zeros_like(noise_var), noise_var) / scale**2
-        mean_snr_db = -10 * torch.log10(2 * noise_var.where(~lost, torch.ones_like(noise_var)).flatten(1).mean(1).clamp(1e-4, 1e2))
+        mean_snr_db = -10 * torch.log10(
+            2 * noise_var.where(~lost, torch.ones_like(noise_var)).flatten(1).mean(1).clamp(1e-4, 1e2)
+        )
         with torch.autocast(reals.device.type, enabled=False):
             power = self._powers(snr_db, self.encoder_embedding(snr_db).float())
             gain = torch.where(lost, torch.zeros_like(noise), power.sqrt() / (power + noise + 1e-6))
             u_hat = gain * torch.where(lost, torch.zeros_like(reals), reals / scale)
             reliability = gain * power.sqrt()
-            patches = torch.einsum("oi,bohw->bihw", self.basis, u_hat * torch.exp(0.5 * self.log_variance)[:, None, None])
+            patches = torch.einsum(
+                "oi,bohw->bihw", self.basis, u_hat * torch.exp(0.5 * self.log_variance)[:, None, None]
+            )
             picture = F.pixel_shuffle(patches + self.mean[:, None, None], self.config.patch)
         embedding = self.decoder_embedding(mean_snr_db, log_scale[:, None])
-        return picture + self.decoder(picture, u_hat, reliability, embedding).float()
+        result: Tensor = picture + self.decoder(picture, u_hat, reliability, embedding).float()
+        return result
 
     def forward(self, x: Tensor, snr_db: Tensor, lost: Tensor, noise: Tensor, *, group: int = 1) -> Tensor:
         """Through an AWGN channel with erasures.

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Codecs by name: ours, other people's by the entry-point group `gened.codecs`, or a folder with weights of a known architecture."""
+"""Codecs by name: ours, other people's by the entry-point group `gened.codecs`, or a folder with weights of a known
+architecture."""
 
 from __future__ import annotations
 
@@ -37,7 +38,9 @@ def codec_names() -> list[str]:
 def _factory(name: str) -> CodecFactory:
     targets = _others() | BUILT_IN
     if name not in targets:
-        raise CodecError(f"unknown codec {name!r}; known are {', '.join(sorted(targets))}, or give a folder with weights")
+        raise CodecError(
+            f"unknown codec {name!r}; known are {', '.join(sorted(targets))}, or give a folder with weights"
+        )
     module, _, attribute = targets[name].partition(":")
     try:
         return cast(CodecFactory, getattr(importlib.import_module(module), attribute))
@@ -62,7 +65,9 @@ def load_codec(name: str, *, device: str = "cpu") -> Codec:
     try:
         architecture = json.loads((folder / "config.json").read_text())["codec"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CodecError(f"{folder} is not a codec: it needs a config.json that names its codec, and model.safetensors") from error
+        raise CodecError(
+            f"{folder} is not a codec: it needs a config.json that names its codec, and model.safetensors"
+        ) from error
     if not isinstance(architecture, str):
         raise CodecError(f"{folder}/config.json names no codec; known are {', '.join(codec_names())}")
     return _factory(architecture)(folder, device=device)

@@ -18,13 +18,20 @@ LIBRARIES = {"psnr_db": "own, on 8-bit values, peak 255, all three channels", "m
 
 def rounded(x: Picture) -> Picture:
     """The picture as a file of 8 bits holds it, [3, H, W] float32 in [0, 1]."""
-    return (np.round(np.clip(np.nan_to_num(x, nan=0.5), 0, 1) * 255) / 255).astype(np.float32)
+    result: Picture = (np.round(np.clip(np.nan_to_num(x, nan=0.5), 0, 1) * 255) / 255).astype(np.float32)
+    return result
 
 
 def psnr_db(x: Picture, x_hat: Picture) -> float:
-    """-10 log10(MSE) on [0, 1] over all pixels and channels, after rounding both to 8 bits; 100 where they are equal."""
+    """-10 log10(MSE) on [0, 1] over all pixels and channels, after rounding both to 8 bits; 100 where they are
+    equal."""
     mse = float(np.mean((rounded(x).astype(np.float64) - rounded(x_hat)) ** 2))
     return min(100.0, float(-10 * np.log10(max(mse, 1e-12))))
+
+
+def masked_psnr_db(x: Picture, x_hat: Picture, mask: npt.NDArray[np.bool_]) -> float | None:
+    """`psnr_db` over the pixels of a mask [H, W]; None where it has none."""
+    return psnr_db(x[:, mask], x_hat[:, mask]) if mask.any() else None
 
 
 def ms_ssim(x: Picture, x_hat: Picture) -> float | None:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of `deepjscc`: one model for every SNR, on a CPU in bf16 or on a GPU, cut off at any minute and resumed.
 
-    python -m gened.models.training.deepjscc --config models/training/configs/deepjscc.toml --data ../shared/data/train --out runs/deepjscc
+    python -m gened.models.training.deepjscc --config models/training/configs/deepjscc.toml \\
+        --data ../shared/data/train --out runs/deepjscc
 
-What it does, and why (each measured in trials of forty minutes on one core): the networks begin as zero corrections of the analytic
-linear code; the loss is the mean logarithm of each crop's squared error, which is what PSNR averages; the first steps see one high SNR
-only, later ones all of them; the weights that are kept are an exponential moving average.
+What it does, and why (each measured in trials of forty minutes on one core): the networks begin as zero corrections of
+the analytic linear code; the loss is the mean logarithm of each crop's squared error, which is what PSNR averages; the
+first steps see one high SNR only, later ones all of them; the weights that are kept are an exponential moving average.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -37,7 +39,8 @@ STATE_FILE = "state.pt"
 LOG_FILE = "log.jsonl"
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
-FIRST_LINEAR_CROP = 1 << 40  # crops for the principal components and the validation come from numbers that training never reaches
+# Crops for the principal components and the validation come from numbers that training never reaches.
+FIRST_LINEAR_CROP = 1 << 40
 FIRST_VALIDATION_CROP = 1 << 41
 
 
@@ -97,14 +100,16 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     if progress <= config.hold_share:
         return config.learning_rate * min(1.0, (step + 1) / 200)
     fall = min(1.0, (progress - config.hold_share) / (1 - config.hold_share))
-    return config.final_learning_rate + 0.5 * (config.learning_rate - config.final_learning_rate) * (1 + math.cos(math.pi * fall))
+    return config.final_learning_rate + 0.5 * (config.learning_rate - config.final_learning_rate) * (
+        1 + math.cos(math.pi * fall)
+    )
 
 
 def batches(sampler: CropSampler, config: TrainConfig, first_step: int) -> Iterator[Tensor]:
     """uint8 batches [B, 3, crop, crop] from `first_step` on, prepared three ahead by one thread a core."""
     with ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 1))) as pool:
 
-        def submit(step: int) -> Future[np.ndarray]:
+        def submit(step: int) -> Future[npt.NDArray[np.uint8]]:
             return pool.submit(sampler.batch, step * config.batch, config.batch)
 
         ahead = [submit(first_step + i) for i in range(8)]
@@ -116,13 +121,18 @@ def batches(sampler: CropSampler, config: TrainConfig, first_step: int) -> Itera
 
 
 def channel_draw(config: TrainConfig, step: int, shape: tuple[int, int, int, int]) -> tuple[Tensor, Tensor, Tensor]:
-    """SNR [B], lost symbols (bool) and standard normal noise [B, 256, h, w] of one step: a function of seed and step alone."""
+    """SNR [B], lost symbols (bool) and standard normal noise [B, 256, h, w] of one step: a function of seed and step
+    alone."""
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
     n, channels, height, width = shape
     snr_db = config.snr_min_db + (config.snr_max_db - config.snr_min_db) * torch.rand(n, generator=generator)
     if step < config.first_share * config.steps and not config.warm_start:
         snr_db = torch.full((n,), config.first_snr_db)
-    fraction = torch.rand(n, generator=generator) * config.max_erasure * (torch.rand(n, generator=generator) < config.erasure_share)
+    fraction = (
+        torch.rand(n, generator=generator)
+        * config.max_erasure
+        * (torch.rand(n, generator=generator) < config.erasure_share)
+    )
     # A symbol is two reals, channels 2 i and 2 i + 1: they are lost together.
     lost = torch.rand(n, channels // 2, height, width, generator=generator) < fraction[:, None, None, None]
     noise = torch.randn(shape, generator=generator)
@@ -130,7 +140,8 @@ def channel_draw(config: TrainConfig, step: int, shape: tuple[int, int, int, int
 
 
 def log_error(x_hat: Tensor, x: Tensor) -> Tensor:
-    """Mean over pictures of ln(MSE + 2e-4): falls by 0.23 for each decibel of mean PSNR; 2e-4 keeps flat skies from ruling."""
+    """Mean over pictures of ln(MSE + 2e-4): falls by 0.23 for each decibel of mean PSNR; 2e-4 keeps flat skies from
+    ruling."""
     return torch.log((x_hat - x).pow(2).flatten(1).mean(1) + 2e-4).mean()
 
 
@@ -172,7 +183,10 @@ class Trainer:
             x_hat = self.model(x, snr_db, lost, noise, group=config.group)
         loss = log_error(x_hat.float(), x)
         if not torch.isfinite(loss):
-            raise CodecError(f"the loss is not a number at step {self.step}; the last good state is kept: lower learning_rate and resume")
+            raise CodecError(
+                f"the loss is not a number at step {self.step}; the last good state is kept: "
+                "lower learning_rate and resume"
+            )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)
@@ -187,8 +201,9 @@ class Trainer:
     def save(self, out: Path) -> None:
         """State for `--resume`, and the averaged weights in half precision; each file appears whole or not at all."""
         state = {
-            "step": self.step, "seconds": self.seconds, "config": asdict(self.config), "network": self.model.config.to_json(),
-            "model": self.model.state_dict(), "ema": self.ema, "optimizer": self.optimizer.state_dict(),
+            "step": self.step, "seconds": self.seconds, "config": asdict(self.config),
+            "network": self.model.config.to_json(), "model": self.model.state_dict(), "ema": self.ema,
+            "optimizer": self.optimizer.state_dict(),
         }  # fmt: skip
         torch.save(state, out / (STATE_FILE + ".part"))
         (out / (STATE_FILE + ".part")).replace(out / STATE_FILE)
@@ -290,7 +305,9 @@ def train(
     if steps is not None:
         config = replace(config, steps=steps)
     if config.batch % config.group or config.crop % DeepJsccConfig().patch:
-        raise ConfigError(f"batch {config.batch} must be a multiple of group {config.group}, and crop {config.crop} of 32")
+        raise ConfigError(
+            f"batch {config.batch} must be a multiple of group {config.group}, and crop {config.crop} of 32"
+        )
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(threads)
     if resume and not (out / STATE_FILE).exists():
@@ -298,13 +315,19 @@ def train(
     photographs = load_photographs(data, min_side=config.crop)
     augment = {"max_reduction": config.max_reduction, "max_aspect": config.max_aspect}
     sampler = CropSampler(photographs, crop=config.crop, seed=config.seed, **augment)
-    wide = CropSampler([p for p in photographs if min(p.pixels.shape[:2]) >= 256], crop=256, seed=config.seed, max_reduction=1.5)
+    wide = CropSampler(
+        [p for p in photographs if min(p.pixels.shape[:2]) >= 256], crop=256, seed=config.seed, max_reduction=1.5
+    )
     held_out = torch.from_numpy(wide.batch(FIRST_VALIDATION_CROP, 12)) if wide.photographs else None
     model = DeepJsccNetwork(DeepJsccConfig()) if resume else new_model(config, sampler)
     trainer = Trainer(config, model, torch.device(device))
     if resume:
         trainer.restore(out / STATE_FILE)
-    print(f"{len(photographs)} photographs, step {trainer.step} of {config.steps}, prepared in {time.monotonic() - begun:.0f} s", flush=True)
+    print(
+        f"{len(photographs)} photographs, step {trainer.step} of {config.steps}, "
+        f"prepared in {time.monotonic() - begun:.0f} s",
+        flush=True,
+    )
     _run(trainer, sampler, held_out, out, None if minutes is None else begun + 60 * minutes)
     return out
 

@@ -39,7 +39,9 @@ def fit_linear_code(sampler: CropSampler, *, patch: int, n: int, n_crops: int, f
     per_side = sampler.crop // patch
     for start in range(first, first + n_crops, 512):
         crops = sampler.batch(start, min(512, first + n_crops - start)).astype(np.float32) / 255
-        patches = crops.reshape(len(crops), 3, per_side, patch, per_side, patch).transpose(0, 2, 4, 1, 3, 5).reshape(-1, size)
+        patches = (
+            crops.reshape(len(crops), 3, per_side, patch, per_side, patch).transpose(0, 2, 4, 1, 3, 5).reshape(-1, size)
+        )
         total += patches.sum(0, dtype=np.float64)
         products += patches.T @ patches
         count += len(patches)

@@ -59,7 +59,9 @@ def _read_shard(path: Path) -> list[Photograph]:
 
 
 def _read_folder(path: Path) -> list[Photograph]:
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.endswith(".mask.png"))
+    files = sorted(
+        file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.endswith(".mask.png")
+    )
     return [Photograph(str(file.relative_to(path)), _decode(file.read_bytes()), None) for file in files]
 
 
@@ -90,14 +92,21 @@ class CropSampler:
     """Square crops, reduced by a random factor and squeezed a little, as the evaluation squeezes 3:2 into a square."""
 
     def __init__(
-        self, photographs: list[Photograph], *, crop: int, seed: int, max_reduction: float = 2.5, max_aspect: float = 1.5
+        self,
+        photographs: list[Photograph],
+        *,
+        crop: int,
+        seed: int,
+        max_reduction: float = 2.5,
+        max_aspect: float = 1.5,
     ) -> None:
         self.photographs = photographs
         self.crop = crop
         self.seed = seed
         self.max_reduction = max_reduction
         self.max_aspect = max_aspect
-        # A large photograph holds more crops than a small one: by the root of its area, a compromise between pictures and pixels.
+        # A large photograph holds more crops than a small one: by the root of its area, a compromise between pictures
+        # and pixels.
         weights = np.array([np.sqrt(photo.pixels.shape[0] * photo.pixels.shape[1]) for photo in photographs])
         self.cumulative = np.cumsum(weights / weights.sum())
 

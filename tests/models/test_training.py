@@ -123,8 +123,8 @@ def test_the_untrained_network_is_the_linear_code(shards: Path) -> None:
     zeros = torch.zeros(2, 256, 2, 2)
     with torch.no_grad():
         x_hat = model(x, torch.full((2,), 40.0), zeros.bool(), zeros)
-    patches = torch.nn.functional.pixel_unshuffle(x, 32) - model.mean[:, None, None]
-    projected = torch.einsum("oi,oj,bjhw->bihw", model.basis, model.basis, patches) + model.mean[:, None, None]
+        patches = torch.nn.functional.pixel_unshuffle(x, 32) - model.mean[:, None, None]
+        projected = torch.einsum("oi,oj,bjhw->bihw", model.basis, model.basis, patches) + model.mean[:, None, None]
     assert float((x_hat - torch.nn.functional.pixel_shuffle(projected, 32)).abs().max()) < 0.02
 
 
