@@ -76,7 +76,7 @@ def run_companion(files: Sequence[Path | str] = ()) -> int:
     Raises:
         LinkError: As `companion_command`; or there is no screen.
     """
-    chosen = list(files) or [flowgraphs_path() / "loopback_screen.grc"]
+    chosen = list(files) or [flowgraphs_path() / "gened_loopback_screen.grc"]
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise LinkError("there is no screen here (DISPLAY is not set); over ssh use ssh -X, without one xvfb-run")
     return subprocess.call(companion_command(chosen), env=companion_environment(os.environ))

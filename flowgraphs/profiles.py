@@ -146,6 +146,7 @@ def _paced(profile: RadioProfile, source: Any) -> Any:
     class paced_source(gr.hier_block2):  # noqa: N801 - blocks are lower-case, as in GNU Radio
         def __init__(self) -> None:
             gr.hier_block2.__init__(self, "paced_source", gr.io_signature(0, 0, 0), gr.io_signature(1, 1, SAMPLE_BYTES))
+            self.player = source  # a flowgraph keeps no Python block alive
             self.n_samples = source.n_samples
             self.connect(source, blocks.throttle(SAMPLE_BYTES, profile.sample_rate), self)
 

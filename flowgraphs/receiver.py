@@ -118,6 +118,7 @@ class Receiver(gr.top_block):
         self.decoder = semantic_decoder(codecs, worker=worker, n_threads=n_threads)
         self._exit = _exit(profile.sample_rate, on_frame, on_picture)
         if hasattr(self.source, "set_min_output_buffer"):
+            self.source.set_log_level("warn")  # GNU Radio tells of the buffer on stdout
             self.source.set_min_output_buffer(min(MAX_BUFFERED, int(BUFFERED_S * profile.sample_rate)))
         self.connect(self.source, self.detector)
         self.msg_connect(self.detector, "bursts", self.demodulator, "bursts")

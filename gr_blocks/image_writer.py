@@ -55,6 +55,8 @@ class image_writer(MessageBlock):  # noqa: N801
         self.publish("reports", report_to_pdu(meta, path=str(path)))
 
     def _forget_oldest(self, path: Path) -> None:
+        if path in self._written:  # the same numbers again: one file, the newest
+            self._written.remove(path)
         self._written.append(path)
         if len(self._written) > self._max_files:
             self._written.popleft().unlink(missing_ok=True)

@@ -8,6 +8,7 @@ So every handler runs inside `guarded`, which counts, logs one line, and goes on
 from __future__ import annotations
 
 import collections
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +29,7 @@ class Counters:
         self._name = name
         self._counts: collections.Counter[str] = collections.Counter()
         self._lock = threading.Lock()
-        self._logger = gr.logger(name)
+        self._logger = logging.getLogger(f"gened.{name}")  # GNU Radio's own logger writes to stdout
 
     def add(self, what: str, n: int = 1) -> int:
         """Raises a counter; returns its new value."""
@@ -40,7 +41,7 @@ class Counters:
         """Raises a counter and logs the reason: always for the first ten, then each hundredth."""
         count = self.add(what)
         if count <= 10 or count % LOG_EVERY == 0:
-            self._logger.warn(f"{what} ({count}): {message}")
+            self._logger.warning("%s: %s (%d): %s", self._name, what, count, message)
 
     def as_dict(self) -> dict[str, int]:
         """A copy of all counters."""

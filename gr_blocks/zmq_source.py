@@ -40,15 +40,36 @@ class zmq_source(gr.sync_block):  # noqa: N801
         gr.sync_block.__init__(self, name="zmq_source", in_sig=None, out_sig=[np.complex64])
         self.counters = Counters("zmq_source")
         self._rest: ComplexArray = np.zeros(0, np.complex64)
-        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PULL)
-        self._socket.setsockopt(zmq.RCVHWM, int(hwm))
-        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
-        self._socket.setsockopt(zmq.LINGER, 0)
+        self._address = address
+        self._hwm = int(hwm)
+        self._connected().close()  # so that a wrong address is an error here, and not in a thread later
+        self._socket: zmq.Socket[bytes] | None = None
+
+    def start(self) -> bool:
+        """Called by the flowgraph."""
+        self._rest = self._rest[:0]
+        self._socket = self._connected()
+        return True
+
+    def stop(self) -> bool:
+        """Called by the flowgraph."""
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            socket.close()
+        return True
+
+    def _connected(self) -> zmq.Socket[bytes]:
+        socket = zmq.Context.instance().socket(zmq.PULL)
+        socket.setsockopt(zmq.RCVHWM, self._hwm)
+        socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        socket.setsockopt(zmq.LINGER, 0)
         try:
-            self._socket.connect(address)
+            socket.connect(self._address)
         except zmq.ZMQError as exc:
-            self._socket.close()
-            raise LinkError(f"cannot connect to {address}: {exc.strerror}; write it like tcp://127.0.0.1:5551") from exc
+            socket.close()
+            reason = f"cannot connect to {self._address!r}: {exc.strerror}"
+            raise LinkError(f"{reason}; write it like tcp://127.0.0.1:5551") from exc
+        return socket
 
     def work(self, input_items: Any, output_items: Any) -> int:
         """Called by the scheduler."""
@@ -65,13 +86,22 @@ class zmq_source(gr.sync_block):  # noqa: N801
         return self.counters.as_dict()
 
     def _receive(self) -> None:
-        if not self._socket.poll(WAIT_MS):
+        socket = self._socket
+        if socket is None or not socket.poll(WAIT_MS):
             return
-        message = self._socket.recv(zmq.NOBLOCK)
+        message = socket.recv(zmq.NOBLOCK)
         self.counters.add("n_messages")
-        if len(message) % SAMPLE_BYTES or self._socket.getsockopt(zmq.RCVMORE):
+        if self._is_in_parts(socket) or len(message) % SAMPLE_BYTES:
             self.counters.report(
                 "n_bad_messages", f"{len(message)} bytes are no whole number of complex64 samples; dropped"
             )
             return
         self._rest = np.frombuffer(message, np.complex64)
+
+    @staticmethod
+    def _is_in_parts(socket: zmq.Socket[bytes]) -> bool:
+        """Whether the message had more parts; they are read away, for they are no samples either."""
+        is_in_parts = bool(socket.getsockopt(zmq.RCVMORE))
+        while socket.getsockopt(zmq.RCVMORE):
+            socket.recv(zmq.NOBLOCK)
+        return is_in_parts

@@ -18,6 +18,8 @@ from gened.models.codecs.registry import codec_names, load_codec
 from gened.models.images import to_float, to_uint8
 
 Image = npt.NDArray[np.uint8]
+QUICK = ("softcast", "hevc-ldpc")
+"""Codecs without PyTorch: they load in a moment, and are tried first when a header names an unknown number."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class CodecService:
     def __init__(self, codecs: tuple[str, ...] = ()) -> None:
         self._by_name: dict[str, Codec] = {}
         self._by_id: dict[int, Codec] = {}
-        self._is_complete = False
+        self._untried = sorted(codec_names(), key=lambda name: name in QUICK)
         for name in codecs:
             self._codec(name)
 
@@ -102,13 +104,11 @@ class CodecService:
     def _numbered(self, codec_id: int) -> Codec:
         """The codec of a header's number.
 
-        An unknown number makes all codecs load once, and never again: it may be forged.
+        An unknown number makes the codecs load one after the other until it is found, each once: it may be forged.
         """
-        if codec_id not in self._by_id and not self._is_complete:
-            self._is_complete = True
-            for name in codec_names():
-                with contextlib.suppress(GenedError):  # one without its weights is no reason to lose the others
-                    self._codec(name)
+        while codec_id not in self._by_id and self._untried:
+            with contextlib.suppress(GenedError):  # one without its weights is no reason to lose the others
+                self._codec(self._untried.pop())
         if codec_id not in self._by_id:
             known = ", ".join(f"{codec.name} {number:08x}" for number, codec in self._by_id.items())
             raise CodecError(

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""semantic_encoder: pictures to encoded PDUs through the worker."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gened.gr_blocks.frame_pdus import encoded_from_pdu, picture_to_pdu, report_from_pdu
+from gened.gr_blocks.phy.errors import FrameError
+from gened.gr_blocks.semantic_encoder import semantic_encoder
+
+
+def test_a_picture_becomes_a_frame_that_describes_it(bench: Any, shared_worker: Any, picture: Any) -> None:
+    block = semantic_encoder("thumbnail", "1/12", 7.2, session=5, worker=shared_worker)
+    pictures, encoded = bench.source_of(block, "pictures"), bench.sink_of(block, "encoded")
+    bench.start()
+    pictures.send(picture_to_pdu(picture, {"caption": "slopes"}))
+    frame, meta = encoded_from_pdu(encoded.wait(1)[0])
+    assert (frame.session, frame.number, frame.codec_id) == (5, 0, 0xFEDCBA98)
+    assert (frame.size, frame.rate, frame.snr_design_db) == (
+        (96, 128),
+        Fraction(1, 12),
+        7.0,
+    )  # half decibels, as the header
+    assert len(frame.encoded.symbols) == 256
+    assert frame.encoded.side_info == b"t"
+    assert meta["caption"] == "slopes"
+    assert meta["encode_ms"] == 1.0
+
+
+def test_frames_are_counted_unless_they_bring_a_number(bench: Any, shared_worker: Any, picture: Any) -> None:
+    block = semantic_encoder("thumbnail", worker=shared_worker)
+    pictures, encoded = bench.source_of(block, "pictures"), bench.sink_of(block, "encoded")
+    bench.start()
+    for index, meta in enumerate([{}, {"frame": 65535}, {}]):
+        pictures.send(picture_to_pdu(picture, meta))
+        encoded.wait(index + 1)
+    assert [encoded_from_pdu(message)[0].number for message in encoded.messages] == [0, 65535, 0]
+
+
+def test_a_full_queue_refuses_a_picture_and_reports_it(
+    bench: Any, thumbnail_worker: Any, picture: Any, until: Any
+) -> None:
+    block = semantic_encoder("thumbnail", worker=thumbnail_worker)
+    pictures, reports = bench.source_of(block, "pictures"), bench.sink_of(block, "reports")
+    bench.start()
+    thumbnail_worker.call("sleep", seconds=0.0)
+
+    def is_full() -> bool:  # one job in work and two in the queue
+        thumbnail_worker.submit("sleep", lambda _: None, seconds=1.0)
+        return bool(thumbnail_worker.n_pending == 3)
+
+    assert until(is_full)
+    pictures.send(picture_to_pdu(picture, {"name": "late"}))
+    report = report_from_pdu(reports.wait(1)[0])
+    assert report["name"] == "late"
+    assert "queue is full" in report["error"]
+    assert block.stats()["n_refused"] == 1
+
+
+def test_an_encoder_that_fails_is_reported_with_its_reason(bench: Any, shared_worker: Any, picture: Any) -> None:
+    block = semantic_encoder("broken", worker=shared_worker)
+    pictures, reports = bench.source_of(block, "pictures"), bench.sink_of(block, "reports")
+    bench.start()
+    pictures.send(picture_to_pdu(picture))
+    assert report_from_pdu(reports.wait(1)[0])["error"] == "this codec cannot encode"
+
+
+def test_hostile_messages_are_counted_and_the_next_picture_is_encoded(
+    bench: Any, shared_worker: Any, picture: Any, hostile: Any
+) -> None:
+    block = semantic_encoder("thumbnail", worker=shared_worker)
+    pictures, encoded = bench.source_of(block, "pictures"), bench.sink_of(block, "encoded")
+    bench.start()
+    pictures.send(hostile)
+    pictures.send(picture_to_pdu(picture))
+    assert len(encoded.wait(1)) == 1
+    assert block.stats() == {"n_bad_pdus": 1, "n_encoded": 1}
+
+
+def test_the_own_worker_starts_and_ends_with_the_flowgraph(bench: Any, until: Any) -> None:
+    block = semantic_encoder("softcast")
+    bench.source_of(block, "pictures")
+    bench.start()
+    assert until(lambda: block.worker.pid is not None)
+    bench.stop()
+    assert block.worker.pid is None
+
+
+def test_a_rate_that_cannot_be_sent_is_an_error_at_once() -> None:
+    with pytest.raises(FrameError, match="rate"):
+        semantic_encoder("thumbnail", "3/2")
+
+
+def test_setters_hold_from_the_next_picture_on(bench: Any, shared_worker: Any, picture: Any) -> None:
+    block = semantic_encoder("thumbnail", worker=shared_worker)
+    pictures, encoded = bench.source_of(block, "pictures"), bench.sink_of(block, "encoded")
+    bench.start()
+    block.set_snr_db(3.0)
+    block.set_rate("1/48")
+    pictures.send(picture_to_pdu(np.ascontiguousarray(picture)))
+    frame = encoded_from_pdu(encoded.wait(1)[0])[0]
+    assert (frame.snr_design_db, frame.rate) == (3.0, Fraction(1, 48))
