@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`hevc-ldpc`: the digital competitor. HEVC intra fitted to the symbol budget, LDPC and QAM for the SNR, all or nothing.
+"""`hevc-ldpc`, the digital competitor: HEVC intra fitted to the symbol budget, LDPC and QAM for the SNR.
 
-The one byte of side information rides in the header: scheme (4 bits), reduction (2 bits). A codeword that is lost is a lost picture.
+The one byte of side information rides in the header: scheme (4 bits), reduction (2 bits). A codeword that is lost is a
+lost picture.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from gened.models.codecs.hevc_link import SCHEMES, choose_scheme, receive, trans
 from gened.models.codecs.hevc_still import SCALES, Still, compress, decompress
 
 MAX_RATE = Fraction(1, 2)
-"""Beyond, a picture's symbols would be more than its pixels need; a bound for what a forged header can make a receiver allocate."""
+"""Beyond, symbols would outnumber what pixels need; it bounds what a forged header makes a receiver allocate."""
 
 
 class HevcLdpc:

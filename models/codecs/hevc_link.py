@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The digital link of `hevc-ldpc`: bytes in exactly as many symbols as a budget allows, in the fastest scheme that holds at an SNR.
+"""The digital link of `hevc-ldpc`: bytes in as many symbols as a budget allows, in the fastest scheme that holds.
 
-    bytes, zeros to the capacity -> scrambler -> + CRC-32 -> blocks of equal size -> LDPC, shortened -> interleaver -> repetition -> QAM
+bytes, zeros to the capacity -> scrambler -> + CRC-32 -> equal blocks -> LDPC, shortened -> interleaver
+    -> repetition -> QAM
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +27,8 @@ INTERLEAVER_SEED = 105
 PICTURE_LOSS = 0.01
 """Share of pictures that may be lost in AWGN."""
 SHORT_BLOCK_DB = 0.45
-"""What each halving of the block below n = 2304 costs at a block error rate of 1e-2 (python -m gened.models.evaluation.hevc_thresholds)."""
+"""What each halving of the block below n = 2304 costs at a block error rate of 1e-2, see
+`python -m gened.models.evaluation.hevc_thresholds`."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Scheme:
     """Share of the mother code's information bits that are used; less than 1 lowers the rate."""
     repetition: int
     snr_db_1e2: float
-    """Es/N0 at which one block of n = 2304 in a hundred is lost (python -m gened.models.evaluation.hevc_thresholds)."""
+    """Es/N0 at which one block of n = 2304 in a hundred is lost: python -m gened.models.evaluation.hevc_thresholds"""
     snr_db_1e3: float
     """The same for one in a thousand."""
 
@@ -62,8 +65,8 @@ class Scheme:
     def required_snr_db(self, n_bytes: int) -> float:
         """Es/N0 at which at most one picture in a hundred of this size is lost.
 
-        The logarithm of the block error rate falls in a straight line with the SNR, below 1e-3 as above: an extrapolation of
-        less than three decades for the largest pictures.
+        The logarithm of the block error rate falls in a straight line with the SNR, below 1e-3 as above: an
+        extrapolation of less than three decades for the largest pictures.
         """
         blocks = _blocks(self, n_bytes)
         decades = math.log10(sum(count for _, count in blocks))  # each block may be lost so much more rarely
@@ -152,7 +155,9 @@ def transmit(payload: bytes, scheme: Scheme) -> ComplexArray:
     return modulate(np.tile(np.concatenate(coded), scheme.repetition), scheme.bits_per_symbol)
 
 
-def receive(symbols: ComplexArray, noise_var: npt.NDArray[np.floating], n_bytes: int, scheme: Scheme) -> bytes | None:
+def receive(
+    symbols: ComplexArray, noise_var: npt.NDArray[np.floating[Any]], n_bytes: int, scheme: Scheme
+) -> bytes | None:
     """The inverse of `transmit`; None when the CRC fails. The first block that does not decode ends the work.
 
     Args:

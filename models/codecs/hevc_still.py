@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One photograph as one HEVC intra slice, fitted to a number of bytes: x265 through PyAV, parameter sets agreed beforehand.
+"""One photograph as one HEVC intra slice, fitted to a number of bytes, by x265 through PyAV.
 
-What is sent is the quantiser (1 byte) and the slice without its NAL header. Video, sequence and picture parameter sets follow from size and
-quantiser, by asking the same x265 at the other end; the codec's number in the header of a burst holds its version.
+What is sent is the quantiser (1 byte) and the slice without its NAL header. Video, sequence and picture parameter sets
+follow from size and quantiser, by asking the same x265 at the other end; the codec's number in a burst's header holds
+its version.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ def _encode(frame: av.VideoFrame, qp: int, rdoq_level: int) -> list[bytes]:
     context.options = {"preset": "slow", "x265-params": f"{X265_PARAMETERS}:rdoq-level={rdoq_level}:qp={qp}"}
     packets = [*context.encode(frame), *context.encode(None)]
     # A zero byte before a start code belongs to the start code.
-    return [unit[:-1] if unit[-1:] == b"\0" else unit for unit in _nal_units(b"".join(bytes(packet) for packet in packets))]
+    return [
+        unit[:-1] if unit[-1:] == b"\0" else unit for unit in _nal_units(b"".join(bytes(packet) for packet in packets))
+    ]
 
 
 def _unit_type(unit: bytes) -> int:
@@ -160,7 +163,7 @@ def compress(pixels: UInt8Array, n_bytes: int) -> Still | None:
 
 
 def decompress(still: Still, height: int, width: int) -> UInt8Array | None:
-    """The photograph, [height, width, 3] uint8 RGB; None when the data are not what `compress` would have made of one."""
+    """The photograph, [height, width, 3] uint8 RGB; None when the data are not what `compress` would have made."""
     if not still.data or still.data[0] > MAX_QP or not 0 <= still.scale_code < len(SCALES):
         return None
     coded_height, coded_width = _coded_size(height, width, still.scale_code)

@@ -4,8 +4,8 @@
     blocks -> class map -> transform of the class -> plan: which coefficients, what power -> spread -> symbols
     (all of it follows from size, rate, design SNR and the class map, which travels as side information)
 
-Where the map would cost more than it brings, as in the smallest pictures, all blocks share one class; then one byte, the scale, is all
-the side information there is.
+Where the map would cost more than it brings, as in the smallest pictures, all blocks share one class; then one byte,
+the scale, is all the side information there is.
 
 References:
     Jakubczak and Katabi, "A cross-layer design for scalable mobile video", ACM MobiCom 2011 (SoftCast).
@@ -66,7 +66,7 @@ class _Layout:
     """[rows, columns] of 0 and 1."""
 
     def slices(self) -> list[tuple[int, npt.NDArray[np.int64], int, int]]:
-        """(group, blocks, first coefficient, one past the last) for each run of coefficients, in the order of the wire."""
+        """(group, blocks, first coefficient, one past the last) of each run of coefficients, in wire order."""
         group, n_blocks = self.plan.extra
         runs = [(i, blocks, 0, int(self.plan.n_sent[i])) for i, blocks in enumerate(self.members)]
         if n_blocks:
@@ -74,7 +74,7 @@ class _Layout:
         return [run for run in runs if len(run[1]) and run[3] > run[2]]
 
     def powers(self) -> Float32Array:
-        """Power of each real dimension before the spreading, [n_reals]; 0 at the end where there are more than coefficients."""
+        """Power of each real dimension before the spreading, [n_reals]; 0 behind the last coefficient."""
         parts = [np.tile(self.plan.power[i][begin:end], len(blocks)) for i, blocks, begin, end in self.slices()]
         joined = np.concatenate([*parts, np.zeros(self.n_reals)])[: self.n_reals]
         return np.asarray(joined, np.float32)
@@ -103,7 +103,9 @@ class SoftCast:
         except FileNotFoundError as error:
             raise CodecError(f"no softcast statistics in {folder}: {Path(error.filename).name} is missing") from error
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise CodecError(f"the statistics in {folder} are not those of softcast: {str(error).splitlines()[0]}") from error
+            raise CodecError(
+                f"the statistics in {folder} are not those of softcast: {str(error).splitlines()[0]}"
+            ) from error
 
     def encode(
         self,
@@ -138,18 +140,22 @@ class SoftCast:
         snr_db = quantize_snr_db(snr_db)
         importance, weight_q = self._importance(mask, focus, size)
         blocks = split(np.nan_to_num(x, nan=0.5))
-        best = min(self._candidates(blocks, size, rate, snr_db, importance, weight_q), key=lambda candidate: candidate[0])
+        best = min(
+            self._candidates(blocks, size, rate, snr_db, importance, weight_q), key=lambda candidate: candidate[0]
+        )
         _, side, layout = best
         values, scale_code = self._scaled(self._coefficients(blocks, layout), layout)
         reals = spread(values)
-        return Encoded(symbols=(reals[0::2] + 1j * reals[1::2]).astype(np.complex64), side_info=bytes([scale_code]) + side)
+        return Encoded(
+            symbols=(reals[0::2] + 1j * reals[1::2]).astype(np.complex64), side_info=bytes([scale_code]) + side
+        )
 
     def decode(self, received: Received) -> Decoded:
         """Symbols to picture; never raises on bad symbols.
 
         Args:
-            received: See `Received`. Values that are not numbers count as lost. Without side information nobody knows which
-                coefficients the symbols are: the answer is the mean of all photographs, with confidence 0.
+            received: See `Received`. Values that are not numbers count as lost. Without side information nobody knows
+                which coefficients the symbols are: the answer is the mean of all photographs, with confidence 0.
         """
         size, side, snr_db = received.size, received.side_info, received.snr_design_db
         if not side or not MIN_RATE <= received.rate <= MAX_RATE or not np.isfinite(snr_db):
@@ -169,11 +175,13 @@ class SoftCast:
 
     @staticmethod
     def _importance(mask: Map | None, focus: float | None, size: ImageSize) -> tuple[IntMap | None, int]:
-        """Importance of each block (None where it makes no difference) and the weight of the important ones in `WEIGHT_UNIT`."""
+        """Importance of each block (None: it makes no difference); weight of the important ones in `WEIGHT_UNIT`."""
         if mask is None:
             return None, _UNWEIGHTED
         if mask.shape != tuple(size):
-            raise CodecError(f"the mask has {mask.shape[1]}x{mask.shape[0]} pixels, the picture {size.width}x{size.height}")
+            raise CodecError(
+                f"the mask has {mask.shape[1]}x{mask.shape[0]} pixels, the picture {size.width}x{size.height}"
+            )
         focus = DEFAULT_FOCUS if focus is None else focus
         if not WEIGHT_UNIT <= focus <= 15:
             raise CodecError(f"a focus of {focus:g}; from {WEIGHT_UNIT:g} to 15 is possible")
@@ -184,9 +192,15 @@ class SoftCast:
         return (important, weight_q) if weight_q != _UNWEIGHTED and important.any() else (None, _UNWEIGHTED)
 
     def _candidates(
-        self, blocks: Float32Array, size: ImageSize, rate: Fraction, snr_db: float, importance: IntMap | None, weight_q: int
+        self,
+        blocks: Float32Array,
+        size: ImageSize,
+        rate: Fraction,
+        snr_db: float,
+        importance: IntMap | None,
+        weight_q: int,
     ) -> list[tuple[float, bytes, _Layout]]:
-        """(expected squared error, side information behind the scale, layout) of one class for all, and of a class map."""
+        """(expected squared error, side information behind the scale, layout): one class for all, and a class map."""
         allowed = budget(size, rate, snr_db)
         shape = grid_shape(size)
         found = []
@@ -229,10 +243,15 @@ class SoftCast:
         z = self._coefficients(blocks, layout)
         power = layout.powers()
         spent = float(np.vdot(power * z, z))
-        noise = sigma2 * spent / max(layout.n_reals / 2, 1)  # noise against the powers as planned, when the scale is undone
+        noise = (
+            sigma2 * spent / max(layout.n_reals / 2, 1)
+        )  # noise against the powers as planned, when the scale is undone
         kept = power / (power + sigma2)
         variance = np.concatenate(
-            [np.tile(self.statistics.classes[layout.class_of[i]].variance[b:e], len(m)) for i, m, b, e in layout.slices()]
+            [
+                np.tile(self.statistics.classes[layout.class_of[i]].variance[b:e], len(m))
+                for i, m, b, e in layout.slices()
+            ]
             or [np.zeros(0)]
         )
         n = len(variance)
@@ -283,13 +302,17 @@ class SoftCast:
             Group(self.statistics.classes[g % n].variance_q, weight_q if g >= n else _UNWEIGHTED, len(blocks))
             for g, blocks in zip(present, members, strict=True)
         ]
-        return _Layout(make_plan(groups, n_symbols, snr_db), members, [int(g) % n for g in present], 2 * n_symbols, importance)
+        return _Layout(
+            make_plan(groups, n_symbols, snr_db), members, [int(g) % n for g in present], 2 * n_symbols, importance
+        )
 
     # Receiver
 
     def _lost(self, size: ImageSize) -> Decoded:
         rows, columns = grid_shape(size)
-        mean = np.tile(self.statistics.classes[-1].mean.reshape(3, -1).mean(1)[:, None, None], (1, size.height, size.width))
+        mean = np.tile(
+            self.statistics.classes[-1].mean.reshape(3, -1).mean(1)[:, None, None], (1, size.height, size.width)
+        )
         return Decoded(mean.astype(np.float32), None, np.zeros(tuple(size), np.float32))
 
     def _blocks(
@@ -309,13 +332,15 @@ class SoftCast:
             deviation = np.sqrt(entry.variance[begin:end]).astype(np.float32)
             result[members] += part @ (entry.basis[begin:end] * deviation[:, None])
             signal = layout.plan.power[i][begin:end] * precision
-            share[members] += np.float32(np.sum(entry.variance[begin:end] * signal / (1 + signal)) / entry.total_variance)
+            share[members] += np.float32(
+                np.sum(entry.variance[begin:end] * signal / (1 + signal)) / entry.total_variance
+            )
             place += n
         return result, share
 
 
 def _real_coordinates(received: Received, n_reals: int) -> tuple[Float32Array, Float32Array]:
-    """The symbols' real coordinates and the noise variance of each, [n_reals]; what is missing or no number is 0 and inf."""
+    """Real coordinates of the symbols and the noise variance of each, [n_reals]; 0 and inf for what is lost."""
     symbols, noise_var = np.zeros(n_reals // 2, np.complex64), np.full(n_reals // 2, np.inf, np.float32)
     count = min(len(symbols), len(received.symbols), len(received.noise_var))
     given, given_var = received.symbols[:count], received.noise_var[:count]

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fits the statistics of `softcast` to photographs: python -m gened.models.training.softcast --data ../shared/data/train --out FOLDER
+"""Fits the statistics of `softcast` to photographs.
 
-Classes begin as equal shares of the blocks by activity of luma. Then, in turn, the sender's own choice (`choose_classes`, at SNRs and rates
-drawn for each picture) assigns the blocks, and means, principal components, variances and the map's frequencies are taken anew.
+    python -m gened.models.training.softcast --data ../shared/data/train --out FOLDER
+
+Classes begin as equal shares of the blocks by activity of luma. Then, in turn, the sender's own choice
+(`choose_classes`, at SNRs and rates drawn for each picture) assigns the blocks, and means, principal components,
+variances and the map's frequencies are taken anew.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from safetensors.numpy import save_file
 from gened.gr_blocks.phy.budget import analog_budget, budget, side_symbols
 from gened.gr_blocks.phy.types import ImageSize
 from gened.models.codecs.analog.blocks import VALUES, activity, grid_shape, split
-from gened.models.codecs.analog.choose import by_activity, choose_classes, class_groups
+from gened.models.codecs.analog.choose import choose_classes, class_groups
 from gened.models.codecs.analog.class_map import count_contexts, map_bits
 from gened.models.codecs.analog.plan import make_plan
 from gened.models.codecs.analog.statistics import FREQUENCY_TOTAL, VARIANCE_UNIT, BlockClass, Statistics, to_tensors
@@ -57,7 +60,12 @@ def reduced(photograph: Photograph, rng: np.random.Generator) -> TrainingPicture
     height, width = photograph.pixels.shape[:2]
     reduction = min(rng.uniform(1.0, MAX_REDUCTION), min(height, width) / MIN_SIDE)
     squeeze = 1.5 ** (0.5 * rng.uniform(-1.0, 1.0))
-    size = ImageSize(*(max(MIN_SIDE, int(side / reduction * factor)) // 16 * 16 for side, factor in ((height, squeeze), (width, 1 / squeeze))))
+    size = ImageSize(
+        *(
+            max(MIN_SIDE, int(side / reduction * factor)) // 16 * 16
+            for side, factor in ((height, squeeze), (width, 1 / squeeze))
+        )
+    )
     pixels = np.asarray(Image.fromarray(photograph.pixels).resize((size.width, size.height), Image.Resampling.BICUBIC))
     return TrainingPicture(split(pixels.transpose(2, 0, 1).astype(np.float32)).astype(np.uint8), size)
 
@@ -87,7 +95,7 @@ class Moments:
 
 
 def fit_frequencies(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Counts of `count_contexts` as frequencies that sum to 4096, each at least 1; rare contexts lean on shorter ones."""
+    """Counts of `count_contexts` as frequencies of sum 4096, each at least 1; rare contexts lean on shorter ones."""
     n = counts.shape[-1]
     plain = counts.sum((0, 1, 2)) + 1.0
     plain /= plain.sum()
@@ -98,10 +106,13 @@ def fit_frequencies(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     result = np.floor(shares).astype(np.int64) + 1
     missing = FREQUENCY_TOTAL - result.sum(-1)
     rank = np.argsort(np.argsort(-(shares - np.floor(shares)), axis=-1, kind="stable"), axis=-1, kind="stable")
-    return result + (rank < missing[..., None])
+    complete: npt.NDArray[np.int64] = result + (rank < missing[..., None])
+    return complete
 
 
-def fit(pictures: list[TrainingPicture], labels: list[npt.NDArray[np.int64]], thresholds: npt.NDArray[np.float64]) -> Statistics:
+def fit(
+    pictures: list[TrainingPicture], labels: list[npt.NDArray[np.int64]], thresholds: npt.NDArray[np.float64]
+) -> Statistics:
     """Statistics of pictures whose blocks have these classes, each map [rows, columns]."""
     moments = [Moments() for _ in range(N_CLASSES)]
     counts = np.zeros((N_CLASSES + 1,) * 3 + (N_CLASSES,), np.int64)
@@ -131,15 +142,18 @@ def assign(picture: TrainingPicture, statistics: Statistics, *, snr_db: float, r
     )  # fmt: skip
 
 
-def choose_rows(pictures: list[TrainingPicture], labels: list[npt.NDArray[np.int64]], statistics: Statistics) -> list[int]:
-    """Basis vectors to keep of each class: those that carry most variance over all pictures, at half the rates 1/24 and 1/12 each."""
+def choose_rows(
+    pictures: list[TrainingPicture], labels: list[npt.NDArray[np.int64]], statistics: Statistics
+) -> list[int]:
+    """Basis vectors to keep of each class: those that carry most variance over all pictures, at rates 1/24 and 1/12."""
     use = np.zeros((N_CLASSES + 1, MAX_ROWS))
     for index, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
         n_symbols = analog_budget(picture.size, Fraction(1, 24 if index % 2 else 12), 10.0, 2 + label.size // 4)
         groups = class_groups(label, statistics)
         for row, (group, sent) in enumerate(zip(groups, make_plan(groups, n_symbols, 10.0).n_sent, strict=True)):
             use[row, :sent] += group.n_blocks * group.variance_q[:sent] * VARIANCE_UNIT
-    # The class of all blocks serves the smallest pictures only: as many rows as rate 1/12 needs when all blocks take the same.
+    # The class of all blocks serves the smallest pictures: as many rows as rate 1/12 needs when all blocks take the
+    # same.
     use[N_CLASSES, :128] = np.inf
     use[:, :MIN_ROWS] = np.inf
     best = np.argsort(-use.ravel(), kind="stable")[:TOTAL_ROWS]
@@ -176,7 +190,9 @@ def train(data: Path, out: Path, *, rounds: int, seed: int) -> None:
     statistics = fit(pictures, labels, thresholds)
     for index in range(rounds):
         points = [(float(rng.choice(SNRS_DB)), RATES[rng.integers(len(RATES))]) for _ in pictures]
-        labels = [assign(p, statistics, snr_db=snr_db, rate=rate) for p, (snr_db, rate) in zip(pictures, points, strict=True)]
+        labels = [
+            assign(p, statistics, snr_db=snr_db, rate=rate) for p, (snr_db, rate) in zip(pictures, points, strict=True)
+        ]
         bits = sum(map_bits(label, statistics.frequencies) for label in labels) / len(activities)
         statistics = fit(pictures, labels, thresholds)
         shares = np.bincount(np.concatenate([label.ravel() for label in labels]), minlength=N_CLASSES) / len(activities)

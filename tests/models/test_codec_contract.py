@@ -67,7 +67,9 @@ def assert_is_picture(decoded: Decoded, size: ImageSize) -> None:
     assert decoded.x_hat.min() >= 0
     assert decoded.x_hat.max() <= 1
     for values in (decoded.mask, decoded.confidence):
-        assert values is None or (values.shape == tuple(size) and np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1.001)
+        assert values is None or (
+            values.shape == tuple(size) and np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1.001
+        )
 
 
 def psnr_db(one: Picture, two: Picture) -> float:

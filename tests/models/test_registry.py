@@ -74,7 +74,9 @@ def test_other_peoples_codecs_come_in_by_entry_point(monkeypatch: pytest.MonkeyP
 
 
 def test_a_codecs_number_depends_on_all_that_both_ends_must_share() -> None:
-    numbers = {codec_id(*arguments) for arguments in [("a", {}), ("b", {}), ("a", {"n": 1}), ("a", {}, b"w"), ("a", {}, b"v")]}
+    numbers = {
+        codec_id(*arguments) for arguments in [("a", {}), ("b", {}), ("a", {"n": 1}), ("a", {}, b"w"), ("a", {}, b"v")]
+    }
     assert len(numbers) == 5
 
 
@@ -91,7 +93,8 @@ codec = load_codec("softcast")
 x = np.tile(np.linspace(0, 1, 96, dtype=np.float32), (3, 64, 1))
 encoded = codec.encode(x, rate=Fraction(1, 24), snr_db=10.0)
 noise_var = np.full(len(encoded.symbols), 1e-3, np.float32)
-decoded = codec.decode(Received(encoded.symbols, noise_var, encoded.side_info, ImageSize(64, 96), Fraction(1, 24), 10.0))
+size, rate = ImageSize(64, 96), Fraction(1, 24)
+decoded = codec.decode(Received(encoded.symbols, noise_var, encoded.side_info, size, rate, 10.0))
 assert np.mean((decoded.x_hat - x) ** 2) < 1e-3
 loaded = {name.split(".")[0] for name, module in sys.modules.items() if module is not None}
 assert not loaded & {"torch", "gnuradio", "skimage", "av"}, loaded

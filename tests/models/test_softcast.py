@@ -50,7 +50,13 @@ def psnr_db(one: Picture, two: Picture) -> float:
 
 
 def over(
-    codec: SoftCast, x: Picture, snr_db: float, *, rate: Fraction = Fraction(1, 24), channel: ChannelConfig | None = None, **options: object
+    codec: SoftCast,
+    x: Picture,
+    snr_db: float,
+    *,
+    rate: Fraction = Fraction(1, 24),
+    channel: ChannelConfig | None = None,
+    **options: object,
 ) -> float:
     """PSNR after a channel of the design SNR."""
     encoded = codec.encode(x, rate=rate, snr_db=snr_db, **options)  # type: ignore[arg-type]
@@ -90,7 +96,11 @@ def test_a_value_a_block_covers_its_pixels() -> None:
 def by_hand(groups: list[Group], n_symbols: int, snr_db: float) -> tuple[np.ndarray, np.ndarray]:
     """Weighted variances chosen and their powers, one entry a coefficient, the level found by bisection."""
     sigma2 = 10 ** (-snr_db / 10) / 2
-    weighted = np.concatenate([np.tile(group.variance_q * group.weight_q, group.n_blocks) for group in groups]) * VARIANCE_UNIT / UNIT
+    weighted = (
+        np.concatenate([np.tile(group.variance_q * group.weight_q, group.n_blocks) for group in groups])
+        * VARIANCE_UNIT
+        / UNIT
+    )
     chosen = np.sort(weighted)[::-1][: 2 * n_symbols]
     low, high = 0.0, 1e9
     for _ in range(200):
@@ -104,7 +114,12 @@ def by_hand(groups: list[Group], n_symbols: int, snr_db: float) -> tuple[np.ndar
 def test_the_plan_is_reverse_water_filling_over_the_largest_variances(seed: int, n_symbols: int, snr_db: float) -> None:
     rng = np.random.default_rng(seed)
     groups = [
-        Group(np.sort(rng.integers(1, 10**9, rng.integers(1, 40)))[::-1], int(rng.integers(1, 64)), int(rng.integers(1, 12))) for _ in range(4)
+        Group(
+            np.sort(rng.integers(1, 10**9, rng.integers(1, 40)))[::-1],
+            int(rng.integers(1, 64)),
+            int(rng.integers(1, 12)),
+        )
+        for _ in range(4)
     ]
     plan = make_plan(groups, n_symbols, snr_db)
     spent, lowest = [], []
@@ -304,7 +319,10 @@ def test_every_rate_and_snr_keeps_the_budget(codec: SoftCast, rate: Fraction, sn
     size = ImageSize(150, 203)
     encoded = codec.encode(x, rate=rate, snr_db=snr_db)
     allowed = budget(size, rate, snr_db)
-    assert len(encoded.symbols) + side_symbols(len(encoded.side_info), allowed.side_mode, allowed.n_bursts) == allowed.symbols
+    assert (
+        len(encoded.symbols) + side_symbols(len(encoded.side_info), allowed.side_mode, allowed.n_bursts)
+        == allowed.symbols
+    )
     assert np.mean(np.abs(encoded.symbols) ** 2) == pytest.approx(1, rel=1e-3)
     assert over(codec, x, snr_db, rate=rate) > psnr_db(x, np.full_like(x, x.mean())) + 2
 
@@ -323,7 +341,9 @@ def test_the_picture_fades_with_the_channel_and_does_not_fall_off_a_cliff(codec:
     found = []
     for snr_db in (14.0, 10.0, 6.0, 2.0, -2.0):
         symbols, noise_var = apply_symbols(encoded.symbols, ChannelConfig(snr_db=snr_db), np.random.default_rng(1))
-        found.append(psnr_db(x, codec.decode(Received(symbols, noise_var, encoded.side_info, size, Fraction(1, 24), 10.0)).x_hat))
+        found.append(
+            psnr_db(x, codec.decode(Received(symbols, noise_var, encoded.side_info, size, Fraction(1, 24), 10.0)).x_hat)
+        )
     steps = -np.diff(found)
     assert np.all(steps > 0.3)
     assert np.all(steps < 3.5)
@@ -331,7 +351,7 @@ def test_the_picture_fades_with_the_channel_and_does_not_fall_off_a_cliff(codec:
 
 @pytest.mark.parametrize(("lost", "cost_db"), [(0.1, 1.2), (0.25, 2.5)])
 def test_lost_symbols_cost_all_blocks_a_little(codec: SoftCast, lost: float, cost_db: float) -> None:
-    """DESIGN: -0.8 dB with a tenth and -1.9 dB with a quarter of the symbols lost at 7 dB; without spreading -3.5 and -6.5."""
+    """Expected are -0.8 dB with a tenth and -1.9 dB with a quarter lost; without spreading -3.5 and -6.5."""
     x = picture()
     whole, holed = over(codec, x, 7.0), over(codec, x, 7.0, channel=ChannelConfig(erasure=lost))
     assert whole - cost_db < holed < whole
@@ -414,14 +434,15 @@ def test_what_it_cannot_do_is_said(codec: SoftCast, options: dict[str, object], 
 
 
 def test_both_ends_plan_alike_whatever_the_number_of_threads(codec: SoftCast) -> None:
-    """Another process with another number of threads decodes to the same choice of coefficients, hence the same picture."""
+    """A process with another number of threads comes to the same choice of coefficients, hence the same picture."""
     program = """
 import sys, numpy as np
 from fractions import Fraction
 from gened.gr_blocks.phy.types import ImageSize, Received
 from gened.models.codecs.softcast import SoftCast
 given = np.load(sys.argv[1])
-received = Received(given["symbols"], given["noise_var"], given["side"].tobytes(), ImageSize(256, 256), Fraction(1, 24), 7.0)
+size, side = ImageSize(256, 256), given["side"].tobytes()
+received = Received(given["symbols"], given["noise_var"], side, size, Fraction(1, 24), 7.0)
 np.save(sys.argv[2], SoftCast().decode(received).x_hat)
 """
     import tempfile
@@ -431,7 +452,14 @@ np.save(sys.argv[2], SoftCast().decode(received).x_hat)
     symbols, noise_var = apply_symbols(encoded.symbols, ChannelConfig(snr_db=7.0), np.random.default_rng(1))
     received = Received(symbols, noise_var, encoded.side_info, ImageSize(256, 256), Fraction(1, 24), 7.0)
     with tempfile.TemporaryDirectory() as folder:
-        np.savez(f"{folder}/in.npz", symbols=symbols, noise_var=noise_var, side=np.frombuffer(encoded.side_info, np.uint8))
+        np.savez(
+            f"{folder}/in.npz", symbols=symbols, noise_var=noise_var, side=np.frombuffer(encoded.side_info, np.uint8)
+        )
         environment = os.environ | {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
-        subprocess.run([sys.executable, "-c", program, f"{folder}/in.npz", f"{folder}/out.npy"], check=True, env=environment, timeout=60)
+        subprocess.run(
+            [sys.executable, "-c", program, f"{folder}/in.npz", f"{folder}/out.npy"],
+            check=True,
+            env=environment,
+            timeout=60,
+        )
         assert np.abs(np.load(f"{folder}/out.npy") - codec.decode(received).x_hat).max() < 1e-4

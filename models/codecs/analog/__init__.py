@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The analogue chain in five functions that can be explained: blocks, plan, spread, estimate, and the class map that rules them."""
+"""The analogue chain, step by step: blocks, class map, plan, spreading, estimate."""

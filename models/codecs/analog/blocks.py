@@ -38,7 +38,9 @@ def merge(blocks: Float32Array, size: ImageSize) -> Float32Array:
     """The picture [3, H, W] of `split`'s blocks."""
     rows, columns = grid_shape(size)
     tiles = blocks.reshape(rows, columns, 3, BLOCK, BLOCK).transpose(2, 0, 3, 1, 4)
-    return np.ascontiguousarray(tiles.reshape(3, rows * BLOCK, columns * BLOCK)[:, : size.height, : size.width], np.float32)
+    return np.ascontiguousarray(
+        tiles.reshape(3, rows * BLOCK, columns * BLOCK)[:, : size.height, : size.width], np.float32
+    )
 
 
 def activity(blocks: Float32Array) -> Float32Array:
@@ -47,7 +49,7 @@ def activity(blocks: Float32Array) -> Float32Array:
     return np.asarray(luma.std(1), np.float32)
 
 
-def to_pixels(values: npt.NDArray[np.floating], size: ImageSize) -> Float32Array:
+def to_pixels(values: npt.NDArray[np.float32] | npt.NDArray[np.int64], size: ImageSize) -> Float32Array:
     """One value a block as a map of pixels, [H, W] float32."""
     rows, columns = grid_shape(size)
     tall = np.repeat(np.asarray(values, np.float32).reshape(rows, columns), BLOCK, axis=0)

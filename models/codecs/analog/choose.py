@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sender's choice of classes: what a block costs in each class, in picture error and in side information; NumPy only.
+"""The sender's choice of classes: what a block costs in each class, in picture error and side information; NumPy only.
 
-The prices come from the plan. A class is worth its squared error, the power it takes at the power's price, the real dimensions it takes at
-theirs, and the bits of its entry in the map at the price of the symbols that carry them. The receiver is told the result and knows
-nothing of this page.
+The prices come from the plan. A class costs its squared error, the power it takes at the power's price, the real
+dimensions it takes at theirs, and the bits of its entry in the map at the price of the symbols that carry them. The
+receiver is told the result and knows nothing of this page.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def class_groups(classes: npt.NDArray[np.int64], statistics: Statistics) -> list
     counts = np.bincount(classes.ravel(), minlength=statistics.n_map_classes)
     unweighted = round(1 / WEIGHT_UNIT)
     return [
-        Group(entry.variance_q, unweighted, int(count)) for entry, count in zip(statistics.classes[:-1], counts, strict=True)
+        Group(entry.variance_q, unweighted, int(count))
+        for entry, count in zip(statistics.classes[:-1], counts, strict=True)
     ]
 
 
@@ -64,7 +65,9 @@ def choose_classes(
     """
     classes = by_activity(blocks, statistics).reshape(shape)
     for _ in range(ROUNDS if len(blocks) < ONE_ROUND_FROM else 1):
-        plan = make_plan(class_groups(classes, statistics), n_symbols(map_bits(classes, statistics.frequencies)), snr_db)
+        plan = make_plan(
+            class_groups(classes, statistics), n_symbols(map_bits(classes, statistics.frequencies)), snr_db
+        )
         if plan.level <= 0:
             return classes
         costs = block_costs(blocks, statistics, plan, snr_db).reshape(*shape, -1)
@@ -76,8 +79,8 @@ def choose_classes(
 def block_costs(blocks: Float32Array, statistics: Statistics, plan: Plan, snr_db: float) -> Float32Array:
     """What each block costs in each class of the map, [n, classes], in squared error.
 
-    A coefficient c of variance lambda and power p, with r = p / (p + sigma^2), leaves the error (1-r)^2 c^2 + r^2 sigma^2 lambda / p and
-    takes the power p c^2 / lambda; one that is not sent leaves c^2.
+    A coefficient c of variance lambda and power p, with r = p / (p + sigma^2), leaves the error
+    (1-r)^2 c^2 + r^2 sigma^2 lambda / p and takes the power p c^2 / lambda; one that is not sent leaves c^2.
     """
     sigma2 = 10 ** (-snr_db / 10) / 2
     costs = np.empty((len(blocks), statistics.n_map_classes), np.float32)
@@ -124,7 +127,7 @@ def _map_price(
     """What the map pays for each class at (y, x): its own entry, and those whose context it is, [blocks, n]."""
     rows, columns = classes.shape
     left, up, right = neighbours(classes, n)
-    total = price[left[y, x], up[y, x], right[y, x]]
+    total: npt.NDArray[np.float64] = price[left[y, x], up[y, x], right[y, x]]
     has_right, has_below, has_below_left = x + 1 < columns, y + 1 < rows, (y + 1 < rows) & (x > 0)
     at = (y[has_right], x[has_right] + 1)
     total[has_right] += price[:n, up[at], right[at], classes[at]].T

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The class map and the importance map as a few bytes; NumPy only.
 
-A class is coded given its left, upper and upper right neighbour, by frequencies learnt on training photographs. The importance map, two
-values a block, is coded given its left and upper neighbour by counts that grow as it is read.
+A class is coded given its left, upper and upper right neighbour, by frequencies learnt on training photographs. The
+importance map, two values a block, is coded given its left and upper neighbour by counts that grow as it is read.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def count_contexts(classes: IntMap, n: int) -> npt.NDArray[np.int64]:
 
 def table_bits(frequencies: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Cost of each class in each context, in bits, shaped as `frequencies`."""
-    return -np.log2(frequencies / FREQUENCY_TOTAL)
+    bits: npt.NDArray[np.float64] = -np.log2(frequencies / FREQUENCY_TOTAL)
+    return bits
 
 
 def map_bits(classes: IntMap, frequencies: npt.NDArray[np.int64]) -> float:
@@ -82,7 +83,9 @@ def _grow(count: list[int], bit: int) -> None:
         count[:] = [(value + 1) // 2 for value in count]
 
 
-def decode_maps(data: bytes, shape: tuple[int, int], frequencies: npt.NDArray[np.int64]) -> tuple[IntMap, int, IntMap | None]:
+def decode_maps(
+    data: bytes, shape: tuple[int, int], frequencies: npt.NDArray[np.int64]
+) -> tuple[IntMap, int, IntMap | None]:
     """Class map, weight code and mask of any bytes; never raises.
 
     Args:

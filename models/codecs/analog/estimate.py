@@ -18,8 +18,8 @@ Float32Array = npt.NDArray[np.float32]
 def lmmse(reals: Float32Array, noise_var: Float32Array, power: Float32Array) -> Float32Array:
     """E[z | y] for y = Q diag(sqrt(power)) z + noise, z white of variance 1, Q the spreading.
 
-    Diagonal where all noise variances are equal, as in AWGN. Otherwise (I + A' W A) z = A' W y by conjugate gradients, with
-    the diagonal solution for the mean precision as preconditioner.
+    Diagonal where all noise variances are equal, as in AWGN. Otherwise (I + A' W A) z = A' W y by conjugate gradients,
+    with the diagonal solution for the mean precision as preconditioner.
 
     Args:
         reals: Received real coordinates, [n] float32, finite.
@@ -43,7 +43,9 @@ def lmmse(reals: Float32Array, noise_var: Float32Array, power: Float32Array) -> 
     return _conjugate_gradients(amplitude, precision, right, diagonal)
 
 
-def _conjugate_gradients(amplitude: Float32Array, precision: Float32Array, right: Float32Array, diagonal: Float32Array) -> Float32Array:
+def _conjugate_gradients(
+    amplitude: Float32Array, precision: Float32Array, right: Float32Array, diagonal: Float32Array
+) -> Float32Array:
     z = right / diagonal
     residual = right - _normal(z, amplitude, precision)
     direction = residual / diagonal

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which coefficients are sent, and with what power: the same answer at both ends, from what both know; NumPy only.
 
-A group is a set of blocks that share their variances and their weight. Coefficient i of group g has variance lambda and weight w;
-the N largest w lambda of the whole picture are sent. Keys are integers and ties go by group and number, so machines agree.
+A group is a set of blocks that share their variances and their weight. Coefficient i of group g has variance lambda and
+weight w; the N largest w lambda of the whole picture are sent. Keys are integers and ties go by group and number, so
+machines agree.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Plan:
 
 
 def make_plan(groups: list[Group], n_symbols: int, snr_db: float) -> Plan:
-    """Choice by the largest w lambda, powers by reverse water-filling: p = m sqrt(w lambda) - sigma^2, sum p = n_symbols.
+    """The largest w lambda, with reverse water-filling: p = m sqrt(w lambda) - sigma^2 or 0, sum p = n_symbols.
 
     Args:
         groups: Of the picture; may be empty ones.

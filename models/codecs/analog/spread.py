@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every coefficient on every symbol: signs, a permutation and one orthonormal transform, so that a lost symbol costs all a little."""
+"""Every coefficient on every symbol, by an orthonormal transform: a lost symbol costs all of them a little."""
 
 from __future__ import annotations
 

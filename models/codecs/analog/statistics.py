@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is known of blocks beforehand: for each class a mean, an orthonormal transform and variances; NumPy only.
 
-Classes 0 to n-2 are told by the class map; the last one is the class of all blocks, for pictures that cannot pay for a map.
+Classes 0 to n-2 are told by the class map; the last one is the class of all blocks, for pictures that cannot pay for a
+map.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Statistics:
     classes: tuple[BlockClass, ...]
     """Those of the map, then the class of all blocks."""
     frequencies: npt.NDArray[np.int64]
-    """[n+1, n+1, n+1, n] of a class given its left, upper and upper right neighbour (n: outside the picture); rows sum to 4096."""
+    """[n+1, n+1, n+1, n] of a class given its left, upper and upper right neighbour (n: outside); rows sum to 4096."""
     thresholds: npt.NDArray[np.float64]
     """[n-1] activities that part the classes at the start of the choice."""
 
@@ -66,7 +67,7 @@ class Statistics:
         return len(self.classes) - 1
 
 
-def orthonormal(rows: npt.NDArray[np.floating]) -> Float32Array:
+def orthonormal(rows: npt.NDArray[np.floating[Any]]) -> Float32Array:
     """The orthonormal rows nearest to these, [n, m]: what half precision took away is restored.
 
     Symmetric orthogonalisation (Löwdin): G^(-1/2) R with G = R R^T.
@@ -94,7 +95,9 @@ def to_tensors(statistics: Statistics) -> dict[str, npt.NDArray[Any]]:
         "frequencies": statistics.frequencies.astype(np.uint16),
         "thresholds": statistics.thresholds.astype(np.float32),
     }
-    return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}  # safetensors writes memory as it lies
+    return {
+        name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()
+    }  # safetensors writes memory as it lies
 
 
 def from_tensors(tensors: dict[str, npt.NDArray[Any]]) -> Statistics:
@@ -111,7 +114,11 @@ def from_tensors(tensors: dict[str, npt.NDArray[Any]]) -> Statistics:
     variance_q = tensors["variance_q"].astype(np.int64)
     if tensors["basis"].shape != (borders[-1], VALUES) or tensors["mean"].shape != (n + 1, VALUES):
         raise ValueError("transforms or means have another shape")
-    if frequencies.shape != (n + 1, n + 1, n + 1, n) or frequencies.min() < 1 or (frequencies.sum(-1) != FREQUENCY_TOTAL).any():
+    if (
+        frequencies.shape != (n + 1, n + 1, n + 1, n)
+        or frequencies.min() < 1
+        or (frequencies.sum(-1) != FREQUENCY_TOTAL).any()
+    ):
         raise ValueError("the class map's frequencies are not a table of probabilities")
     if variance_q.shape != (borders[-1],) or variance_q.min() < 1:
         raise ValueError("variances are not positive, or not as many as the transforms' rows")
