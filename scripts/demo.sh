@@ -27,7 +27,7 @@ main() {
   say "look at these:"
   printf '   %-46s %s\n' \
     "$OUT/side_by_side.png" "what was sent beside what was received, with the caption and the figures" \
-    "$OUT/constellation.png" "the symbols as they arrived: the analogue ones fill the plane, the digital ones cluster" \
+    "$OUT/constellation.png" "the symbols as they arrived: the caption's keep to a grid, the picture's fill the plane" \
     "$OUT/report.json" "every figure of every frame"
 }
 
