@@ -59,7 +59,7 @@ class zmq_source(gr.sync_block):  # noqa: N801
         return True
 
     def _connected(self) -> zmq.Socket[bytes]:
-        socket = zmq.Context.instance().socket(zmq.PULL)
+        socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PULL)
         socket.setsockopt(zmq.RCVHWM, self._hwm)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         socket.setsockopt(zmq.LINGER, 0)
