@@ -30,7 +30,7 @@ from gened.gr_blocks.phy.header import quantize_snr_db
 from gened.gr_blocks.phy.interleave import qpsk_stream
 from gened.gr_blocks.phy.types import Encoded, ImageSize, Received
 from gened.models.codecs.analog import statistics as stats
-from gened.models.codecs.analog.blocks import BLOCK, grid_shape, merge, split, to_pixels
+from gened.models.codecs.analog.blocks import grid_shape, merge, split, to_pixels
 from gened.models.codecs.analog.choose import choose_classes
 from gened.models.codecs.analog.class_map import IntMap, decode_maps, encode_maps
 from gened.models.codecs.analog.estimate import lmmse
@@ -39,7 +39,10 @@ from gened.models.codecs.analog.spread import spread
 from gened.models.codecs.base import Decoded, Map, Picture, codec_id
 
 MIN_RATE, MAX_RATE = Fraction(1, 96), Fraction(1, 12)
-MAX_SIDE = 4096
+MAX_SIDE_LEN = (1 << 16) - 1
+"""Bytes of side information that a header can tell."""
+MAP_ALWAYS_FROM = 4096
+"""Blocks from which a map always pays: 1024x1024 pixels."""
 SCALE_MIN_DB = -20.0
 SCALE_STEP_DB = 0.2
 """The scale byte counts fifths of a decibel: its rounding, 0.7 % of the amplitude, lies 43 dB under the signal."""
@@ -140,10 +143,10 @@ class SoftCast:
         snr_db = quantize_snr_db(snr_db)
         importance, weight_q = self._importance(mask, focus, size)
         blocks = split(np.nan_to_num(x, nan=0.5))
-        best = min(
-            self._candidates(blocks, size, rate, snr_db, importance, weight_q), key=lambda candidate: candidate[0]
-        )
-        _, side, layout = best
+        candidates = self._candidates(blocks, size, rate, snr_db, importance, weight_q)
+        side, layout = candidates[0]
+        if len(candidates) > 1:
+            side, layout = min(candidates, key=lambda candidate: self._expected_error(blocks, candidate[1], snr_db))
         values, scale_code = self._scaled(self._coefficients(blocks, layout), layout)
         reals = spread(values)
         return Encoded(
@@ -199,14 +202,14 @@ class SoftCast:
         snr_db: float,
         importance: IntMap | None,
         weight_q: int,
-    ) -> list[tuple[float, bytes, _Layout]]:
-        """(expected squared error, side information behind the scale, layout): one class for all, and a class map."""
+    ) -> list[tuple[bytes, _Layout]]:
+        """Side information behind the scale, and layout: of one class for all, and of a class map."""
         allowed = budget(size, rate, snr_db)
         shape = grid_shape(size)
-        found = []
-        if importance is None:  # who asks for importance needs a map of it
+        found: list[tuple[bytes, _Layout]] = []
+        if importance is None and len(blocks) <= MAP_ALWAYS_FROM:  # who asks for importance needs a map of it
             layout = self._layout_of(b"", size, snr_db, analog_budget(size, rate, snr_db, 1))
-            found.append((self._expected_error(blocks, layout, snr_db), b"", layout))
+            found.append((b"", layout))
 
         def cost(n_bytes: int) -> int:
             return side_symbols(n_bytes, allowed.side_mode, allowed.n_bursts)
@@ -218,11 +221,11 @@ class SoftCast:
         )  # fmt: skip
         side = encode_maps(classes, self.statistics.frequencies, weight_q, importance) or b"\0"
         n_symbols = analog_budget(size, rate, snr_db, 1 + len(side))
-        if cost(1 + len(side)) <= allowed.symbols and (len(side) < MAX_SIDE * BLOCK):
-            layout = self._layout(classes, importance, weight_q, snr_db, n_symbols)
-            found.append((self._expected_error(blocks, layout, snr_db), side, layout))
+        if cost(1 + len(side)) <= allowed.symbols and len(side) < MAX_SIDE_LEN:
+            found.append((side, self._layout(classes, importance, weight_q, snr_db, n_symbols)))
         if not found:
-            return self._candidates(blocks, size, rate, snr_db, None, _UNWEIGHTED)
+            common = self._layout_of(b"", size, snr_db, analog_budget(size, rate, snr_db, 1))
+            found.append((b"", common))
         return found
 
     def _coefficients(self, blocks: Float32Array, layout: _Layout) -> Float32Array:
@@ -243,9 +246,7 @@ class SoftCast:
         z = self._coefficients(blocks, layout)
         power = layout.powers()
         spent = float(np.vdot(power * z, z))
-        noise = (
-            sigma2 * spent / max(layout.n_reals / 2, 1)
-        )  # noise against the powers as planned, when the scale is undone
+        noise = sigma2 * spent / max(layout.n_reals / 2, 1)  # against the powers as planned, when the scale is undone
         kept = power / (power + sigma2)
         variance = np.concatenate(
             [

@@ -62,7 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--blocks", type=int, default=1500, help="most blocks at one SNR")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--schemes", type=int, nargs="*", default=list(range(len(SCHEMES))), help="numbers, default: all")
+    parser.add_argument("--schemes", type=int, nargs="*", default=list(range(len(SCHEMES))), help="default: all")
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
     for index in options.schemes:
