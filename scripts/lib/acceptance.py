@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -107,15 +108,15 @@ def contact_sheet(path: Path) -> None:
     sheet.save(path, compress_level=1)
 
 
-def evaluated(photo: Path, codec: str, snr_db: float, folder: Path) -> float:
-    """PSNR of a photograph straight through the channel model."""
+@lru_cache
+def evaluated(photo: Path, codec: str, folder: Path, snrs_db: tuple[float, ...]) -> dict[float, float]:
+    """PSNR of a photograph straight through the channel model, by SNR."""
     single = folder / f"only-{photo.stem}"
-    single.mkdir(exist_ok=True)
-    link = single / photo.name
-    if not link.exists():
-        link.symlink_to(photo)
-    result = gened("evaluate", "--data", str(single), "--codec", codec, "--snr", f"{snr_db:g}", "--seeds", "1")
-    return float(result["rows"][0]["psnr_db"])
+    single.mkdir()
+    (single / photo.name).symlink_to(photo)
+    snrs = ",".join(f"{snr_db:g}" for snr_db in snrs_db)
+    result = gened("evaluate", "--data", str(single), "--codec", codec, "--snr", snrs)
+    return {row["snr_db"]: float(row["psnr_db"]) for row in result["rows"]}
 
 
 def judge(condition: Condition, codec: str, n_frames: int, folder: Path, out: Path) -> Outcome:
@@ -161,9 +162,10 @@ def judge(condition: Condition, codec: str, n_frames: int, folder: Path, out: Pa
         max((abs(frame["cfo_est_hz"] - condition.freq_offset_hz) for frame in arrived), default=float("nan")),
     )
     texts = list(photos.values())
+    snrs_db = tuple(sorted({other.snr_db for other in CONDITIONS if other.is_large == condition.is_large}))
     for index, photo in enumerate(photos):
         own = [frame["psnr_db"] for frame in arrived if frame["frame"] % len(photos) == index]
-        outcome.evaluate_psnr_db[photo.name] = evaluated(photo, codec, condition.snr_db, folder)
+        outcome.evaluate_psnr_db[photo.name] = evaluated(photo, codec, folder, snrs_db)[condition.snr_db]
         outcome.psnr_db[photo.name] = round(float(np.mean(own)), 3) if own else 0.0
     outcome.loss_db = round(max(outcome.evaluate_psnr_db[name] - outcome.psnr_db[name] for name in outcome.psnr_db), 3)
     if outcome.delivered < outcome.frames:
