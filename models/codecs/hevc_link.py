@@ -122,8 +122,8 @@ SCHEMES: tuple[Scheme, ...] = (
     Scheme(6, "2/3", 1, 1, 14.4, 14.75),
     Scheme(6, "3/4", 1, 1, 15.99, 16.22),
 )
-"""Four bits tell which. 64-QAM 1/2 carries what 16-QAM 3/4 does and needs 0.6 dB more, BPSK 3/4 less than QPSK 1/2 at
-the same SNR: neither is here. Repetition by two is worth 3.01 dB, and BPSK stands 3.01 dB under QPSK of the same code."""
+"""Four bits tell which. 64-QAM 1/2 carries what 16-QAM 3/4 does and needs 0.6 dB more, BPSK 3/4 carries less than QPSK
+1/2 at the same SNR: neither is here. Repetition by two is worth 3 dB, and BPSK stands 3 dB under QPSK."""
 
 
 def choose_scheme(n_symbols: int, snr_db: float) -> int:
