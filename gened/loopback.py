@@ -86,6 +86,7 @@ def loopback(
 
     codec = options.default_codec(codec)
     options.require_codec(codec)
+    options.require_text(caption, station, caption_mode)
     tx, rx, tx_control, rx_control = _addresses(port)
     config = LoopbackConfig(
         transmit=TransmitConfig(

@@ -208,3 +208,19 @@ def require_codec(name: str) -> None:
             )
     elif name not in codec_names():
         raise CodecError(f"unknown codec '{name}'; known are {', '.join(codec_names())}, or give a folder with weights")
+
+
+def require_text(captions: list[str] | None, station: str, mode_name: str) -> None:
+    """Looks whether captions fit into a frame and their mode exists, before anything is started.
+
+    Raises:
+        FrameError: More than a frame carries.
+        ConfigError: No such mode; the message lists the known ones.
+    """
+    from gened.gr_blocks.phy.modes import mode
+    from gened.gr_blocks.phy.records import Records, pack_records
+
+    if mode_name != "auto":
+        mode(mode_name)
+    for caption in captions or [""]:
+        pack_records(Records(caption=caption or None, station=station or None))

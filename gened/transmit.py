@@ -47,6 +47,7 @@ def transmit(
 
     codec = options.default_codec(codec)
     options.require_codec(codec)
+    options.require_text(caption, station, caption_mode)
     config = TransmitConfig(
         photos=tuple(photos),
         n_frames=frames,

@@ -9,13 +9,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import gened
+from gened.cli import main
 from gened.exit_codes import EXIT_CODES, exit_code
 from gened.flowgraphs import link_errors
 from gened.flowgraphs.control import free_ports
@@ -23,6 +26,7 @@ from gened.gr_blocks.phy import errors
 from gened.gr_blocks.phy.channel import KINDS
 from gened.models import images
 from gened.options import CHANNELS
+from gened.signals import SIGNALS
 
 COMMANDS = ("loopback", "transmit", "air", "receive", "evaluate", "train", "companion", "check")
 
@@ -37,12 +41,37 @@ def run(*arguments: str, timeout_s: float = 60.0, **environment: str) -> subproc
     )
 
 
-def assert_one_line(done: subprocess.CompletedProcess[str], code: int, *parts: str) -> None:
+class Here(NamedTuple):
+    """What a command did that ran in this process."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str] | Here, code: int, *parts: str) -> None:
     assert done.returncode == code, done.stderr
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert len(lines) == 1 and lines[0].startswith("gened: "), done.stderr
     for part in parts:
         assert part in lines[0]
+
+
+Runner = Callable[..., Here]
+
+
+@pytest.fixture
+def run_here(capsys: pytest.CaptureFixture[str]) -> Iterator[Runner]:
+    """As `run`, without the time that a new interpreter takes; signal handlers are put back afterwards."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def begin(*arguments: str) -> Here:
+        code = main(arguments)
+        return Here(code, *capsys.readouterr())
+
+    yield begin
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -62,8 +91,8 @@ def test_help_lists_every_command_and_every_exit_code() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help(command: str) -> None:
-    done = run(command, "--help")
+def test_every_command_has_help(run_here: Runner, command: str) -> None:
+    done = run_here(command, "--help")
     assert done.returncode == 0 and f"gened {command}" in done.stdout and "Exit codes" in done.stdout
 
 
@@ -105,34 +134,36 @@ def test_help_names_the_channels_that_exist() -> None:
 
 
 @pytest.mark.parametrize("command", ["loopback", "transmit"])
-def test_files_that_cannot_be_sent_have_an_exit_code_each(command: str, tmp_path: Path) -> None:
+def test_files_that_cannot_be_sent_have_an_exit_code_each(run_here: Runner, command: str, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("this is no picture")
     Image.new("RGB", (20, 20)).save(tmp_path / "small.png")
     out = ("--out", str(tmp_path / "out"), "--codec", "softcast")
-    assert_one_line(run(command, str(tmp_path / "absent.png"), *out), 3, "no such file", "absent.png")
-    assert_one_line(run(command, str(tmp_path / "text.jpg"), *out), 4, "text.jpg", "not a picture")
-    assert_one_line(run(command, str(tmp_path / "small.png"), *out), 5, "20x20", "64x64")
+    assert_one_line(run_here(command, str(tmp_path / "absent.png"), *out), 3, "no such file", "absent.png")
+    assert_one_line(run_here(command, str(tmp_path / "text.jpg"), *out), 4, "text.jpg", "not a picture")
+    assert_one_line(run_here(command, str(tmp_path / "small.png"), *out), 5, "20x20", "64x64")
 
 
-def test_wrong_values_say_what_is_possible(photo: Path) -> None:
+def test_wrong_values_say_what_is_possible(run_here: Runner, photo: Path) -> None:
     send = ("loopback", str(photo))
-    assert_one_line(run(*send, "--codec", "nonsense"), 6, "unknown codec 'nonsense'", "softcast")
-    assert_one_line(run(*send, "--codec", "/no/such/folder"), 6, "/no/such/folder", "config.json")
-    assert_one_line(run(*send, "--channel", "wire", "--codec", "softcast"), 2, "'wire'", *KINDS)
-    assert_one_line(run(*send, "--rate", "2/1"), 2, "--rate", "cannot be sent")
-    assert_one_line(run(*send, "--impair", "rust=1", "--codec", "softcast"), 2, "'rust'", "linewidth_hz")
-    assert_one_line(run(*send, "--impair", "bits=many", "--codec", "softcast"), 2, "linewidth_hz=100")
-    assert_one_line(run(*send, "--snr", "nan", "--codec", "softcast"), 2, "snr_db")
-    assert_one_line(run(*send, "--drop", "1.5", "--codec", "softcast"), 2, "drop")
-    assert_one_line(run(*send, "--caption-mode", "morse", "--codec", "softcast"), 2, "'morse'", "qpsk-1/2")
-    assert_one_line(run("nonsense"), 2, "nonsense", "--help")
-    assert_one_line(run("evaluate"), 2, "--data")
-    assert_one_line(run("evaluate", "--data", "/no/such", "--snr", "high"), 2, "'high'", "1,4,7,10")
-    assert_one_line(run("train", "--config", "no-such-file"), 2, "deepjscc")
+    assert_one_line(run_here(*send, "--codec", "nonsense"), 6, "unknown codec 'nonsense'", "softcast")
+    assert_one_line(run_here(*send, "--codec", "/no/such/folder"), 6, "/no/such/folder", "config.json")
+    assert_one_line(run_here(*send, "--channel", "wire", "--codec", "softcast"), 2, "'wire'", *KINDS)
+    assert_one_line(run_here(*send, "--rate", "2/1"), 2, "--rate", "cannot be sent")
+    assert_one_line(run_here(*send, "--impair", "rust=1", "--codec", "softcast"), 2, "'rust'", "linewidth_hz")
+    assert_one_line(run_here(*send, "--impair", "bits=many", "--codec", "softcast"), 2, "linewidth_hz=100")
+    assert_one_line(run_here(*send, "--snr", "nan", "--codec", "softcast"), 2, "snr_db")
+    assert_one_line(run_here(*send, "--drop", "1.5", "--codec", "softcast"), 2, "drop")
+    assert_one_line(run_here(*send, "--caption-mode", "morse", "--codec", "softcast"), 2, "'morse'", "qpsk-1/2")
+    incompressible = np.random.default_rng(2).bytes(3000).hex()
+    assert_one_line(run_here(*send, "--caption", incompressible, "--codec", "softcast"), 2, "2047", "shorten")
+    assert_one_line(run_here("nonsense"), 2, "nonsense", "--help")
+    assert_one_line(run_here("evaluate"), 2, "--data")
+    assert_one_line(run_here("evaluate", "--data", "/no/such", "--snr", "high"), 2, "'high'", "1,4,7,10")
+    assert_one_line(run_here("train", "--config", "no-such-file"), 2, "deepjscc")
 
 
-def test_an_address_that_is_none_says_how_to_write_one() -> None:
-    assert_one_line(run("air", "--tx", "over there"), 2, "tcp://127.0.0.1:5550")
+def test_an_address_that_is_none_says_how_to_write_one(run_here: Runner) -> None:
+    assert_one_line(run_here("air", "--tx", "over there"), 2, "tcp://127.0.0.1:5550")
 
 
 def test_evaluate_prints_json_and_nothing_else_on_stdout(tmp_path: Path, photo: Path) -> None:
