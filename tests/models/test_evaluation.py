@@ -191,7 +191,7 @@ def test_options_reach_the_encoder(pictures: Path) -> None:
     seen = []
 
     class Spy(SoftCast):
-        def encode(self, x, **options):  # type: ignore[no-untyped-def, override]
+        def encode(self, x, **options):
             seen.append(options.pop("note"))
             encoded = super().encode(x, **options)
             return replace(encoded, symbols=encoded.symbols) if isinstance(encoded, Encoded) else encoded

@@ -154,6 +154,6 @@ def test_every_side_byte_is_parsed() -> None:
 )
 def test_what_it_cannot_do_is_said(options: dict[str, object], message: str) -> None:
     with pytest.raises(CodecError, match=message):
-        HevcLdpc().encode(picture(), **({"rate": RATE, "snr_db": 7.0} | options))
+        HevcLdpc().encode(picture(), **({"rate": RATE, "snr_db": 7.0} | options))  # type: ignore[arg-type]
     with pytest.raises(CodecError, match="no weights"):
         HevcLdpc("somewhere")

@@ -75,7 +75,11 @@ def test_other_peoples_codecs_come_in_by_entry_point(monkeypatch: pytest.MonkeyP
 
 def test_a_codecs_number_depends_on_all_that_both_ends_must_share() -> None:
     numbers = {
-        codec_id(*arguments) for arguments in [("a", {}), ("b", {}), ("a", {"n": 1}), ("a", {}, b"w"), ("a", {}, b"v")]
+        codec_id("a", {}),
+        codec_id("b", {}),
+        codec_id("a", {"n": 1}),
+        codec_id("a", {}, b"w"),
+        codec_id("a", {}, b"v"),
     }
     assert len(numbers) == 5
 

@@ -240,7 +240,8 @@ def test_maps_come_back(seed: int, rows: int, columns: int, with_mask: bool) -> 
     mask = rng.integers(0, 2, (rows, columns)) if with_mask else None
     found, weight, found_mask = decode_maps(encode_maps(classes, frequencies, 200, mask), (rows, columns), frequencies)
     assert np.array_equal(found, classes)
-    assert (found_mask is None) if mask is None else np.array_equal(found_mask, mask)
+    assert (found_mask is None) == (mask is None)
+    assert mask is None or found_mask is None or np.array_equal(found_mask, mask)
     assert weight == (200 if with_mask else 0)
 
 
