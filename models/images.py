@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -103,7 +104,7 @@ def to_float(pixels: Pixels) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32) / np.float32(255)
 
 
-def to_uint8(x: npt.NDArray[np.floating]) -> Pixels:
+def to_uint8(x: npt.NDArray[np.floating[Any]]) -> Pixels:
     """[3, H, W] in [0, 1] to [H, W, 3] uint8; what is not a number becomes black."""
     scaled = np.clip(np.nan_to_num(x, nan=0.0, posinf=1.0, neginf=0.0), 0, 1) * 255
     return np.ascontiguousarray(np.round(scaled).transpose(1, 2, 0)).astype(np.uint8)
@@ -164,7 +165,8 @@ def _grey8(values: npt.NDArray[np.generic], mode: str) -> npt.NDArray[np.uint8]:
         full = 1.0 if mode == "F" and high <= 1 else 255.0 if high <= 255 else 65535.0
     else:
         grey, full = grey - low, max(high - low, 1e-30)
-    return np.round(np.clip(grey / full, 0, 1) * 255).astype(np.uint8)
+    grey8: npt.NDArray[np.uint8] = np.round(np.clip(grey / full, 0, 1) * 255).astype(np.uint8)
+    return grey8
 
 
 def _from_lab(image: Image.Image) -> Image.Image:
