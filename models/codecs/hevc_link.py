@@ -105,25 +105,26 @@ def _blocks(scheme: Scheme, n_bytes: int) -> tuple[tuple[LdpcCode, int], ...]:
 
 
 SCHEMES: tuple[Scheme, ...] = (
-    Scheme(1, "1/2", 1 / 3, 4, -9.35, -8.79),
-    Scheme(1, "1/2", 1 / 3, 2, -6.34, -5.78),
-    Scheme(1, "1/2", 1 / 3, 1, -3.33, -2.77),
-    Scheme(1, "1/2", 1 / 2, 1, -2.97, -2.57),
+    Scheme(1, "1/2", 1 / 3, 4, -9.24, -8.52),
+    Scheme(1, "1/2", 1 / 3, 2, -6.23, -5.51),
+    Scheme(1, "1/2", 1 / 3, 1, -3.22, -2.5),
+    Scheme(1, "1/2", 1 / 2, 1, -2.86, -2.06),
     Scheme(1, "1/2", 1, 1, -1.5, -1.26),
-    Scheme(2, "1/2", 1 / 2, 1, 0.04, 0.44),
-    Scheme(2, "1/2", 0.65, 1, 0.4, 0.73),
+    Scheme(1, "2/3", 1, 1, 0.43, 0.68),
+    Scheme(2, "1/2", 0.65, 1, 0.5, 1.2),
     Scheme(2, "1/2", 1, 1, 1.51, 1.75),
     Scheme(2, "2/3", 1, 1, 3.44, 3.69),
     Scheme(2, "3/4", 1, 1, 4.55, 4.75),
-    Scheme(4, "1/2", 0.85, 1, 6.33, 6.64),
-    Scheme(4, "1/2", 1, 1, 6.89, 7.18),
+    Scheme(4, "1/2", 0.85, 1, 6.35, 6.8),
+    Scheme(4, "1/2", 1, 1, 6.92, 7.12),
     Scheme(4, "2/3", 1, 1, 9.34, 9.62),
     Scheme(4, "3/4", 1, 1, 10.73, 11.0),
     Scheme(6, "2/3", 1, 1, 14.4, 14.75),
     Scheme(6, "3/4", 1, 1, 15.99, 16.22),
 )
 """Four bits tell which. 64-QAM 1/2 carries what 16-QAM 3/4 does and needs 0.6 dB more, BPSK 3/4 carries less than QPSK
-1/2 at the same SNR: neither is here. Repetition by two is worth 3 dB, and BPSK stands 3 dB under QPSK."""
+1/2 at the same SNR, and QPSK 1/3 falls off less steeply than BPSK 2/3: none of them is here. Repetition by two is worth
+3 dB, and BPSK stands 3 dB under QPSK."""
 
 
 def choose_scheme(n_symbols: int, snr_db: float) -> int:
