@@ -41,7 +41,8 @@ class HevcLdpc:
     def __init__(self, folder: Path | str | None = None, *, device: str = "cpu") -> None:
         if folder is not None:
             raise CodecError("hevc-ldpc has no weights: give its name, not a folder")
-        self.codec_id = codec_id(self.name, {"still": hevc_still.version(), "schemes": len(SCHEMES)})
+        schemes = [[s.bits_per_symbol, s.code_rate, s.shortening, s.repetition] for s in SCHEMES]
+        self.codec_id = codec_id(self.name, {"still": hevc_still.version(), "schemes": schemes})
 
     def encode(
         self,
