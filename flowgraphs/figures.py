@@ -22,7 +22,7 @@ PANEL_SIDE = 560
 INK, GREY, FAINT, PAPER, GOOD, BAD = "#16181d", "#666c78", "#d9dce2", "#ffffff", "#14734a", "#b3261e"
 N_COLUMNS = 4
 MAX_CAPTION_LINES = 4
-MAX_POINTS = 4000
+MAX_POINTS = 5000
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -74,7 +74,7 @@ def wrapped(text: str, font: Font, width: int, max_lines: int) -> list[str]:
 
 
 def _pair(first: float | None, second: float | None, pattern: str, unit: str) -> str:
-    texts = ["–" if value is None else f"{value:{pattern}}" for value in (first, second)]
+    texts = ["–" if value is None else f"{value:z{pattern}}" for value in (first, second)]  # z: no minus before a zero
     return f"{texts[0]} / {texts[1]} {unit}"
 
 

@@ -15,12 +15,14 @@ from gened.gr_blocks.frame_pdus import capture_from_pdu, received_to_pdu
 from gened.gr_blocks.message_block import MessageBlock
 from gened.gr_blocks.pdus import to_pdu
 from gened.gr_blocks.phy.burst import ReceivedBurst
-from gened.gr_blocks.phy.demodulator import demodulate
+from gened.gr_blocks.phy.demodulator import Capture, demodulate
 from gened.gr_blocks.phy.framing import FrameAssembler
 from gened.gr_blocks.phy.types import ReceivedFrame
 
-QUEUE_LEN = 32
-"""Captured bursts that may wait: half a million symbols."""
+QUEUE_LEN = 256
+"""Captured bursts that may wait: those of the largest frame, so that a busy machine may be late with all of one."""
+MAX_QUEUED_SAMPLES = 2**23
+"""Samples in them: 64 MiB, whatever lengths a hostile sender chooses."""
 POLL_S = 0.1
 MAX_SHOWN = 4096
 
@@ -29,8 +31,8 @@ class frame_demodulator(MessageBlock):  # noqa: N801
     """Demodulates bursts and assembles frames, in a thread of its own.
 
     Ports: `bursts` in; `frames` out: a PDU for each frame, as soon as it is complete or its time is over; `symbols`
-    out: the equalised digital symbols of each burst, for a constellation sink. A burst that finds 32 others waiting is
-    dropped and counted (`n_dropped_bursts`).
+    out: the equalised digital symbols of each burst, for a constellation sink. A burst that finds 256 others waiting,
+    or eight million samples, is dropped and counted (`n_dropped_bursts`).
 
     Args:
         timeout_s: How long a frame waits for its bursts.
@@ -40,7 +42,8 @@ class frame_demodulator(MessageBlock):  # noqa: N801
         super().__init__("frame_demodulator", {"bursts": self._take}, ("frames", "symbols"))
         self._timeout_s = float(timeout_s)
         self._assembler = FrameAssembler(self._timeout_s)
-        self._captures: collections.deque[Any] = collections.deque()
+        self._captures: collections.deque[Capture] = collections.deque()
+        self._n_queued_samples = 0
         self._changed = threading.Condition()
         self._busy = False
         self._thread: threading.Thread | None = None
@@ -71,8 +74,10 @@ class frame_demodulator(MessageBlock):  # noqa: N801
     def _take(self, message: Any) -> None:
         capture = capture_from_pdu(message)
         with self._changed:
-            if len(self._captures) < QUEUE_LEN:
+            n_samples = self._n_queued_samples + len(capture.samples)
+            if len(self._captures) < QUEUE_LEN and n_samples <= MAX_QUEUED_SAMPLES:
                 self._captures.append(capture)
+                self._n_queued_samples = n_samples
                 self._changed.notify_all()
                 return
         self.counters.report("n_dropped_bursts", "the demodulator is behind the radio")
@@ -85,6 +90,7 @@ class frame_demodulator(MessageBlock):  # noqa: N801
                 if self._thread is not me:
                     return
                 capture = self._captures.popleft() if self._captures else None
+                self._n_queued_samples -= len(capture.samples) if capture is not None else 0
                 self._busy = True
             try:
                 self._step(capture)
@@ -93,7 +99,7 @@ class frame_demodulator(MessageBlock):  # noqa: N801
             with self._changed:
                 self._busy = False
 
-    def _step(self, capture: Any) -> None:
+    def _step(self, capture: Capture | None) -> None:
         if capture is None:
             frames = self._assembler.poll(time.monotonic())
         else:
