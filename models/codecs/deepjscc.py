@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -58,7 +59,7 @@ class DeepJscc:
             self.network.load_state_dict({name: value.float() for name, value in weights.items()})
         except FileNotFoundError as error:
             raise CodecError(f"no deepjscc weights in {folder}: {Path(error.filename).name} is missing") from error
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             reason = str(error).splitlines()[0]
             raise CodecError(f"the weights in {folder} are not those of deepjscc: {reason}") from error
         self.codec_id = codec_id(self.name, description["network"], weights_bytes)
