@@ -181,6 +181,17 @@ def judge(condition: Condition, codec: str, n_frames: int, folder: Path, out: Pa
     return outcome
 
 
+def write(path: Path, outcomes: list[Outcome]) -> None:
+    """Puts the rows into the result, each with the run that it is of; rows of conditions not run now are kept."""
+    meta = run_meta(["scripts/acceptance.sh", *sys.argv[1:]], seed=0)
+    run = {key: meta[key] for key in ("command", "commit", "time")}
+    rows = {row["name"]: row for row in json.loads(path.read_text())["rows"]} if path.exists() else {}
+    rows |= {outcome.name: {**asdict(outcome), "run": run} for outcome in outcomes}
+    ordered = [rows[condition.name] for condition in CONDITIONS if condition.name in rows]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"meta": meta, "rows": ordered}, indent=1) + "\n")
+
+
 def main() -> int:
     """Runs the conditions; 0 when nothing is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -204,10 +215,7 @@ def main() -> int:
                 f"{'; '.join(outcome.faults) or 'good'}",
                 flush=True,
             )
-    results = options.results or ROOT / "results" / "loopback" / f"{options.codec}.json"
-    results.parent.mkdir(parents=True, exist_ok=True)
-    meta = run_meta(["scripts/acceptance.sh", *sys.argv[1:]], seed=0)
-    results.write_text(json.dumps({"meta": meta, "rows": [asdict(outcome) for outcome in outcomes]}, indent=1) + "\n")
+    write(options.results or ROOT / "results" / "loopback" / f"{options.codec}.json", outcomes)
     return int(any(outcome.faults for outcome in outcomes))
 
 
