@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -39,6 +40,8 @@ STATE_FILE = "state.pt"
 LOG_FILE = "log.jsonl"
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+SAMPLES_FILE = "samples.png"
+N_SAMPLES = 6
 # Crops for the principal components and the validation come from numbers that training never reaches.
 FIRST_LINEAR_CROP = 1 << 40
 FIRST_VALIDATION_CROP = 1 << 41
@@ -251,8 +254,13 @@ def new_model(config: TrainConfig, sampler: CropSampler) -> DeepJsccNetwork:
 
 
 @torch.no_grad()
-def validate(trainer: Trainer, crops: Tensor, snrs_db: tuple[float, ...] = (1.0, 4.0, 7.0, 10.0)) -> dict[str, float]:
-    """PSNR of the averaged weights on 256x256 crops that training never draws, each crop a picture of its own."""
+def validate(
+    trainer: Trainer, crops: Tensor, out: Path, snrs_db: tuple[float, ...] = (1.0, 4.0, 7.0, 10.0)
+) -> dict[str, float]:
+    """PSNR of the averaged weights on 256x256 crops that training never draws, each crop a picture of its own.
+
+    Some of them are written to `samples.png` in `out`: originals on top, then a row an SNR.
+    """
     model = DeepJsccNetwork(trainer.model.config).to(trainer.device)
     model.load_state_dict(trainer.ema)
     model.eval()
@@ -262,12 +270,15 @@ def validate(trainer: Trainer, crops: Tensor, snrs_db: tuple[float, ...] = (1.0,
         len(x), model.config.reals_per_patch, patches, patches, generator=torch.Generator().manual_seed(7)
     ).to(trainer.device)
     lost = torch.zeros_like(noise, dtype=torch.bool)
-    result = {}
+    result, rows = {}, [x[:N_SAMPLES]]
     for snr_db in snrs_db:
         with torch.autocast(trainer.device.type, torch.bfloat16):
             x_hat = model(x, torch.full((len(x),), snr_db, device=trainer.device), lost, noise)
         mse = (x_hat.float().clamp(0, 1) - x).pow(2).flatten(1).mean(1)
+        rows.append(x_hat[:N_SAMPLES].float().clamp(0, 1))
         result[f"psnr_db_at_{snr_db:g}"] = round(float(-10 * torch.log10(mse).mean()), 3)
+    grid = torch.cat([torch.cat(list(row), 2) for row in rows], 1)  # [3, rows 256, columns 256]
+    Image.fromarray((grid * 255).round().byte().permute(1, 2, 0).cpu().numpy()).save(out / SAMPLES_FILE)
     return result
 
 
@@ -354,7 +365,7 @@ def _run(trainer: Trainer, sampler: CropSampler, held_out: Tensor | None, out: P
             losses.clear()
             if finished or now - last_save > config.save_every_s:
                 if held_out is not None:
-                    record |= validate(trainer, held_out)
+                    record |= validate(trainer, held_out, out)
                 trainer.save(out)
                 last_save = time.monotonic()
             with (out / LOG_FILE).open("a") as log:
