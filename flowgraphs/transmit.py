@@ -137,7 +137,8 @@ def run_transmit(
             caption_mode=config.caption_mode, session=config.session, seed=config.seed, gap_len=config.gap_len,
             on_report=outbox.report,
         )  # fmt: skip
-        announcer = burst_announcer(control.announce)  # a flowgraph does not keep its Python blocks alive: this name does
+        # A flowgraph does not keep its Python blocks alive: this name does.
+        announcer = burst_announcer(control.announce)
         transmitter.connect(transmitter.modulator, announcer)
         if require_ready(control, config.timeout_s, stop):
             transmitter.start()

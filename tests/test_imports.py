@@ -35,7 +35,12 @@ ARROWS = {
 }
 """A part of the house and the parts that it may import. All arrows point down."""
 
-DOORS_TO_MODELS = {"gened.models.worker", "gened.models.images", "gened.models.codecs.registry"}
+DOORS_TO_MODELS = {
+    "gened.models.worker",
+    "gened.models.images",
+    "gened.models.codecs.registry",
+    "gened.models.evaluation.metrics",
+}
 """What blocks and flowgraphs may take from models: the worker, whose process runs the networks, and what loads none."""
 
 BENCH = "gened.gr_blocks.bench"  # measures, in a process of its own; no block and no radio waits for it
