@@ -55,7 +55,10 @@ def test_answers_come_in_order_with_their_tags(worker: Worker) -> None:
     assert worker.submit("sleep", results.append, tag="first", seconds=0.05)
     assert worker.submit("sleep", results.append, tag="second", seconds=0.0)
     assert worker.drain(10)
-    assert [(result.tag, result.value, result.error) for result in results] == [("first", 0.05, None), ("second", 0.0, None)]
+    assert [(result.tag, result.value, result.error) for result in results] == [
+        ("first", 0.05, None),
+        ("second", 0.0, None),
+    ]
     assert results[0].elapsed_ms >= 50
 
 
@@ -146,7 +149,9 @@ def test_a_closed_worker_begins_anew_when_it_is_asked_again() -> None:
     worker.close()
 
 
-def test_threads_are_capped_and_the_child_does_not_write_to_stdout(worker: Worker, capfd: pytest.CaptureFixture[str]) -> None:
+def test_threads_are_capped_and_the_child_does_not_write_to_stdout(
+    worker: Worker, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert worker.call("environment", name="OMP_NUM_THREADS") == str(max(1, (os.cpu_count() or 2) // 2))
     worker.call("say", text="chatter of a library")
     captured = capfd.readouterr()
@@ -202,5 +207,7 @@ def test_a_script_without_a_guard_is_not_run_twice(tmp_path: Path) -> None:
         "worker.close()\n"
     )
     environment = {**os.environ, "PYTHONPATH": f"{FOLDER}{os.pathsep}{ROOT}"}
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, timeout=30, check=True)
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, env=environment, timeout=30, check=True
+    )
     assert done.stdout.split() == ["once", "0.0"]
