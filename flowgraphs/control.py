@@ -11,6 +11,7 @@ unpacked, its keys and numbers are checked by a schema, and what does not fit is
 from __future__ import annotations
 
 import socket
+import time
 from typing import Annotated, Any, Literal
 
 import msgpack
@@ -24,6 +25,7 @@ MAX_COUNT = 2**62
 MAX_BURST_LEN = 2**24
 """Samples of one burst: 17 s at 1 Msample/s; the longest that the waveform makes is far below."""
 QUEUED_MESSAGES = 4096
+BIND_PATIENCE_S = 1.0
 
 Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -185,6 +187,19 @@ def configure(sock: zmq.Socket[Any], *, queued: int) -> None:
     sock.setsockopt(zmq.LINGER, 0)
 
 
+def _bind(sock: zmq.Socket[Any], address: str) -> None:
+    """Binds; ZMQ gives a port back a little after its last socket was closed, so a port in use is asked for again for a while."""
+    deadline = time.monotonic() + BIND_PATIENCE_S
+    while True:
+        try:
+            sock.bind(address)
+            return
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EADDRINUSE or time.monotonic() > deadline:
+                raise
+        time.sleep(0.02)
+
+
 def attach(sock: zmq.Socket[Any], address: str, *, binds: bool) -> None:
     """Binds or connects.
 
@@ -194,7 +209,7 @@ def attach(sock: zmq.Socket[Any], address: str, *, binds: bool) -> None:
     """
     try:
         if binds:
-            sock.bind(address)
+            _bind(sock, address)
         else:
             sock.connect(address)
     except zmq.ZMQError as error:
