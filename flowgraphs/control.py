@@ -188,7 +188,7 @@ def configure(sock: zmq.Socket[Any], *, queued: int) -> None:
 
 
 def _bind(sock: zmq.Socket[Any], address: str) -> None:
-    """Binds; ZMQ gives a port back a little after its last socket was closed, so a port in use is asked for again for a while."""
+    """Binds; ZMQ gives a port back a little after its last socket was closed, so one in use is asked for again."""
     deadline = time.monotonic() + BIND_PATIENCE_S
     while True:
         try:

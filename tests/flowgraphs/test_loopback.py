@@ -58,9 +58,13 @@ def link(
     at = addresses()
     drop_bursts = frozenset(options.pop("drop_bursts", ()))
     return LoopbackConfig(
-        transmit=TransmitConfig(photos=tuple(photos), address=at["tx"], control=at["tx_control"], captions=(CAPTION,), **options),
+        transmit=TransmitConfig(
+            photos=tuple(photos), address=at["tx"], control=at["tx_control"], captions=(CAPTION,), **options
+        ),
         air=AirConfig(
-            channel=channel or ChannelConfig(snr_db=10.0, freq_offset_hz=2e4, seed=1), speed=speed, drop_bursts=drop_bursts,
+            channel=channel or ChannelConfig(snr_db=10.0, freq_offset_hz=2e4, seed=1),
+            speed=speed,
+            drop_bursts=drop_bursts,
             tx_address=at["tx"], rx_address=at["rx"], tx_control=at["tx_control"], rx_control=at["rx_control"],
         ),
         receive=ReceiveConfig(address=at["rx"], control=at["rx_control"], timeout_s=40.0, codecs=("softcast",)),
