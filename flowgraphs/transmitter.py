@@ -111,7 +111,7 @@ class Transmitter(gr.top_block):
     @property
     def n_samples_sent(self) -> int:
         """Samples that have left the modulator since `start`."""
-        return int(self.modulator.source.nitems_written(0))
+        return int(self.modulator.source.n_samples)
 
     def send(self, image: Image, meta: Mapping[str, Any] | None = None, *, timeout_s: float = 0.0) -> bool:
         """Accepts a picture.

@@ -143,6 +143,11 @@ class burst_source(gr.sync_block):  # noqa: N801
         self._is_continuous = is_continuous
         self._burst: _Burst | None = None
         self._position = 0
+        self.n_samples = 0
+        """Samples sent since the start of the flowgraph, with those that `work` is just handing over.
+
+        `nitems_written` learns of these only when `work` has returned, which is after their frame was reported.
+        """
 
     def work(self, input_items: Any, output_items: Any) -> int:
         """Called by the scheduler; waits at most `IDLE_WAIT_S`."""
@@ -151,6 +156,7 @@ class burst_source(gr.sync_block):  # noqa: N801
             if not self._is_continuous:
                 return 0
             out[:] = 0
+            self.n_samples = self.nitems_written(0) + len(out)
             return len(out)
         assert self._burst is not None
         if self._position == 0:
@@ -159,6 +165,7 @@ class burst_source(gr.sync_block):  # noqa: N801
         part = self._burst.samples[self._position : self._position + len(out)]
         out[: len(part)] = part
         self._position += len(part)
+        self.n_samples = self.nitems_written(0) + len(part)
         if self._position == len(self._burst.samples):
             burst, self._burst, self._position = self._burst, None, 0
             if burst.report is not None:

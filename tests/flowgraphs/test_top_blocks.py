@@ -89,6 +89,25 @@ def test_every_picture_is_reported_with_its_counts(sent: Any) -> None:
     assert len(samples) == sum(report["on_air_samples"] + 1000 for report in reports)
 
 
+def test_a_reported_frame_has_its_samples_counted(image: Any) -> None:
+    counts: list[tuple[int, int]] = []
+    transmitter = Transmitter(
+        RadioProfile(kind="vector"),
+        on_report=lambda meta: counts.append((transmitter.n_samples_sent, meta["on_air_samples"])),
+        gap_len=500,
+    )
+    transmitter.start()
+    try:
+        for _ in range(5):
+            assert transmitter.send(image, timeout_s=30)
+            assert transmitter.drain(30)
+            assert len(transmitter.sink.data()) == sum(length + 500 for _, length in counts)
+    finally:
+        transmitter.stop()
+        transmitter.wait()
+    assert [n_sent for n_sent, _ in counts] == list(np.cumsum([length + 500 for _, length in counts]))
+
+
 def test_a_photograph_arrives_with_its_caption(image: Any, sent: Any, tmp_path: Path) -> None:
     channel = SampleChannel(ChannelConfig(snr_db=10.0, freq_offset_hz=20_000.0, seed=3), 1e6)
     arrived = channel.process(np.concatenate([np.zeros(4000, np.complex64), sent[0]]))
