@@ -28,9 +28,9 @@ from gened.flowgraphs.control import (
     Status,
     attach,
     configure,
-    split_address,
 )
 from gened.flowgraphs.sender_stream import SenderStream
+from gened.gr_blocks.address import split_address
 from gened.gr_blocks.phy.channel import ChannelConfig, SampleChannel
 from gened.gr_blocks.phy.errors import ConfigError
 from gened.gr_blocks.phy.types import ComplexArray

@@ -18,7 +18,8 @@ import msgpack
 import zmq
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from gened.gr_blocks.phy.errors import ConfigError, LinkError
+from gened.gr_blocks.address import split_address
+from gened.gr_blocks.phy.errors import LinkError
 
 MAX_MESSAGE_BYTES = 4096
 MAX_COUNT = 2**62
@@ -217,18 +218,6 @@ def attach(sock: zmq.Socket[Any], address: str, *, binds: bool) -> None:
         if error.errno == zmq.EADDRINUSE:
             raise PortInUseError(f"{address} is in use; another program listens there, choose another port") from error
         raise LinkError(f"cannot use the address {address}: {error.strerror or error}") from error
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Host and port of tcp://host:port.
-
-    Raises:
-        ConfigError: Not such an address.
-    """
-    host, colon, port = address.removeprefix("tcp://").rpartition(":")
-    if not address.startswith("tcp://") or not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ConfigError(f"'{address}' is not an address; write it like tcp://127.0.0.1:5550")
-    return host, int(port)
 
 
 def require_free(address: str) -> None:

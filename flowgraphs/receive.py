@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zmq
 
-from gened.flowgraphs.control import ControlSocket, Status, split_address
+from gened.flowgraphs.control import ControlSocket, Status
 from gened.flowgraphs.link_errors import NoFrameError
+from gened.gr_blocks.address import split_address
 from gened.gr_blocks.phy.errors import ConfigError
 from gened.gr_blocks.phy.types import ComplexArray, ReceivedFrame
 from gened.models.images import Pixels, save_png

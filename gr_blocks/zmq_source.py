@@ -13,6 +13,7 @@ import numpy as np
 import zmq
 from gnuradio import gr
 
+from gened.gr_blocks.address import split_address
 from gened.gr_blocks.message_block import Counters
 from gened.gr_blocks.phy.errors import LinkError
 from gened.gr_blocks.phy.types import ComplexArray
@@ -33,7 +34,7 @@ class zmq_source(gr.sync_block):  # noqa: N801
         hwm: Messages that may wait in the socket; then the sender waits.
 
     Raises:
-        LinkError: No ZMQ address.
+        ConfigError: No address of that kind.
     """
 
     def __init__(self, address: str = "tcp://127.0.0.1:5551", hwm: int = DEFAULT_HWM) -> None:
@@ -42,13 +43,13 @@ class zmq_source(gr.sync_block):  # noqa: N801
         self._rest: ComplexArray = np.zeros(0, np.complex64)
         self._address = address
         self._hwm = int(hwm)
-        self._connected().close()  # so that a wrong address is an error here, and not in a thread later
+        split_address(address)  # so that a wrong one is an error here, and not in a thread later
         self._socket: zmq.Socket[bytes] | None = None
 
     def start(self) -> bool:
         """Called by the flowgraph."""
         self._rest = self._rest[:0]
-        self._socket = self._connected()
+        self._socket = self._connect()
         return True
 
     def stop(self) -> bool:
@@ -58,7 +59,7 @@ class zmq_source(gr.sync_block):  # noqa: N801
             socket.close()
         return True
 
-    def _connected(self) -> zmq.Socket[bytes]:
+    def _connect(self) -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PULL)
         socket.setsockopt(zmq.RCVHWM, self._hwm)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)

@@ -19,10 +19,8 @@ from gened.flowgraphs.control import (
     free_ports,
     pack,
     require_free,
-    split_address,
     unpack,
 )
-from gened.gr_blocks.phy.errors import ConfigError
 
 STATUS = Status(sample_rate=1e6, channel="awgn", snr_db=10.0, freq_offset_hz=-2e3, sfo_ppm=0.0)
 
@@ -117,15 +115,3 @@ def test_a_port_in_use_is_told_with_the_address() -> None:
         require_free(address)
     listening.close()
     context.destroy(linger=0)
-
-
-@pytest.mark.parametrize(
-    "address", ["127.0.0.1:5550", "tcp://:5550", "tcp://host", "tcp://host:99999", "udp://host:1", "tcp://h:x"]
-)
-def test_addresses_that_are_none_are_refused(address: str) -> None:
-    with pytest.raises(ConfigError, match="write it like tcp://"):
-        split_address(address)
-
-
-def test_addresses_are_split() -> None:
-    assert split_address("tcp://0.0.0.0:5550") == ("0.0.0.0", 5550)

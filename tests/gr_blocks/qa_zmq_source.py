@@ -11,7 +11,7 @@ import pytest
 import zmq
 from gnuradio import blocks
 
-from gened.gr_blocks.phy.errors import LinkError
+from gened.gr_blocks.phy.errors import ConfigError
 from gened.gr_blocks.zmq_source import zmq_source
 
 SAMPLES = np.arange(1, 20_001).astype(np.complex64)
@@ -20,14 +20,31 @@ SAMPLES = np.arange(1, 20_001).astype(np.complex64)
 class Pusher:
     """The other end."""
 
-    def __init__(self, port: int = 0) -> None:
-        self.socket = zmq.Context.instance().socket(zmq.PUSH)
-        self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.setsockopt(zmq.SNDTIMEO, 5000)
-        self.port = port or self.socket.bind_to_random_port("tcp://127.0.0.1")
-        if port:
-            self.socket.bind(f"tcp://127.0.0.1:{port}")
-        self.address = f"tcp://127.0.0.1:{self.port}"
+    def __init__(self) -> None:
+        self.socket = self._made()
+        self.address = f"tcp://127.0.0.1:{self.socket.bind_to_random_port('tcp://127.0.0.1')}"
+
+    @staticmethod
+    def _made() -> zmq.Socket[bytes]:
+        socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUSH)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.SNDTIMEO, 5000)
+        return socket
+
+    def start_again(self, until: Any) -> None:
+        """A new socket at the old address, as soon as ZMQ has given it back."""
+        self.socket.close()
+        self.socket = self._made()
+        assert until(self._is_bound)
+
+    def _is_bound(self) -> bool:
+        try:
+            self.socket.bind(self.address)
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EADDRINUSE:
+                raise
+            return False
+        return True
 
 
 @pytest.fixture
@@ -78,11 +95,17 @@ def test_a_sender_that_is_started_again_is_heard_again(bench: Any, pusher: Pushe
     _, sink = listening(bench, pusher.address)
     pusher.socket.send(SAMPLES.tobytes())
     assert until(lambda: len(sink.data()) == len(SAMPLES))
-    pusher.socket.close()
-    again = Pusher(pusher.port)
-    again.socket.send(SAMPLES.tobytes())
+    pusher.start_again(until)
+    pusher.socket.send(SAMPLES.tobytes())
     assert until(lambda: len(sink.data()) == 2 * len(SAMPLES))
-    again.socket.close()
+
+
+def test_making_the_block_opens_no_connection_that_could_swallow_samples(pusher: Pusher) -> None:
+    kept = zmq_source(pusher.address)
+    with pytest.raises(zmq.Again):
+        pusher.socket.setsockopt(zmq.SNDTIMEO, 200)
+        pusher.socket.send(SAMPLES.tobytes())  # there is nobody yet to take it
+    assert kept.stats() == {}
 
 
 def test_without_a_sender_the_flowgraph_still_stops(bench: Any) -> None:
@@ -92,5 +115,5 @@ def test_without_a_sender_the_flowgraph_still_stops(bench: Any) -> None:
 
 @pytest.mark.parametrize("address", ["", "tcp://", "carrier pigeon", "tcp://127.0.0.1:notaport"])
 def test_what_is_no_address_is_an_error(address: str) -> None:
-    with pytest.raises(LinkError, match="write it like"):
+    with pytest.raises(ConfigError, match="write it like"):
         zmq_source(address)
