@@ -7,6 +7,7 @@ samples -> clip -> gain or taps of this burst -> sampling clock -> carrier offse
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gened.gr_blocks.phy.errors import ConfigError
+from gened.gr_blocks.phy.framing import burst_members
 from gened.gr_blocks.phy.resampler import ClockResampler
 from gened.gr_blocks.phy.types import ComplexArray, FloatArray
 from gened.gr_blocks.phy.waveform import WAVEFORM
@@ -105,34 +107,45 @@ def burst_taps(config: ChannelConfig, rng: np.random.Generator) -> ComplexArray:
 
 
 def apply_symbols(
-    symbols: ComplexArray, config: ChannelConfig, rng: np.random.Generator
+    symbols: ComplexArray, config: ChannelConfig, rng: np.random.Generator, *, n_bursts: int = 1
 ) -> tuple[ComplexArray, FloatArray]:
     """Symbols through the channel, equalised with perfect knowledge of it.
 
     Args:
-        symbols: [k] complex64, mean power 1.
+        symbols: [k] complex64, mean power 1, in the order of `Encoded.symbols`.
         config: `multipath` gives each symbol the gain of a carrier; clocks, carrier and converter play no part here.
         rng: Where noise and gains come from.
+        n_bursts: Bursts that the frame travels in. Each has gains of its own and is dropped or not by itself, with the
+            symbols that framing puts into it.
 
     Returns:
         Received symbols at unit gain, [k] complex64 (0 where lost), and their noise variance,
         [k] float32 (inf where lost).
     """
     n = len(symbols)
+    bursts: Sequence[slice | npt.NDArray[np.int64]] = [slice(None)] if n_bursts == 1 else burst_members(n, n_bursts)
     if config.kind == "rayleigh-fast":
         h = complex_noise(rng, n, 1.0)
-    elif config.kind == "multipath":
-        response = np.fft.fft(burst_taps(config, rng), WAVEFORM.n_fft)[WAVEFORM.bins]
-        h = np.resize(response, n).astype(np.complex64)[rng.permutation(n)]
     else:
-        h = np.full(n, burst_taps(config, rng)[0], np.complex64)
+        h = np.empty(n, np.complex64)
+        for members in bursts:
+            h[members] = _burst_gains(len(h[members]), config, rng)
     noise_var = 10 ** (-config.snr_db / 10)
     gain = np.maximum(np.abs(h) ** 2, FADE_FLOOR)
     received = symbols + complex_noise(rng, n, noise_var) * np.conj(h) / gain
     lost = rng.random(n) < config.erasure if config.erasure > 0 else np.zeros(n, bool)
-    if config.drop > 0 and rng.random() < config.drop:
-        lost[:] = True
+    for members in bursts if config.drop > 0 else []:
+        lost[members] |= rng.random() < config.drop
     return np.where(lost, 0, received).astype(np.complex64), np.where(lost, np.inf, noise_var / gain).astype(np.float32)
+
+
+def _burst_gains(n: int, config: ChannelConfig, rng: np.random.Generator) -> ComplexArray:
+    """The gains of one burst's n symbols, [n] complex64."""
+    taps = burst_taps(config, rng)
+    if config.kind != "multipath":
+        return np.full(n, taps[0], np.complex64)
+    response = np.fft.fft(taps, WAVEFORM.n_fft)[WAVEFORM.bins]
+    return np.asarray(np.resize(response, n)[rng.permutation(n)], np.complex64)
 
 
 class SampleChannel:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from gened.gr_blocks.phy import shares
 from gened.gr_blocks.phy.budget import budget, n_bursts, side_symbols, text_symbols
@@ -33,6 +34,20 @@ CONSTELLATION_SYMBOLS = 4096
 
 FrameKey = tuple[int, int]
 """Session and frame number."""
+
+
+def burst_members(n_symbols: int, count: int) -> list[npt.NDArray[np.int64]]:
+    """Which of a frame's analogue symbols travel in each of its bursts.
+
+    Args:
+        n_symbols: Analogue symbols of the frame.
+        count: Its bursts.
+
+    Returns:
+        One array a burst: indices into `Encoded.symbols`, in the order in which they are sent.
+    """
+    order = permutation(n_symbols, FRAME_SEED)
+    return [order[index * n_symbols // count : (index + 1) * n_symbols // count] for index in range(count)]
 
 
 def plan_bursts(frame: Frame) -> list[BurstContent]:

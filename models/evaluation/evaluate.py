@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 from rich.table import Table
 
-from gened.gr_blocks.phy.budget import budget, side_symbols
+from gened.gr_blocks.phy.budget import budget, n_bursts, side_symbols
 from gened.gr_blocks.phy.channel import ChannelConfig, SampleChannel, apply_symbols
 from gened.gr_blocks.phy.errors import ConfigError
 from gened.gr_blocks.phy.header import quantize_snr_db
@@ -130,7 +130,8 @@ def read_picture(path: Path, resize: int | None) -> Picture:
 
 def _through_channel(encoded: Encoded, frame: Frame, channel: ChannelConfig, seed: int) -> Received:
     rng = np.random.default_rng(seed)
-    symbols, noise_var = apply_symbols(encoded.symbols, channel, rng)
+    bursts = n_bursts(frame.size, frame.rate)
+    symbols, noise_var = apply_symbols(encoded.symbols, channel, rng, n_bursts=bursts)
     return Received(symbols, noise_var, encoded.side_info, frame.size, frame.rate, frame.snr_design_db)
 
 

@@ -187,6 +187,19 @@ def test_pictures_are_stretched_to_a_square(codec: SoftCast, pictures: Path) -> 
     assert row["analog_symbols"] + row["side_symbols"] == pytest.approx(512, abs=1)
 
 
+def test_a_picture_of_several_bursts_fades_burst_by_burst(pictures: Path) -> None:
+    seen = []
+
+    class Spy(LosingCodec):
+        def decode(self, received: Received) -> Decoded:
+            seen.append(len(np.unique(received.noise_var)))
+            return super().decode(received)
+
+    fading = ChannelConfig("rayleigh-block")
+    evaluate(Spy(), pictures, rate=Fraction(1, 12), snrs_db=[10.0], channel=fading, resize=384, limit=1)
+    assert seen == [3]
+
+
 def test_options_reach_the_encoder(pictures: Path) -> None:
     seen = []
 

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
 
+from gened.gr_blocks.phy.budget import frame_symbols, n_bursts
 from gened.gr_blocks.phy.channel import ChannelConfig, SampleChannel, apply_symbols, complex_noise
 from gened.gr_blocks.phy.errors import ConfigError
+from gened.gr_blocks.phy.framing import plan_bursts
+from gened.gr_blocks.phy.types import Encoded, Frame, ImageSize
 from gened.gr_blocks.phy.waveform import WAVEFORM
 
 RATE = 1e6
@@ -142,6 +146,30 @@ def test_erased_symbols_are_zero_with_infinite_variance() -> None:
     received, noise_var = apply_symbols(np.ones(20_000, np.complex64), ChannelConfig(erasure=0.25), rng)
     assert np.array_equal(np.isinf(noise_var), received == 0)
     assert np.mean(np.isinf(noise_var)) == pytest.approx(0.25, abs=0.02)
+
+
+@pytest.mark.parametrize("kind", ["rayleigh-block", "rician-block"])
+def test_each_burst_of_a_frame_has_a_gain_of_its_own_on_the_symbols_that_framing_puts_into_it(kind: Any) -> None:
+    size, rate = ImageSize(512, 512), Fraction(1, 24)
+    count = n_bursts(size, rate)
+    numbered = np.arange(1, frame_symbols(size, rate) + 1).astype(np.complex64)  # a symbol tells its place
+    bursts = plan_bursts(Frame(1, 0, 7, size, rate, 10.0, Encoded(numbered, b"s")))
+    channel = ChannelConfig(kind=kind, snr_db=20.0)
+    _, noise_var = apply_symbols(numbered, channel, np.random.default_rng(9), n_bursts=count)
+    seen = [noise_var[burst.symbols.real.astype(int) - 1] for burst in bursts]
+    assert count == len(bursts) == 2
+    assert [len(set(each)) for each in seen] == [1, 1]
+    assert seen[0][0] != seen[1][0]
+
+
+def test_bursts_are_dropped_one_by_one() -> None:
+    n, count = 30_001, 3
+    channel, rng = ChannelConfig(drop=0.4), np.random.default_rng(10)
+    shares = [
+        np.mean(np.isinf(apply_symbols(np.ones(n, np.complex64), channel, rng, n_bursts=count)[1])) for _ in range(60)
+    ]
+    assert {round(3 * share, 2) for share in shares} == {0, 1, 2, 3}
+    assert np.mean(shares) == pytest.approx(0.4, abs=0.1)
 
 
 @pytest.mark.parametrize(
