@@ -14,6 +14,7 @@ from gened import __version__
 from gened.air import air
 from gened.check import check
 from gened.companion import companion
+from gened.data import data
 from gened.evaluate import evaluate
 from gened.exit_codes import epilog, exit_code
 from gened.gr_blocks.phy.errors import GenedError
@@ -47,6 +48,7 @@ for command, panel in (
     (check, TOOLS),
 ):
     app.command(rich_help_panel=panel, epilog=epilog())(command)
+app.add_typer(data, name="data", rich_help_panel=CODECS, epilog=epilog())
 
 
 def _show_version(is_asked: bool) -> None:
