@@ -3,7 +3,8 @@
 
     python -m gened.models.training.softcast --data ../shared/data/train --out FOLDER
 
-Classes begin as equal shares of the blocks by activity of luma. Then, in turn, the sender's own choice
+Classes begin as equal shares of the blocks by activity of luma, each share parted once more by the direction of its
+edges where `--directions` is asked for. Then, in turn, the sender's own choice
 (`choose_classes`, at SNRs and rates drawn for each picture) assigns the blocks, and means, principal components,
 variances and the map's frequencies are taken anew.
 """
@@ -23,14 +24,15 @@ from safetensors.numpy import save_file
 
 from gened.gr_blocks.phy.budget import analog_budget, budget, side_symbols
 from gened.gr_blocks.phy.types import ImageSize
-from gened.models.codecs.analog.blocks import VALUES, activity, grid_shape, split
+from gened.models.codecs.analog.blocks import BLOCK, LUMA, VALUES, activity, grid_shape, split
 from gened.models.codecs.analog.choose import choose_classes, class_groups
-from gened.models.codecs.analog.class_map import count_contexts, map_bits
+from gened.models.codecs.analog.class_map import IntMap, count_contexts, map_bits
 from gened.models.codecs.analog.plan import make_plan
 from gened.models.codecs.analog.statistics import FREQUENCY_TOTAL, VARIANCE_UNIT, BlockClass, Statistics, to_tensors
 from gened.models.training.pictures import Photograph, load_photographs
 
-N_CLASSES = 8
+LEVELS = 8
+"""Shares of activity."""
 TOTAL_ROWS = 2520
 """Basis vectors of all classes together: 2520 * 768 * 2 bytes are 3.87 MB."""
 MIN_ROWS = 32
@@ -68,6 +70,16 @@ def reduced(photograph: Photograph, rng: np.random.Generator) -> TrainingPicture
     )
     pixels = np.asarray(Image.fromarray(photograph.pixels).resize((size.width, size.height), Image.Resampling.BICUBIC))
     return TrainingPicture(split(pixels.transpose(2, 0, 1).astype(np.float32)).astype(np.uint8), size)
+
+
+def first_classes(values: npt.NDArray[np.float32], quantiles: npt.NDArray[np.float64], directions: int) -> IntMap:
+    """Classes of blocks by activity, and with `directions` 2 by whether luma changes more down than across, [n]."""
+    level = np.searchsorted(quantiles, activity(values))
+    if directions == 1:
+        return level
+    luma = np.einsum("ncp,c->np", values.reshape(len(values), 3, -1), LUMA).reshape(-1, BLOCK, BLOCK)
+    down, across = np.abs(np.diff(luma, axis=1)).sum((1, 2)), np.abs(np.diff(luma, axis=2)).sum((1, 2))
+    return directions * level + (down > across)
 
 
 class Moments:
@@ -114,15 +126,16 @@ def fit(
     pictures: list[TrainingPicture], labels: list[npt.NDArray[np.int64]], thresholds: npt.NDArray[np.float64]
 ) -> Statistics:
     """Statistics of pictures whose blocks have these classes, each map [rows, columns]."""
-    moments = [Moments() for _ in range(N_CLASSES)]
-    counts = np.zeros((N_CLASSES + 1,) * 3 + (N_CLASSES,), np.int64)
+    n = len(thresholds) + 1
+    moments = [Moments() for _ in range(n)]
+    counts = np.zeros((n + 1,) * 3 + (n,), np.int64)
     for begin in range(0, len(pictures), 64):
         blocks = np.concatenate([picture.values() for picture in pictures[begin : begin + 64]])
         classes = np.concatenate([label.ravel() for label in labels[begin : begin + 64]])
         for index, moment in enumerate(moments):
             moment.add(blocks[classes == index])
     for label in labels:
-        counts += count_contexts(label, N_CLASSES)
+        counts += count_contexts(label, n)
     common = Moments()
     for moment in moments:
         common.count += moment.count
@@ -143,10 +156,11 @@ def assign(picture: TrainingPicture, statistics: Statistics, *, snr_db: float, r
 
 
 def choose_rows(
-    pictures: list[TrainingPicture], labels: list[npt.NDArray[np.int64]], statistics: Statistics
+    pictures: list[TrainingPicture], labels: list[npt.NDArray[np.int64]], statistics: Statistics, total: int
 ) -> list[int]:
     """Basis vectors to keep of each class: those that carry most variance over all pictures, at rates 1/24 and 1/12."""
-    use = np.zeros((N_CLASSES + 1, MAX_ROWS))
+    n = statistics.n_map_classes
+    use = np.zeros((n + 1, MAX_ROWS))
     for index, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
         n_symbols = analog_budget(picture.size, Fraction(1, 24 if index % 2 else 12), 10.0, 2 + label.size // 4)
         groups = class_groups(label, statistics)
@@ -154,10 +168,10 @@ def choose_rows(
             use[row, :sent] += group.n_blocks * group.variance_q[:sent] * VARIANCE_UNIT
     # The class of all blocks serves the smallest pictures: as many rows as rate 1/12 needs when all blocks take the
     # same.
-    use[N_CLASSES, :128] = np.inf
+    use[n, :128] = np.inf
     use[:, :MIN_ROWS] = np.inf
-    best = np.argsort(-use.ravel(), kind="stable")[:TOTAL_ROWS]
-    return [int(n) for n in np.bincount(best // MAX_ROWS, minlength=N_CLASSES + 1)]
+    best = np.argsort(-use.ravel(), kind="stable")[:total]
+    return [int(n) for n in np.bincount(best // MAX_ROWS, minlength=n + 1)]
 
 
 def cut(statistics: Statistics, rows: list[int]) -> Statistics:
@@ -169,7 +183,7 @@ def cut(statistics: Statistics, rows: list[int]) -> Statistics:
     return Statistics(classes, statistics.frequencies, statistics.thresholds)
 
 
-def train(data: Path, out: Path, *, rounds: int, seed: int) -> None:
+def train(data: Path, out: Path, *, rounds: int, seed: int, directions: int = 1, rows: int = TOTAL_ROWS) -> None:
     """Fits and writes `model.safetensors` and `config.json`.
 
     Args:
@@ -177,6 +191,8 @@ def train(data: Path, out: Path, *, rounds: int, seed: int) -> None:
         out: Folder, made if it is not there.
         rounds: Times that the blocks are assigned anew; 0: classes of activity only.
         seed: Of the reductions and the operating points.
+        directions: 1 or 2 classes for each share of activity.
+        rows: Basis vectors of all classes together.
 
     Raises:
         ConfigError: No pictures in `data`.
@@ -184,9 +200,11 @@ def train(data: Path, out: Path, *, rounds: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     pictures = [reduced(photograph, rng) for photograph in load_photographs(data, min_side=MIN_SIDE)]
     activities = np.concatenate([activity(picture.values()) for picture in pictures])
-    thresholds = np.quantile(activities, np.arange(1, N_CLASSES) / N_CLASSES)
+    quantiles = np.quantile(activities, np.arange(1, LEVELS) / LEVELS)
+    # Repeated so that the sender's first choice, by activity alone, is the first class of each share.
+    thresholds = np.concatenate([np.repeat(quantiles, directions), np.full(directions - 1, np.inf)])
     print(f"{len(pictures)} pictures, {len(activities)} blocks", flush=True)
-    labels = [np.searchsorted(thresholds, activity(p.values())).reshape(grid_shape(p.size)) for p in pictures]
+    labels = [first_classes(p.values(), quantiles, directions).reshape(grid_shape(p.size)) for p in pictures]
     statistics = fit(pictures, labels, thresholds)
     for index in range(rounds):
         points = [(float(rng.choice(SNRS_DB)), RATES[rng.integers(len(RATES))]) for _ in pictures]
@@ -195,10 +213,22 @@ def train(data: Path, out: Path, *, rounds: int, seed: int) -> None:
         ]
         bits = sum(map_bits(label, statistics.frequencies) for label in labels) / len(activities)
         statistics = fit(pictures, labels, thresholds)
-        shares = np.bincount(np.concatenate([label.ravel() for label in labels]), minlength=N_CLASSES) / len(activities)
+        shares = np.bincount(
+            np.concatenate([label.ravel() for label in labels]), minlength=statistics.n_map_classes
+        ) / len(activities)
         print(f"round {index + 1}: {bits:.2f} bits a block, shares {np.round(shares, 3)}", flush=True)
-    statistics = cut(statistics, choose_rows(pictures, labels, statistics))
-    write(statistics, out, {"pictures": len(pictures), "blocks": len(activities), "rounds": rounds, "seed": seed})
+    statistics = cut(statistics, choose_rows(pictures, labels, statistics, rows))
+    write(
+        statistics,
+        out,
+        {
+            "pictures": len(pictures),
+            "blocks": len(activities),
+            "rounds": rounds,
+            "seed": seed,
+            "directions": directions,
+        },
+    )
 
 
 def write(statistics: Statistics, out: Path, training: dict[str, int]) -> None:
@@ -206,7 +236,11 @@ def write(statistics: Statistics, out: Path, training: dict[str, int]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     save_file(to_tensors(statistics), out / "model.safetensors")
     rows = [len(entry.basis) for entry in statistics.classes]
-    description = {"codec": "softcast", "statistics": {"classes": N_CLASSES, "rows": rows}, "training": training}
+    description = {
+        "codec": "softcast",
+        "statistics": {"classes": statistics.n_map_classes, "rows": rows},
+        "training": training,
+    }
     (out / "config.json").write_text(json.dumps(description, indent=1) + "\n")
 
 
@@ -217,8 +251,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for model.safetensors and config.json")
     parser.add_argument("--rounds", type=int, default=4, help="assignments after the first, by activity")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--directions", type=int, choices=(1, 2), default=1, help="classes for each share of activity")
+    parser.add_argument("--rows", type=int, default=TOTAL_ROWS, help="basis vectors of all classes together")
     options = parser.parse_args()
-    train(options.data, options.out, rounds=options.rounds, seed=options.seed)
+    train(
+        options.data, options.out, rounds=options.rounds, seed=options.seed, directions=options.directions,
+        rows=options.rows,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
