@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from gened.gr_blocks.phy.channel import ChannelConfig
 
 CHANNELS = "awgn, rayleigh-block, rician-block, multipath"
+OTHER_NAMES = {"rician": "rician-block"}
+"""What people call a channel of which there is one kind only."""
 MAX_RATE_NUMERATOR, MAX_RATE_DENOMINATOR = 8, 512  # what the header can tell
 IMPAIRMENTS = (
     "timing_offset",
@@ -66,6 +68,7 @@ def channel_config(
     """
     from gened.gr_blocks.phy.channel import ChannelConfig
 
+    kind = OTHER_NAMES.get(kind, kind)
     extra: dict[str, Any] = {}
     for item in impair or []:
         name, _, value = item.partition("=")

@@ -25,7 +25,7 @@ from gened.flowgraphs.control import free_ports
 from gened.gr_blocks.phy import errors
 from gened.gr_blocks.phy.channel import KINDS
 from gened.models import images
-from gened.options import CHANNELS
+from gened.options import CHANNELS, channel_config
 from gened.signals import SIGNALS
 
 COMMANDS = ("loopback", "transmit", "air", "receive", "evaluate", "train", "data", "companion", "check")
@@ -131,6 +131,11 @@ def test_an_error_without_a_number_takes_that_of_its_ancestor() -> None:
 
 def test_help_names_the_channels_that_exist() -> None:
     assert set(CHANNELS.split(", ")) == set(KINDS) - {"rayleigh-fast"}  # which has no meaning between samples
+
+
+def test_the_only_rician_channel_goes_by_its_short_name_too() -> None:
+    settings = {"snr_db": 10.0, "freq_offset_hz": 0.0, "sfo_ppm": 0.0, "drop": 0.0, "seed": 0, "impair": None}
+    assert channel_config("rician", **settings) == channel_config("rician-block", **settings)
 
 
 @pytest.mark.parametrize("command", ["loopback", "transmit"])

@@ -238,16 +238,34 @@ def test_hostile_samples_and_messages_are_survived(ends: Any) -> None:
     assert link.air.stats.bad_messages == 1 and link.thread.is_alive()
 
 
-def test_the_tap_shows_the_same_samples(ends: Any) -> None:
-    tap = f"tcp://127.0.0.1:{free_ports(1)[0]}"
-    link = ends(tap=tap)
+def test_the_tap_shows_those_who_only_look_the_samples_of_the_receiver(ends: Any) -> None:
+    link = ends(tap=f"tcp://127.0.0.1:{free_ports(1)[0]}", sample_rate=2e5)
+    receiver = link.receiver()
+    seen = [collect(onlooker(link), lambda got: len(got) >= 5_000)[:5_000] for _ in range(2)]
+    parts = [each.tobytes() for each in seen]
+    received = collect(receiver, lambda got: all(part in got.tobytes() for part in parts))
+    assert [len(each) for each in seen] == [5_000, 5_000]
+    assert all(part in received.tobytes() for part in parts)
+
+
+def test_an_onlooker_who_does_not_read_takes_nothing_from_the_receiver(ends: Any) -> None:
+    link = ends(tap=f"tcp://127.0.0.1:{free_ports(1)[0]}", sample_rate=5e6)
+    receiver = link.receiver()
+    idle = onlooker(link, queued=2)
+    assert idle.poll(3000) and receiver.poll(3000)  # both are connected; this one reads no more
+    n_before = link.air.stats.unread_samples
+    received = collect(receiver, lambda got: len(got) >= 2_000_000, 8.0)
+    assert len(received) >= 2_000_000 and link.air.stats.unread_samples == n_before
+
+
+def onlooker(link: Any, queued: int = 1000) -> Any:
+    """A socket that only looks at the samples."""
     watcher = link.context.socket(zmq.SUB)
     link.kept.append(watcher)
+    configure(watcher, queued=queued)
     watcher.subscribe(b"")
-    watcher.connect(tap)
-    seen = collect(watcher, lambda got: len(got) > 20_000)
-    received = collect(link.receiver(), lambda got: len(got) > 20_000)
-    assert len(seen) > 20_000 and len(received) > 20_000
+    attach(watcher, link.air.config.tap, binds=False)
+    return watcher
 
 
 def test_an_address_in_use_ends_in_one_clear_line(ends: Any) -> None:
