@@ -148,7 +148,7 @@ def encode(pixels: UInt8Array | Image.Image, kind: str = "PNG", **options: Any) 
     return buffer.getvalue()
 
 
-def read_captions(content: bytes | str, where: str) -> tuple[str, ...]:
+def read_captions(content: bytes, where: str) -> tuple[str, ...]:
     """`captions` of a JSON object; empty where it has none.
 
     Raises:
@@ -160,7 +160,16 @@ def read_captions(content: bytes | str, where: str) -> tuple[str, ...]:
         value = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where} is not JSON: {error}") from error
+    return captions_of(value, where)
+
+
+def captions_of(value: Any, where: str) -> tuple[str, ...]:
+    """`captions` of what was read from JSON; empty where it has none.
+
+    Raises:
+        ConfigError: No object, or captions that are not a list of texts.
+    """
     captions = value.get("captions", []) if isinstance(value, dict) else None
     if not isinstance(captions, list) or not all(isinstance(caption, str) for caption in captions):
-        raise ConfigError(f'{where}: expected {{"captions": ["text", ...]}}, captions being optional')
+        raise ConfigError(f'{where}: expected an object with "captions": [TEXT, ...], or without')
     return tuple(captions)
