@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,15 @@ from gened.gr_blocks.phy.errors import ConfigError
 data = typer.Typer(help="Make training data: shards of pictures, and soft masks for them.", no_args_is_help=True)
 
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Of the CPU.")]
+
+
+class Kind(StrEnum):
+    """Data sets that can be imported."""
+
+    DUTS = "duts"
+    VOC = "voc"
+    COCO = "coco"
+    FOLDER = "folder"
 
 
 @contextmanager
@@ -62,3 +72,32 @@ def saliency(
     with _progress("saliency", quiet=quiet) as progress:
         n = teacher.annotate(source, out, threads=threads, progress=progress)
     print(f"{n} maps made, in {out}")
+
+
+@data.command("import")
+def import_(
+    kind: Annotated[
+        Kind,
+        typer.Argument(help="DUTS-TR, Pascal VOC 2012, COCO 2017, or a folder of pictures.", show_default=False),
+    ],
+    source: Annotated[
+        Path, typer.Argument(metavar="SRC", help="Folder with the data set as downloaded.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the shards.", show_default=False)],
+    max_side: Annotated[
+        int, typer.Option("--max-side", min=64, max=4096, help="Make larger pictures smaller, pixels.")
+    ] = 360,
+    shard_mib: Annotated[int, typer.Option("--shard-mib", min=1, max=1024, help="Largest shard, MiB.")] = 19,
+    quiet: options.Quiet = False,
+) -> None:
+    """Tar shards for training from a data set as people download it: pictures, masks and captions."""
+    from gened.models.training.importing.make import import_data
+
+    with _progress(f"importing {kind.value}", quiet=quiet) as progress:
+        done = import_data(kind.value, source, out, max_side=max_side, shard_mib=shard_mib, progress=progress)
+    print(
+        f"{done.pictures} pictures, {done.masks} with masks, {done.captioned} with captions, "
+        f"in {done.shards} shards in {out}"
+    )
+    for reason in done.left_out:
+        print(f"left out: {reason}")

@@ -19,6 +19,9 @@ from PIL import Image
 from gened.gr_blocks.phy.errors import ConfigError
 from gened.models.training.shards import MAX_MEMBER_BYTES, UInt8Array, captions_of, decode, is_picture
 
+MAX_ASPECT_ERROR = 0.03
+"""Masks may be of another size than their picture, but not of another shape."""
+
 
 def pictures_folder(data: Path) -> Path:
     """Where the photographs are: `images/` if there is one, else the folder itself."""
@@ -60,10 +63,14 @@ def read_mask(path: Path, height: int, width: int) -> UInt8Array:
     """A mask at the size of its photograph, [H, W], 255 = foreground.
 
     Raises:
-        ConfigError: Not a picture.
+        ConfigError: Not a picture, or one of another shape.
     """
     mask = decode(read_file(path), str(path), "L")
     if mask.shape != (height, width):
+        if abs(mask.shape[1] * height / (mask.shape[0] * width) - 1) > MAX_ASPECT_ERROR:
+            raise ConfigError(
+                f"{path} has {mask.shape[1]}x{mask.shape[0]} pixels, another shape than its picture, {width}x{height}"
+            )
         mask = np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.BILINEAR))
     return mask
 

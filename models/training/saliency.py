@@ -30,6 +30,7 @@ from gened.models.training.shards import (
     encode,
     is_picture,
     list_shards,
+    make_folder,
     member_names,
     picture_key,
     read_members,
@@ -148,7 +149,7 @@ def annotate(data: Path, out: Path, *, threads: int = 1, progress: Progress = la
     if out.resolve() == data.resolve():
         raise ConfigError(f"the maps would overwrite the shards in {data}; name another folder")
     teacher = Teacher(threads=threads)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     todo = {shard: _pictures(shard, masked=False) for shard in shards if not (out / shard.name).exists()}
     done, total = 0, sum(len(names) for names in todo.values())
     progress(done, total)

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
 from gened.gr_blocks.phy.errors import ConfigError
 
@@ -104,21 +104,37 @@ def member_names(path: Path) -> list[str]:
 def write_shard(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
     """A shard of these members; the same members give the same bytes, and no half-written file keeps its name."""
     part = path.with_name(path.name + ".part")
-    with tarfile.open(part, "w") as shard:
-        for name, content in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            shard.addfile(info, io.BytesIO(content))
-    part.replace(path)
+    try:
+        with tarfile.open(part, "w") as shard:
+            for name, content in members:
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                shard.addfile(info, io.BytesIO(content))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
-def decode(content: bytes, where: str, mode: str = "RGB") -> UInt8Array:
+def make_folder(path: Path) -> None:
+    """The folder and those above it, if absent.
+
+    Raises:
+        ConfigError: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be made a folder: {error.strerror or error}") from error
+
+
+def decode(content: bytes, where: str, mode: str = "RGB", *, upright: bool = False) -> UInt8Array:
     """The picture in these bytes.
 
     Args:
         content: A JPEG, PNG or WebP file.
         where: Shard and member or path, for the message.
         mode: `RGB` or `L`.
+        upright: Turned as its EXIF data says; otherwise as stored, which is what annotations go by.
 
     Returns:
         [H, W, 3] or, in mode `L`, [H, W].
@@ -132,7 +148,7 @@ def decode(content: bytes, where: str, mode: str = "RGB") -> UInt8Array:
                 raise ConfigError(
                     f"{where} is a picture of {picture.width}x{picture.height}; at most {MAX_PIXELS} pixels are read"
                 )
-            return np.asarray(picture.convert(mode))
+            return np.asarray((ImageOps.exif_transpose(picture) if upright else picture).convert(mode))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ConfigError(f"{where} would unpack to a huge picture; at most {MAX_PIXELS} pixels are read") from error
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, struct.error, zlib.error) as error:
