@@ -20,7 +20,7 @@ from gened.gr_blocks.phy.budget import analog_budget, budget, quantize_snr_db, s
 from gened.gr_blocks.phy.errors import CodecError
 from gened.gr_blocks.phy.interleave import qpsk_stream
 from gened.gr_blocks.phy.types import Encoded, ImageSize, Received
-from gened.models.codecs.analog.blocks import VALUES, grid_shape, merge, split
+from gened.models.codecs.analog.blocks import BLOCK, VALUES, grid_shape, merge, split
 from gened.models.codecs.analog.choose import choose_classes
 from gened.models.codecs.analog.class_map import IntMap, decode_maps, encode_maps
 from gened.models.codecs.analog.estimate import lmmse
@@ -90,10 +90,26 @@ class LinearEstimate:
     importance: IntMap | None
     """[rows, columns] of 0 and 1; None where the sender told none."""
     size: ImageSize
+    snr_db: float
+    """Of the symbols as they arrived, lost ones counted with no precision."""
 
     def picture(self) -> Picture:
         """[3, H, W], not clipped."""
         return merge(self.blocks, self.size)
+
+    def padded_picture(self) -> Picture:
+        """The same with its blocks whole, [3, 16 rows, 16 columns]."""
+        return merge(self.blocks, self._padded_size())
+
+    def error_std(self) -> Float32Array:
+        """Expected error of each pixel, root of the mean over colours, [16 rows, 16 columns]."""
+        one_colour = self.error_var.reshape(len(self.error_var), 3, -1).mean(1)  # [groups, 256]
+        blocks = np.tile(np.sqrt(one_colour)[self.group_of.ravel()], (1, 3))
+        return merge(blocks.astype(np.float32), self._padded_size())[0]
+
+    def _padded_size(self) -> ImageSize:
+        rows, columns = self.group_of.shape
+        return ImageSize(rows * BLOCK, columns * BLOCK)
 
 
 def block_importance(mask: Map | None, focus: float, size: ImageSize) -> tuple[IntMap | None, int]:
@@ -184,8 +200,9 @@ class LinearCoder:
         for i, members in enumerate(layout.members):
             group_of[members], classes[members] = i, layout.class_of[i]
         return LinearEstimate(
-            blocks, share, error_var, group_of.reshape(shape), classes.reshape(shape), layout.importance, size
-        )
+            blocks, share, error_var, group_of.reshape(shape), classes.reshape(shape), layout.importance, size,
+            snr_db=10 * float(np.log10(max(precision / 2, 1e-3))),
+        )  # fmt: skip
 
     def mean_picture(self, size: ImageSize) -> Picture:
         """The mean colour of all photographs, [3, H, W]: what is left to show when nothing arrived."""

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`gened`: one set of weights for every rate from 1/96 to 1/12 and every SNR.
+
+    picture -> importance network -> M ------+
+        |                                    v
+        +-> class map -> plan, weighted by M -> spread -> symbols ~~~channel~~~> linear estimate -> dual-branch decoder
+
+The transmitter's arithmetic is the linear code's: with a mask of the user's, or none, it needs NumPy alone
+(`device="numpy"`). The receiver without PyTorch shows the linear estimate.
+"""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+
+from gened.gr_blocks.phy.errors import CodecError
+from gened.gr_blocks.phy.types import Encoded, ImageSize, Received
+from gened.models.codecs.analog import statistics as stats
+from gened.models.codecs.analog.blocks import to_pixels
+from gened.models.codecs.analog.linear import LinearCoder, block_importance
+from gened.models.codecs.base import Decoded, Map, Picture, codec_id
+from gened.models.codecs.gened.config import GenedConfig
+
+if TYPE_CHECKING:
+    from gened.models.codecs.gened.networks import Networks
+
+NUMPY = "numpy"
+LINEAR = "linear."
+"""Prefix of the statistics' tensors in the file."""
+WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "gened"
+
+
+class Gened:
+    """The codec `gened`; see the module's docstring.
+
+    Args:
+        folder: `model.safetensors` and `config.json`; default: the weights that ship with the package.
+        device: PyTorch device, or `numpy` for the linear code alone.
+
+    Raises:
+        CodecError: No weights in the folder, or not those of this codec.
+    """
+
+    name = "gened"
+
+    def __init__(self, folder: Path | str | None = None, *, device: str = "cpu") -> None:
+        folder = Path(folder) if folder is not None else WEIGHTS
+        try:
+            description: dict[str, Any] = json.loads((folder / "config.json").read_text())
+            weights = (folder / "model.safetensors").read_bytes()
+            tensors = load_tensors(weights)
+            linear = {key.removeprefix(LINEAR): value for key, value in tensors.items() if key.startswith(LINEAR)}
+            self.linear = LinearCoder(stats.from_tensors(linear))
+            self.config = GenedConfig.from_json(description["network"])
+            self.focus = float(description["focus"])
+            self.networks = None if device == NUMPY else self._networks(folder, device)
+        except FileNotFoundError as error:
+            raise CodecError(f"no gened weights in {folder}: {Path(error.filename).name} is missing") from error
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            raise CodecError(f"the weights in {folder} are not those of gened: {str(error).splitlines()[0]}") from error
+        self.codec_id = codec_id(self.name, description["network"], weights)
+
+    def _networks(self, folder: Path, device: str) -> Networks:
+        from safetensors.torch import load_file  # not at the top: the transmitter may do without PyTorch
+
+        from gened.models.codecs.gened.networks import Networks
+
+        return Networks(self.config, load_file(folder / "model.safetensors"), device=device)
+
+    def encode(
+        self,
+        x: Picture,
+        *,
+        rate: Fraction = Fraction(1, 24),
+        snr_db: float,
+        mask: Map | None = None,
+        focus: float | None = None,
+        refine_steps: int = 0,
+        seed: int = 0,
+    ) -> Encoded:
+        """Picture to symbols.
+
+        Args:
+            x: [3, H, W] float32 RGB in [0, 1].
+            rate: From 1/96 to 1/12.
+            snr_db: Es/N0 that the code is made for.
+            mask: Importance of each pixel, [H, W]; None: the importance network's, or none without PyTorch.
+            focus: Weight of important blocks against the others, 1/16 to 15; None: the default of the weights; 1: none.
+            refine_steps: Not of this codec yet: 0.
+            seed: Unused; the code is deterministic.
+
+        Raises:
+            CodecError: A rate or a focus out of range, a refinement, or a mask of another shape.
+        """
+        if refine_steps:
+            raise CodecError("gened has no refinement: give no refinement steps")
+        focus = self.focus if focus is None else focus
+        if mask is None and focus != 1 and self.networks is not None:
+            mask = self.networks.find_importance(np.nan_to_num(x, nan=0.5))
+        importance, weight_q = block_importance(mask, focus, ImageSize(x.shape[1], x.shape[2]))
+        return self.linear.encode(x, rate=rate, snr_db=snr_db, importance=importance, weight_q=weight_q)
+
+    def decode(self, received: Received) -> Decoded:
+        """Symbols to picture; never raises on bad symbols.
+
+        Args:
+            received: See `Received`. Values that are not numbers count as lost. Without side information nobody knows
+                which coefficients the symbols are: the answer is the mean of all photographs, with confidence 0.
+        """
+        size = received.size
+        estimate = self.linear.estimate(received)
+        if estimate is None:
+            return Decoded(self.linear.mean_picture(size), None, np.zeros(tuple(size), np.float32))
+        confidence = to_pixels(estimate.share, size)
+        if self.networks is not None:
+            return Decoded(*self.networks.correct(estimate, received.rate), confidence)
+        mask = None if estimate.importance is None else to_pixels(estimate.importance.ravel(), size)
+        return Decoded(np.clip(estimate.picture(), 0, 1), mask, confidence)

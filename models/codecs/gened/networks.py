@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The two networks of `gened` as the codec uses them: arrays in, arrays out, any size, bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from gened.models.codecs.analog.blocks import BLOCK
+from gened.models.codecs.analog.linear import LinearEstimate
+from gened.models.codecs.base import Map, Picture
+from gened.models.codecs.gened.config import GenedConfig
+from gened.models.codecs.gened.decoder import DecoderInput, DecoderNetwork
+from gened.models.codecs.gened.importance import ImportanceNetwork
+
+LOOK_AREA = 256 * 256
+"""Pixels of the reduced picture in which the importance network looks for objects: as many as it was trained on."""
+LOOK_STEP = 32
+TILE = 1024
+OVERLAP = 128
+"""Pixels that neighbouring tiles share; beyond 64 of them a pixel hardly depends on what lies across the border."""
+
+Float32Array = npt.NDArray[np.float32]
+
+
+class Tile(NamedTuple):
+    """A part of a picture, in blocks."""
+
+    rows: slice
+    columns: slice
+
+    def pixels(self) -> tuple[slice, slice]:
+        """The same in pixels."""
+        return (
+            slice(self.rows.start * BLOCK, self.rows.stop * BLOCK),
+            slice(self.columns.start * BLOCK, self.columns.stop * BLOCK),
+        )
+
+
+def spans(n: int, tile: int, overlap: int) -> list[slice]:
+    """Parts of 0 .. n, each at most `tile` long, neighbours sharing at least `overlap`; as equal as they can be."""
+    if n <= tile:
+        return [slice(0, n)]
+    count = -(-(n - overlap) // (tile - overlap))
+    starts = [round(i * (n - tile) / (count - 1)) for i in range(count)]
+    return [slice(start, start + tile) for start in starts]
+
+
+def tiles(rows: int, columns: int) -> Iterator[Tile]:
+    """Parts of a grid of blocks."""
+    for row in spans(rows, TILE // BLOCK, OVERLAP // BLOCK):
+        for column in spans(columns, TILE // BLOCK, OVERLAP // BLOCK):
+            yield Tile(row, column)
+
+
+def ramp(part: slice, n: int) -> Float32Array:
+    """Weight of each pixel of a tile's side against its neighbours': rises over the overlap, except at the border."""
+    length = (part.stop - part.start) * BLOCK
+    weight = np.ones(length, np.float32)
+    rise = (np.arange(OVERLAP, dtype=np.float32) + 0.5) / OVERLAP
+    if part.start > 0:
+        weight[:OVERLAP] = rise
+    if part.stop < n:
+        weight[-OVERLAP:] = np.minimum(weight[-OVERLAP:], rise[::-1])
+    return weight
+
+
+class Networks:
+    """Decoder and importance network with their weights.
+
+    Args:
+        config: Their shape.
+        weights: By name, as `state_dict` of this module's networks behind `decoder.` and `importance.`.
+        device: PyTorch device.
+
+    Raises:
+        RuntimeError: Weights of another shape.
+    """
+
+    def __init__(self, config: GenedConfig, weights: dict[str, Tensor], *, device: str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.decoder, self.importance = DecoderNetwork(config), ImportanceNetwork(config)
+        for name, network in (("decoder.", self.decoder), ("importance.", self.importance)):
+            network.load_state_dict(
+                {key.removeprefix(name): value.float() for key, value in weights.items() if key.startswith(name)}
+            )
+            network.to(device=self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def find_importance(self, x: Picture) -> Map:
+        """How likely each pixel belongs to what a person would look at, [H, W] in [0, 1].
+
+        Args:
+            x: [3, H, W] in [0, 1].
+        """
+        height, width = x.shape[1:]
+        factor = (LOOK_AREA / (height * width)) ** 0.5
+        look = [max(LOOK_STEP, round(side * factor / LOOK_STEP) * LOOK_STEP) for side in (height, width)]
+        picture = torch.from_numpy(np.ascontiguousarray(x))[None].to(self.device)
+        if list(x.shape[1:]) != look:
+            picture = F.interpolate(picture, look, mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
+        _, found = self.importance(picture.contiguous(memory_format=torch.channels_last))
+        probability = torch.sigmoid(found.logit)
+        result: Map = (
+            F.interpolate(probability, (height, width), mode="bilinear", align_corners=False)[0, 0].cpu().numpy()
+        )
+        return result
+
+    @torch.inference_mode()
+    def correct(self, estimate: LinearEstimate, rate: Fraction) -> tuple[Picture, Map]:
+        """The picture with what the linear estimate left out, [3, H, W] in [0, 1], and the mask, [H, W] in [0, 1].
+
+        Args:
+            estimate: From the symbols.
+            rate: Of the frame.
+        """
+        rows, columns = estimate.group_of.shape
+        picture, error_std = estimate.padded_picture(), estimate.error_std()
+        total = np.zeros((4, *error_std.shape), np.float32)
+        weights = np.zeros(error_std.shape, np.float32)
+        for tile in tiles(rows, columns):
+            y, x = tile.pixels()
+            weight = ramp(tile.rows, rows)[:, None] * ramp(tile.columns, columns)[None]
+            total[:, y, x] += weight * self._corrected(estimate, picture[:, y, x], error_std[y, x], tile, rate)
+            weights[y, x] += weight
+        total = (total / weights)[:, : estimate.size.height, : estimate.size.width]
+        return np.clip(total[:3], 0, 1), np.clip(total[3], 0, 1)
+
+    def _corrected(
+        self, estimate: LinearEstimate, picture: Picture, error_std: Float32Array, tile: Tile, rate: Fraction
+    ) -> Float32Array:
+        """Picture and mask of one tile, [4, h, w]."""
+        importance = estimate.importance
+        shape = (tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start)
+        sent = np.full(shape, -1) if importance is None else importance[tile.rows, tile.columns]
+        given = DecoderInput(
+            picture=self._tensor(picture),
+            error_std=self._tensor(error_std[None]),
+            classes=torch.from_numpy(estimate.classes[tile.rows, tile.columns].copy())[None].to(self.device),
+            sent_mask=self._tensor(sent[None].astype(np.float32)),
+            snr_db=torch.tensor([estimate.snr_db], dtype=torch.float32, device=self.device),
+            rate=torch.tensor([float(rate)], dtype=torch.float32, device=self.device),
+        )
+        found = self.decoder(given)
+        mask = torch.sigmoid(F.interpolate(found.mask_logit, scale_factor=4, mode="bilinear", align_corners=False))
+        result: Float32Array = torch.nan_to_num(torch.cat([found.x_hat, mask], 1)[0], nan=0.5).cpu().numpy()
+        return result
+
+    def _tensor(self, values: npt.NDArray[np.float32]) -> Tensor:
+        batch = torch.from_numpy(np.ascontiguousarray(values, np.float32))[None].to(self.device)
+        return batch.contiguous(memory_format=torch.channels_last)
