@@ -43,6 +43,12 @@ def train(
         Path | None,
         typer.Option("--out", help="Folder for weights, state, log and sample pictures.", show_default="runs/CONFIG"),
     ] = None,
+    saliency: Annotated[
+        Path | None,
+        typer.Option(
+            "--saliency", help="Folder of a teacher's maps, as gened data saliency makes it.", show_default="none"
+        ),
+    ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(
@@ -63,10 +69,11 @@ def train(
     folder = data or options.data_folder("train")
     if folder is None or not folder.is_dir():
         raise ConfigError(f"no folder of training pictures{f' {folder}' if folder else ''}; name one with --data")
-    from gened.models.training.deepjscc import train as run
+    from gened.models.training.trainings import training_for
 
     target = out or Path("runs") / path.stem
-    weights = run(
-        path, data=folder, out=target, minutes=minutes, device=device, threads=threads, resume=resume, steps=steps
-    )
+    weights = training_for(path)(
+        path, data=folder, out=target, saliency=saliency, minutes=minutes, device=device, threads=threads,
+        resume=resume, steps=steps,
+    )  # fmt: skip
     print(f"weights in {weights}")

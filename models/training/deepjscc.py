@@ -13,31 +13,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import os
 import sys
 import time
-import tomllib
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gened.gr_blocks.phy.errors import CodecError, ConfigError, GenedError
+from gened.gr_blocks.phy.errors import ConfigError, GenedError
 from gened.models.codecs.deepjscc_network import DeepJsccConfig, DeepJsccNetwork
 from gened.models.training.linear import fit_linear_code
+from gened.models.training.loop import Schedule, Trainer, prepared, rank_and_size, read_config, run
 from gened.models.training.pictures import CropSampler, load_photographs
 
-STATE_FILE = "state.pt"
-LOG_FILE = "log.jsonl"
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 SAMPLES_FILE = "samples.png"
@@ -48,79 +41,25 @@ FIRST_VALIDATION_CROP = 1 << 41
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Schedule):
     """All that a run depends on; saved with the weights."""
 
-    steps: int = 12000
+    codec: Literal["deepjscc"] = "deepjscc"
     batch: int = 16
     crop: int = 128
     group: int = 4
     """Consecutive crops that share one power normalisation, as the patches of one picture do."""
-    learning_rate: float = 4e-4
-    final_learning_rate: float = 1e-5
-    weight_decay: float = 0.01
-    clip_norm: float = 0.5
-    ema_decay: float = 0.999
     snr_min_db: float = -3.0
     snr_max_db: float = 14.0
     first_share: float = 0.05
     """Share of the steps that see `first_snr_db` only."""
     first_snr_db: float = 10.0
-    hold_share: float = 0.4
-    """Share of the steps before the learning rate begins to fall (a cosine)."""
     erasure_share: float = 0.15
     """Share of the crops that lose some symbols."""
     max_erasure: float = 0.2
     linear_crops: int = 24000
     max_reduction: float = 2.5
     max_aspect: float = 1.5
-    seed: int = 1
-    save_every_s: float = 300.0
-    warm_start: str = ""
-    """Folder of weights to begin from; empty: the analytic code."""
-
-
-def load_config(path: Path) -> TrainConfig:
-    """A TOML file that states only what differs from the defaults.
-
-    Raises:
-        ConfigError: No such file, not TOML, or an unknown key.
-    """
-    try:
-        values = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"cannot read the training configuration {path}: {error}") from error
-    known = {field.name for field in fields(TrainConfig)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise ConfigError(f"{path}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}")
-    return TrainConfig(**values)
-
-
-def learning_rate(config: TrainConfig, step: int) -> float:
-    """Warm-up over 200 steps, constant, then a cosine down to `final_learning_rate`."""
-    progress = step / config.steps
-    if progress <= config.hold_share:
-        return config.learning_rate * min(1.0, (step + 1) / 200)
-    fall = min(1.0, (progress - config.hold_share) / (1 - config.hold_share))
-    return config.final_learning_rate + 0.5 * (config.learning_rate - config.final_learning_rate) * (
-        1 + math.cos(math.pi * fall)
-    )
-
-
-def batches(sampler: CropSampler, config: TrainConfig, first_step: int) -> Iterator[Tensor]:
-    """uint8 batches [B, 3, crop, crop] from `first_step` on, prepared three ahead by one thread a core."""
-    with ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 1))) as pool:
-
-        def submit(step: int) -> Future[npt.NDArray[np.uint8]]:
-            return pool.submit(sampler.batch, step * config.batch, config.batch)
-
-        ahead = [submit(first_step + i) for i in range(8)]
-        step = first_step + len(ahead)
-        while True:
-            yield torch.from_numpy(ahead.pop(0).result())
-            ahead.append(submit(step))
-            step += 1
 
 
 def channel_draw(config: TrainConfig, step: int, shape: tuple[int, int, int, int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -148,78 +87,31 @@ def log_error(x_hat: Tensor, x: Tensor) -> Tensor:
     return torch.log((x_hat - x).pow(2).flatten(1).mean(1) + 2e-4).mean()
 
 
-class Trainer:
-    """Model, optimiser and moving average, saved and restored together."""
+class DeepJsccTrainer(Trainer):
+    """The linear code learns more slowly than the networks around it."""
 
-    def __init__(self, config: TrainConfig, model: DeepJsccNetwork, device: torch.device) -> None:
-        self.config = config
-        self.device = device
-        self.model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.ema = {name: value.detach().clone() for name, value in model.state_dict().items()}
-        linear = [model.basis, model.mean, model.log_variance]
-        others = [p for p in model.parameters() if all(p is not q for q in linear)]
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": others, "scale": 1.0, "weight_decay": config.weight_decay},
-                {"params": linear, "scale": 0.05, "weight_decay": 0.0},  # an orthonormal basis has entries of 0.02
-            ],
-            lr=config.learning_rate,
-            betas=(0.9, 0.98),
-        )
-        self.step = 0
-        self.seconds = 0.0
+    model: DeepJsccNetwork
 
-    def train_step(self, crops: Tensor) -> float:
-        """One step; the loss of it.
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The linear code apart."""
+        linear = [self.model.basis, self.model.mean, self.model.log_variance]
+        others = [p for p in self.model.parameters() if all(p is not q for q in linear)]
+        return [
+            {"params": others, "scale": 1.0, "weight_decay": self.schedule.weight_decay},
+            {"params": linear, "scale": 0.05, "weight_decay": 0.0},  # an orthonormal basis has entries of 0.02
+        ]
 
-        Raises:
-            CodecError: The loss is not a number; the state before the step is untouched on disk.
-        """
-        config = self.config
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, self.step) * group["scale"]
+    def loss(self, crops: Tensor) -> Tensor:
+        """Of the next step, on these crops."""
+        config = self.schedule
+        assert isinstance(config, TrainConfig)
         x = crops.to(self.device).float().div_(255).contiguous(memory_format=torch.channels_last)
         patches = config.crop // self.model.config.patch
         shape = (len(x), self.model.config.reals_per_patch, patches, patches)
         snr_db, lost, noise = (value.to(self.device) for value in channel_draw(config, self.step, shape))
         with torch.autocast(self.device.type, torch.bfloat16):
             x_hat = self.model(x, snr_db, lost, noise, group=config.group)
-        loss = log_error(x_hat.float(), x)
-        if not torch.isfinite(loss):
-            raise CodecError(
-                f"the loss is not a number at step {self.step}; the last good state is kept: "
-                "lower learning_rate and resume"
-            )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)
-        self.optimizer.step()
-        self.step += 1
-        decay = min(config.ema_decay, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for name, value in self.model.state_dict().items():
-                self.ema[name].lerp_(value, 1 - decay) if value.is_floating_point() else self.ema[name].copy_(value)
-        return float(loss.detach())
-
-    def save(self, out: Path) -> None:
-        """State for `--resume`, and the averaged weights in half precision; each file appears whole or not at all."""
-        state = {
-            "step": self.step, "seconds": self.seconds, "config": asdict(self.config),
-            "network": self.model.config.to_json(), "model": self.model.state_dict(), "ema": self.ema,
-            "optimizer": self.optimizer.state_dict(),
-        }  # fmt: skip
-        torch.save(state, out / (STATE_FILE + ".part"))
-        (out / (STATE_FILE + ".part")).replace(out / STATE_FILE)
-        save_weights(out, self.model.config, self.ema, self.config, self.step, self.seconds)
-
-    def restore(self, path: Path) -> None:
-        """Go on from a state file."""
-        state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        for name, value in state["ema"].items():
-            self.ema[name].copy_(value)
-        self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        return log_error(x_hat.float(), x)
 
 
 def save_weights(
@@ -255,14 +147,14 @@ def new_model(config: TrainConfig, sampler: CropSampler) -> DeepJsccNetwork:
 
 @torch.no_grad()
 def validate(
-    trainer: Trainer, crops: Tensor, out: Path, snrs_db: tuple[float, ...] = (1.0, 4.0, 7.0, 10.0)
+    trainer: DeepJsccTrainer, crops: Tensor, out: Path, snrs_db: tuple[float, ...] = (1.0, 4.0, 7.0, 10.0)
 ) -> dict[str, float]:
     """PSNR of the averaged weights on 256x256 crops that training never draws, each crop a picture of its own.
 
     Some of them are written to `samples.png` in `out`: originals on top, then a row an SNR.
     """
     model = DeepJsccNetwork(trainer.model.config).to(trainer.device)
-    model.load_state_dict(trainer.ema)
+    model.load_state_dict(trainer.average)
     model.eval()
     x = crops.to(trainer.device).float() / 255
     patches = x.shape[-1] // model.config.patch
@@ -287,6 +179,7 @@ def train(
     *,
     data: Path,
     out: Path,
+    saliency: Path | None = None,
     minutes: float | None = None,
     device: str = "cpu",
     threads: int = 2,
@@ -299,6 +192,7 @@ def train(
         config_path: TOML, see `TrainConfig`.
         data: Folder of tar shards or of pictures.
         out: Folder for weights, state, log and sample pictures; made if absent.
+        saliency: Unused; every patch is worth the same to this codec.
         minutes: Wall-clock limit of this call; None: none.
         device: `cpu` or `cuda`.
         threads: PyTorch threads on a CPU.
@@ -312,17 +206,18 @@ def train(
         GenedError: Bad configuration, no pictures, or a loss that is not a number.
     """
     begun = time.monotonic()
-    config = load_config(config_path)
+    config = read_config(config_path, TrainConfig)
     if steps is not None:
         config = replace(config, steps=steps)
     if config.batch % config.group or config.crop % DeepJsccConfig().patch:
         raise ConfigError(
             f"batch {config.batch} must be a multiple of group {config.group}, and crop {config.crop} of 32"
         )
+    rank, size = rank_and_size()
+    if config.batch % (size * config.group):
+        raise ConfigError(f"batch {config.batch} must be a multiple of {size} processes times group {config.group}")
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(threads)
-    if resume and not (out / STATE_FILE).exists():
-        raise ConfigError(f"nothing to resume: {out / STATE_FILE} does not exist; start without --resume")
     photographs = load_photographs(data, min_side=config.crop)
     augment = {"max_reduction": config.max_reduction, "max_aspect": config.max_aspect}
     sampler = CropSampler(photographs, crop=config.crop, seed=config.seed, **augment)
@@ -331,48 +226,29 @@ def train(
     )
     held_out = torch.from_numpy(wide.batch(FIRST_VALIDATION_CROP, 12)) if wide.photographs else None
     model = DeepJsccNetwork(DeepJsccConfig()) if resume else new_model(config, sampler)
-    trainer = Trainer(config, model, torch.device(device))
+    trainer = DeepJsccTrainer(config, model, torch.device(device))
     if resume:
-        trainer.restore(out / STATE_FILE)
+        trainer.restore(out)
     print(
         f"{len(photographs)} photographs, step {trainer.step} of {config.steps}, "
         f"prepared in {time.monotonic() - begun:.0f} s",
         flush=True,
     )
-    _run(trainer, sampler, held_out, out, None if minutes is None else begun + 60 * minutes)
+
+    def crops(step: int) -> Tensor:
+        each = config.batch // size
+        return torch.from_numpy(sampler.batch(step * config.batch + rank * each, each))
+
+    def keep() -> dict[str, float]:
+        figures = {} if held_out is None else validate(trainer, held_out, out)
+        save_weights(out, model.config, trainer.average, config, trainer.step, trainer.seconds)
+        return figures
+
+    run(
+        trainer, trainer.loss, prepared(crops, trainer.step, threads=threads), out,
+        deadline=None if minutes is None else begun + 60 * minutes, keep=keep,
+    )  # fmt: skip
     return out
-
-
-def _run(trainer: Trainer, sampler: CropSampler, held_out: Tensor | None, out: Path, deadline: float | None) -> None:
-    """The loop: steps, a log line now and then, a state every few minutes."""
-    config = trainer.config
-    last_save = last = time.monotonic()
-    losses: list[float] = []
-    stream = batches(sampler, config, trainer.step)
-    while trainer.step < config.steps and (deadline is None or time.monotonic() < deadline):
-        losses.append(trainer.train_step(next(stream)))
-        now = time.monotonic()
-        trainer.seconds += now - last
-        last = now
-        finished = trainer.step == config.steps or (deadline is not None and now >= deadline)
-        if trainer.step % 100 == 0 or finished:
-            record: dict[str, Any] = {
-                "step": trainer.step,
-                "seconds": round(trainer.seconds, 1),
-                "loss": round(sum(losses) / len(losses), 4),
-                "learning_rate": learning_rate(config, trainer.step),
-            }
-            losses.clear()
-            if finished or now - last_save > config.save_every_s:
-                if held_out is not None:
-                    record |= validate(trainer, held_out, out)
-                trainer.save(out)
-                last_save = time.monotonic()
-            with (out / LOG_FILE).open("a") as log:
-                log.write(json.dumps(record) + "\n")
-            print(record, flush=True)
-            last = time.monotonic()
-    trainer.save(out)
 
 
 def main() -> int:

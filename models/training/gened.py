@@ -62,6 +62,7 @@ UNKNOWN = -1.0
 class GenedTraining(Schedule):
     """All that a run depends on; saved with the weights."""
 
+    codec: Literal["gened"] = "gened"
     stage: Literal["decoder", "importance"] = "decoder"
     statistics: str = "models/weights/softcast"
     """Folder with the linear code's statistics, where there is no `warm_start`."""
@@ -233,7 +234,7 @@ def known_cross_entropy(logit: Tensor, target: Tensor, kind: Literal["full", "pa
         target: [B, 1, H, W], pooled to [h, w]; -1 where unknown.
         kind: "paper": over foreground alone, eq. (21).
     """
-    pooled = F.adaptive_avg_pool2d(target, logit.shape[2:])
+    pooled = F.adaptive_avg_pool2d(target, (logit.shape[2], logit.shape[3]))
     known = (pooled >= 0).float()
     if kind == "paper":
         known = known * (pooled > 0.5).float()
@@ -243,7 +244,7 @@ def known_cross_entropy(logit: Tensor, target: Tensor, kind: Literal["full", "pa
 
 def soft_iou_loss(logit: Tensor, target: Tensor) -> Tensor:
     """1 - intersection over union of soft masks, mean over pictures whose mask is known."""
-    pooled = F.adaptive_avg_pool2d(target, logit.shape[2:])
+    pooled = F.adaptive_avg_pool2d(target, (logit.shape[2], logit.shape[3]))
     known = (pooled.amax((1, 2, 3)) >= 0).float()
     truth, found = pooled.clamp(0, 1), torch.sigmoid(logit.float())
     both, either = (truth * found).sum((1, 2, 3)), (truth + found - truth * found).sum((1, 2, 3))

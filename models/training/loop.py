@@ -14,7 +14,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ from gened.gr_blocks.phy.errors import CodecError, ConfigError
 
 STATE_FILE = "state.pt"
 LOG_FILE = "log.jsonl"
+LOG_STEPS = 100
 AHEAD = 4
 """Steps whose data are prepared beforehand."""
 
@@ -71,7 +72,8 @@ def read_config(path: Path, kind: type[Config]) -> Config:
             values[key] = float(value)
         elif type(value) is not type(defaults[key]) and not isinstance(defaults[key], tuple):
             raise ConfigError(f"{path}: {key} = {value!r}; expected such as {defaults[key]!r}")
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return kind(**fields)
 
 
 def learning_rate(schedule: Schedule, step: int) -> float:
@@ -122,11 +124,14 @@ class Trainer:
         self.schedule, self.device = schedule, device
         self.model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {name: value.detach().clone() for name, value in model.state_dict().items()}
-        self.optimizer = torch.optim.AdamW(
-            model.parameters(), lr=schedule.learning_rate, betas=(0.9, 0.98), weight_decay=schedule.weight_decay
-        )
+        self.optimizer = torch.optim.AdamW(self.parameter_groups(), lr=schedule.learning_rate, betas=(0.9, 0.98))
         self.step = 0
         self.seconds = 0.0
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Parameters by what their learning rate is multiplied with, and their weight decay."""
+        decay = self.schedule.weight_decay
+        return [{"params": list(self.model.parameters()), "scale": 1.0, "weight_decay": decay}]
 
     def apply(self, loss: Tensor) -> float:
         """One step down the slope of `loss`; its value.
@@ -140,7 +145,7 @@ class Trainer:
                 "lower learning_rate and resume"
             )
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.schedule, self.step)
+            group["lr"] = learning_rate(self.schedule, self.step) * group["scale"]
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._average_gradients()
@@ -213,39 +218,47 @@ def run(
         keep: Validates and writes the averaged weights; its figures enter the log.
         say: Where the log lines go as well.
     """
-    schedule = trainer.schedule
     is_first = rank_and_size()[0] == 0
     board = _board(out) if is_first else None
     last_save = last = time.monotonic()
     values: list[float] = []
-    while trainer.step < schedule.steps:
-        values.append(trainer.apply(losses(next(stream))))
-        now = time.monotonic()
-        trainer.seconds += now - last
-        last = now
-        finished = trainer.step == schedule.steps or _is_over(deadline, trainer.device)
-        if trainer.step % 100 == 0 or finished:
-            record: dict[str, Any] = {
-                "step": trainer.step, "seconds": round(trainer.seconds, 1), "loss": round(sum(values) / len(values), 4),
-                "learning_rate": round(learning_rate(schedule, trainer.step), 7),
-            }  # fmt: skip
-            values.clear()
-            if is_first and (finished or now - last_save > schedule.save_every_s):
+    while True:
+        finished = trainer.step >= trainer.schedule.steps or _is_over(deadline, trainer.device)
+        if finished or (values and trainer.step % LOG_STEPS == 0):
+            record = _record(trainer, values)
+            values = []
+            if is_first and (finished or last - last_save > trainer.schedule.save_every_s):
                 record |= keep()
                 trainer.save(out)
                 last_save = time.monotonic()
             if is_first:
-                with (out / LOG_FILE).open("a") as log:
-                    log.write(json.dumps(record) + "\n")
+                _log(record, out, board)
                 say(json.dumps(record))
-            for key, value in record.items():
-                if board is not None and key not in ("step", "seconds"):
-                    board.add_scalar(key, value, trainer.step)
             last = time.monotonic()
         if finished:
             break
+        values.append(trainer.apply(losses(next(stream))))
+        now = time.monotonic()
+        trainer.seconds += now - last
+        last = now
     if board is not None:
         board.close()
+
+
+def _record(trainer: Trainer, losses: list[float]) -> dict[str, Any]:
+    rate = learning_rate(trainer.schedule, trainer.step)
+    loss = round(sum(losses) / len(losses), 4) if losses else None
+    return {
+        "step": trainer.step, "seconds": round(trainer.seconds, 1), "loss": loss, "learning_rate": round(rate, 7)
+    }  # fmt: skip
+
+
+def _log(record: dict[str, Any], out: Path, board: Any) -> None:
+    with (out / LOG_FILE).open("a") as log:
+        log.write(json.dumps(record) + "\n")
+    for key, value in record.items():
+        if board is not None and value is not None and key not in ("step", "seconds"):
+            board.add_scalar(key, value, record["step"])
 
 
 def _is_over(deadline: float | None, device: torch.device) -> bool:
@@ -264,9 +277,4 @@ def _board(out: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(out))  # type: ignore[no-untyped-call]
-
-
-def field_names(kind: type[Schedule]) -> list[str]:
-    """The keys that a configuration of this kind may have."""
-    return sorted(field.name for field in fields(kind))
+    return SummaryWriter(str(out))

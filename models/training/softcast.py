@@ -79,7 +79,8 @@ def first_classes(values: npt.NDArray[np.float32], quantiles: npt.NDArray[np.flo
         return level
     luma = np.einsum("ncp,c->np", values.reshape(len(values), 3, -1), LUMA).reshape(-1, BLOCK, BLOCK)
     down, across = np.abs(np.diff(luma, axis=1)).sum((1, 2)), np.abs(np.diff(luma, axis=2)).sum((1, 2))
-    return directions * level + (down > across)
+    classes: IntMap = directions * level + (down > across)
+    return classes
 
 
 class Moments:

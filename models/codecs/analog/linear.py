@@ -105,7 +105,8 @@ class LinearEstimate:
         """Expected error of each pixel, root of the mean over colours, [16 rows, 16 columns]."""
         one_colour = self.error_var.reshape(len(self.error_var), 3, -1).mean(1)  # [groups, 256]
         blocks = np.tile(np.sqrt(one_colour)[self.group_of.ravel()], (1, 3))
-        return merge(blocks.astype(np.float32), self._padded_size())[0]
+        std: Float32Array = merge(blocks.astype(np.float32), self._padded_size())[0]
+        return std
 
     def _padded_size(self) -> ImageSize:
         rows, columns = self.group_of.shape

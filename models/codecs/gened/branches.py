@@ -73,7 +73,8 @@ class SwinBranch(nn.Module):
     def forward(self, v: Tensor, importance: Importance, embedding: Tensor) -> Tensor:
         """Correction of [B, C, h, w], before the routing."""
         h = v + self.attention(v, importance)
-        return self.shifted(self.plain(h, embedding), embedding) - v
+        result: Tensor = self.shifted(self.plain(h, embedding), embedding) - v
+        return result
 
 
 class CbamBranch(nn.Module):
@@ -114,8 +115,10 @@ class DualBranch(nn.Module):
         """[B, C, h, w] to the same shape; the mask has that grid too."""
         if self.background is None:
             everywhere = importance._replace(mask=torch.ones_like(importance.mask))
-            return v + self.foreground(v, everywhere, embedding)
+            alone: Tensor = v + self.foreground(v, everywhere, embedding)
+            return alone
         mask = importance.mask
         swapped = importance._replace(mask=1 - mask)
         background = self.background(v, swapped, embedding)
-        return v + self.foreground(v, importance, embedding) * mask + background * (1 - mask)
+        result: Tensor = v + self.foreground(v, importance, embedding) * mask + background * (1 - mask)
+        return result
