@@ -45,9 +45,7 @@ def train(
     ] = None,
     saliency: Annotated[
         Path | None,
-        typer.Option(
-            "--saliency", help="Folder of a teacher's maps, as gened data saliency makes it.", show_default="none"
-        ),
+        typer.Option("--saliency", help="Folder of maps that gened data saliency made.", show_default="none"),
     ] = None,
     minutes: Annotated[
         float | None,

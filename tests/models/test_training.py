@@ -147,6 +147,5 @@ def test_every_configuration_key_is_told_with_its_default() -> None:
         told |= dict(zip((key.strip(" `") for key in keys), (default.strip() for default in defaults), strict=False))
     for name, value in vars(deepjscc.TrainConfig()).items():
         assert name in told, name
-        assert told[name] == {"": "none"}.get(value, value) if isinstance(value, str) else float(told[name]) == value, (
-            name
-        )
+        expected = {"": "none"}.get(value, value) if isinstance(value, str) else value
+        assert (told[name] if isinstance(value, str) else float(told[name])) == expected, name

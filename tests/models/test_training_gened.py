@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from gened.gr_blocks.phy.errors import ConfigError
 from gened.models.codecs.gened.codec import LINEAR, Gened
@@ -39,9 +39,7 @@ def pictures(tmp_path: Path) -> Path:
 def configured(folder: Path, **values: object) -> Path:
     path = folder / "tiny.toml"
     settings = {"codec": "gened", "steps": 2, "batch": 2, "crop": 64, **values}
-    lines = [
-        f"{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}" for key, value in settings.items()
-    ]
+    lines = [f"{key} = {value!r}" for key, value in settings.items()]
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -84,7 +82,7 @@ def test_a_run_that_was_cut_ends_with_the_same_weights(pictures: Path, tmp_path:
     config = configured(tmp_path, steps=2, warm_up=1)
     gened.train(config, data=pictures, out=whole, threads=1)
     gened.train(config, data=pictures, out=cut, threads=1, minutes=0)
-    assert not gened.WEIGHTS_FILE == "" and (cut / loop.STATE_FILE).exists()
+    assert torch.load(cut / loop.STATE_FILE, weights_only=True)["step"] == 0
     gened.train(config, data=pictures, out=cut, threads=1, resume=True)
     one, two = (load_file(folder / gened.WEIGHTS_FILE) for folder in (whole, cut))
     for name, value in one.items():
@@ -113,10 +111,8 @@ def test_weights_that_are_none_and_unknown_codecs_are_named(pictures: Path, tmp_
         gened.train(configured(tmp_path, warm_start="nowhere"), data=pictures, out=tmp_path / "out")
     with pytest.raises(ConfigError, match="known are deepjscc, gened"):
         training_for(configured(tmp_path, codec="jpeg"))
-    with pytest.raises(ConfigError, match="expected such as 64"):
-        loop.read_config(configured(tmp_path, crop="64"), gened.GenedTraining) if False else loop.read_config(
-            configured(tmp_path, crop="64"), gened.GenedTraining
-        )
+    with pytest.raises(ConfigError, match="crop = '64'; expected such as 256"):
+        loop.read_config(configured(tmp_path, crop="64"), gened.GenedTraining)
 
 
 def test_the_statistics_are_kept_as_they_were(pictures: Path, tmp_path: Path) -> None:
@@ -126,4 +122,3 @@ def test_the_statistics_are_kept_as_they_were(pictures: Path, tmp_path: Path) ->
     written = load_file(out / gened.WEIGHTS_FILE)
     for name, value in statistics.items():
         assert np.array_equal(written[LINEAR + name], value), name
-    save_file({"nothing": np.zeros(1)}, tmp_path / "model.safetensors")
