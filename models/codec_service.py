@@ -15,7 +15,7 @@ from gened.gr_blocks.phy.errors import CodecError, GenedError
 from gened.gr_blocks.phy.types import Encoded, Received
 from gened.models.codecs.base import Codec
 from gened.models.codecs.registry import codec_names, load_codec
-from gened.models.images import to_float, to_uint8
+from gened.models.images import Mask, to_float, to_uint8
 
 Image = npt.NDArray[np.uint8]
 QUICK = ("softcast", "hevc-ldpc")
@@ -39,8 +39,8 @@ class DecodedPicture:
     """[H, W, 3] uint8 RGB."""
     is_lost: bool
     """Whether the picture is only a stand-in, because what decides everything did not arrive."""
-    mask: npt.NDArray[np.float32] | None
-    """[H, W] importance as the receiver knows it."""
+    mask: Mask | None
+    """[H, W] uint8 importance as the receiver knows it, 255 is important."""
     codec: str
     """Name of the codec that the header's number stands for."""
     decode_ms: float
@@ -51,9 +51,11 @@ class CodecService:
 
     Args:
         codecs: Names or folders to look through, besides the registry's own, for the codec that a header names.
+        device: See `load_codec`.
     """
 
-    def __init__(self, codecs: tuple[str, ...] = ()) -> None:
+    def __init__(self, codecs: tuple[str, ...] = (), *, device: str = "cpu") -> None:
+        self._device = device
         self._by_name: dict[str, Codec] = {}
         self._by_id: dict[int, Codec] = {}
         self._untried = sorted(codec_names(), key=lambda name: name in QUICK)
@@ -64,7 +66,18 @@ class CodecService:
         """True: the imports are done."""
         return True
 
-    def encode(self, codec: str, image: Image, *, rate: Fraction, snr_db: float, seed: int = 0) -> EncodedPicture:
+    def encode(
+        self,
+        codec: str,
+        image: Image,
+        *,
+        rate: Fraction,
+        snr_db: float,
+        mask: Mask | None = None,
+        focus: float | None = None,
+        refine_steps: int = 0,
+        seed: int = 0,
+    ) -> EncodedPicture:
         """Symbols of a picture.
 
         Args:
@@ -72,15 +85,21 @@ class CodecService:
             image: [H, W, 3] uint8 RGB.
             rate: Complex symbols per source value.
             snr_db: Es/N0 to design for, as the header will tell it.
+            mask: [H, W] uint8, 255 is important; None: nothing is told of it.
+            focus: Weight of what is important; None: the codec's own.
+            refine_steps: Gradient steps spent on the picture.
             seed: Of whatever the codec draws.
 
         Raises:
-            CodecError: Unknown codec, missing weights, or a rate that it cannot do.
+            CodecError: Unknown codec, missing weights, or a rate, mask, focus or refinement that it cannot do.
         """
         chosen = self._codec(codec)
         x = to_float(image)
+        importance = None if mask is None else mask.astype(np.float32) / np.float32(255)
         begin = time.perf_counter()
-        encoded = chosen.encode(x, rate=rate, snr_db=snr_db, seed=seed)
+        encoded = chosen.encode(
+            x, rate=rate, snr_db=snr_db, mask=importance, focus=focus, refine_steps=refine_steps, seed=seed
+        )
         return EncodedPicture(encoded, chosen.codec_id, 1e3 * (time.perf_counter() - begin))
 
     def decode(self, codec_id: int, received: Received) -> DecodedPicture:
@@ -93,11 +112,12 @@ class CodecService:
         begin = time.perf_counter()
         decoded = chosen.decode(received)
         decode_ms = 1e3 * (time.perf_counter() - begin)
-        return DecodedPicture(to_uint8(decoded.x_hat), decoded.is_lost, decoded.mask, chosen.name, decode_ms)
+        mask = None if decoded.mask is None else to_uint8(decoded.mask[None])[..., 0]
+        return DecodedPicture(to_uint8(decoded.x_hat), decoded.is_lost, mask, chosen.name, decode_ms)
 
     def _codec(self, name: str) -> Codec:
         if name not in self._by_name:
-            codec = load_codec(name)
+            codec = load_codec(name, device=self._device)
             self._by_name[name] = self._by_id[codec.codec_id] = codec
         return self._by_name[name]
 

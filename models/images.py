@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from gened.gr_blocks.phy.errors import ImageError
+from gened.gr_blocks.phy.errors import ConfigError, ImageError
 
 MIN_SIDE = 64
 MAX_SIDE = 4096
@@ -20,8 +21,14 @@ MAX_SIDE = 4096
 MAX_FILE_PIXELS = 100_000_000
 """Of a file that is to be made smaller; beyond, unpacking it takes more memory than a picture is worth."""
 
+ASPECT_TOLERANCE = 0.02
+"""Relative: a mask for a photograph may be of another size, but not of another shape."""
+
 Pixels = npt.NDArray[np.uint8]
 """[H, W, 3] uint8 RGB."""
+Mask = npt.NDArray[np.uint8]
+"""[H, W] uint8 importance: 255 is important, 0 is not."""
+T = TypeVar("T")
 
 
 class MissingImageError(ImageError):
@@ -54,16 +61,80 @@ def load_image(path: str | Path, *, max_side: int | None = None) -> Pixels:
         ImageSizeError: Under 64 or over 4096 pixels on a side, or a decompression bomb.
     """
     path = Path(path)
+
+    def read(image: Image.Image) -> Pixels:
+        _check_size(path, image.size, max_side)
+        return _reduced(_upright_rgb(image), max_side)
+
+    return _read(path, read)
+
+
+def load_mask(path: str | Path, height: int, width: int) -> Mask:
+    """Importance of each pixel of a photograph, from a picture file: white is important, black and transparent are not.
+
+    Args:
+        path: Any picture that Pillow opens; turned as its EXIF data says.
+        height: Of the photograph, in pixels.
+        width: The same. A mask of another size is brought to it by repeating or leaving out pixels.
+
+    Returns:
+        [height, width] uint8.
+
+    Raises:
+        MissingImageError: No such file, or it cannot be read.
+        NotAnImageError: Not a picture that Pillow knows, or cut short.
+        ImageSizeError: A decompression bomb.
+        ConfigError: Its shape differs from the photograph's by more than 2 %, or nothing in it is white.
+    """
+    path = Path(path)
+
+    def read(image: Image.Image) -> Image.Image:
+        _check_bomb(path, image.size)
+        return Image.fromarray(_upright_rgb(image, background=0)).convert("L")
+
+    grey = _read(path, read)
+    if abs(grey.width * height / (grey.height * width) - 1) > ASPECT_TOLERANCE:
+        raise ConfigError(
+            f"the mask {path} is {grey.width}x{grey.height}, the photograph {width}x{height}; "
+            "give a mask of the photograph's shape"
+        )
+    if grey.size != (width, height):
+        grey = grey.resize((width, height), Image.Resampling.NEAREST)
+    mask: Mask = np.array(grey, np.uint8)
+    if mask.max() < 128:
+        raise ConfigError(f"the mask {path} has no white in it; paint white what is important")
+    return mask
+
+
+def upright_size(path: str | Path) -> tuple[int, int]:
+    """Height and width of a picture as `load_image` turns it, before it makes it smaller; raises as it does."""
+
+    def read(image: Image.Image) -> tuple[int, int]:
+        is_on_its_side = False
+        with contextlib.suppress(Exception):  # as in `_turned`
+            is_on_its_side = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+        return (image.width, image.height) if is_on_its_side else (image.height, image.width)
+
+    return _read(Path(path), read)
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    with contextlib.suppress(Exception):  # broken EXIF data must not cost the picture
+        return ImageOps.exif_transpose(image)
+    return image
+
+
+def _read(path: Path, read: Callable[[Image.Image], T]) -> T:
+    """What `read` makes of a picture file; whatever may be wrong with the file becomes one of our errors."""
     if not path.exists():
         raise MissingImageError(f"no such file: {path}")
     if path.is_dir():
         raise MissingImageError(f"{path} is a folder; name the picture files in it")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of large pictures and odd metadata; sizes are checked below
+        warnings.simplefilter("ignore")  # Pillow warns of large pictures and odd metadata; sizes are checked by `read`
         try:
             with Image.open(path) as image:
-                _check_size(path, image.size, max_side)
-                return _reduced(_upright_rgb(image), max_side)
+                return read(image)
         except ImageError:
             raise
         except Image.DecompressionBombError as error:
@@ -92,7 +163,7 @@ def load_image(path: str | Path, *, max_side: int | None = None) -> Pixels:
 
 
 def save_png(path: str | Path, pixels: Pixels) -> None:
-    """Writes [H, W, 3] uint8 as PNG, whole or not at all: a reader never sees half a file."""
+    """Writes [H, W, 3] or [H, W] uint8 as PNG, whole or not at all: a reader never sees half a file."""
     path = Path(path)
     partial = path.with_name(f".{path.name}.part")
     Image.fromarray(pixels).save(partial, format="PNG", compress_level=4)
@@ -113,10 +184,7 @@ def to_uint8(x: npt.NDArray[np.floating[Any]]) -> Pixels:
 def _check_size(path: Path, size: tuple[int, int], max_side: int | None) -> None:
     """Looks at what the file says of itself, before a pixel is unpacked."""
     width, height = size
-    if width * height > MAX_FILE_PIXELS:
-        raise ImageSizeError(
-            f"{path} would unpack to {width}x{height} pixels (a decompression bomb?); it was not opened"
-        )
+    _check_bomb(path, size)
     if max(size) > MAX_SIDE and max_side is None:
         raise ImageSizeError(
             f"{path} is {width}x{height}; {MAX_SIDE}x{MAX_SIDE} can be sent: reduce it with --max-side {MAX_SIDE}"
@@ -124,6 +192,14 @@ def _check_size(path: Path, size: tuple[int, int], max_side: int | None) -> None
     shrunk = min(1.0, (max_side or max(size)) / max(size))
     if min(size) * shrunk < MIN_SIDE:
         raise ImageSizeError(f"{path} is {width}x{height}; pictures from {MIN_SIDE}x{MIN_SIDE} can be sent")
+
+
+def _check_bomb(path: Path, size: tuple[int, int]) -> None:
+    width, height = size
+    if width * height > MAX_FILE_PIXELS:
+        raise ImageSizeError(
+            f"{path} would unpack to {width}x{height} pixels (a decompression bomb?); it was not opened"
+        )
 
 
 def _reduced(pixels: Pixels, max_side: int | None) -> Pixels:
@@ -135,10 +211,10 @@ def _reduced(pixels: Pixels, max_side: int | None) -> Pixels:
     return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
 
 
-def _upright_rgb(image: Image.Image) -> Pixels:
+def _upright_rgb(image: Image.Image, background: int = 255) -> Pixels:
+    """Transparent parts show the background, a grey from 0 to 255."""
     image.load()
-    with contextlib.suppress(Exception):  # broken EXIF data must not cost the picture
-        image = ImageOps.exif_transpose(image)
+    image = _turned(image)
     if image.mode == "F" or image.mode.startswith("I"):
         grey = _grey8(np.asarray(image), image.mode)
         return np.repeat(grey[..., None], 3, axis=2)
@@ -146,8 +222,8 @@ def _upright_rgb(image: Image.Image) -> Pixels:
         return np.array(_from_lab(image))
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, layer)
+        behind = Image.new("RGBA", layer.size, (background, background, background, 255))
+        image = Image.alpha_composite(behind, layer)
     return np.array(image.convert("RGB"))
 
 

@@ -37,9 +37,15 @@ from gened.gr_blocks.phy.errors import GenedError, LinkError
 
 DEFAULT_QUEUE_LEN = 8
 DEFAULT_TIMEOUT_S = 120.0  # a 4096x4096 picture takes some 20 s through a network on one core
+REFINE_STEP_S = 10.0  # a gradient step: twice through the network and back, and machines are busy
 PARENT_POLL_S = 0.5
 NICENESS = 5  # the radio's process goes first
 CODEC_SERVICE = "gened.models.codec_service:CodecService"
+
+
+def encode_limit_s(refine_steps: int) -> float:
+    """How long a picture may be in an encoder that spends so many gradient steps on it."""
+    return DEFAULT_TIMEOUT_S + REFINE_STEP_S * refine_steps
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,11 @@ class Decoded:
 
 
 class Codec(Protocol):
-    """What `evaluate`, the worker and the commands ask of a codec."""
+    """What `evaluate`, the worker and the commands ask of a codec.
+
+    A codec that is made with the device "numpy" encodes without importing PyTorch, or its constructor raises
+    `CodecError`. What it cannot do of mask, focus and refinement, `encode` refuses; it leaves out nothing in silence.
+    """
 
     name: str
     codec_id: int
@@ -68,7 +72,7 @@ class Codec(Protocol):
             seed: For codecs that draw.
 
         Raises:
-            CodecError: The codec cannot do what is asked.
+            CodecError: The codec cannot do what is asked: the rate, or a mask, focus or refinement that it lacks.
         """
         ...
 

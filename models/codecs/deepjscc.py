@@ -44,12 +44,14 @@ class DeepJscc:
         device: PyTorch device.
 
     Raises:
-        CodecError: No weights in the folder, or not those of this architecture.
+        CodecError: No weights in the folder, or not those of this architecture; or the device "numpy".
     """
 
     name = "deepjscc"
 
     def __init__(self, folder: Path | str | None = None, *, device: str = "cpu") -> None:
+        if device == "numpy":
+            raise CodecError(f"{self.name} needs PyTorch at the transmitter; softcast and gened do without")
         folder = Path(folder) if folder is not None else WEIGHTS
         try:
             description: dict[str, Any] = json.loads((folder / "config.json").read_text())

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Codecs by name: ours, other people's by the entry-point group `gened.codecs`, or a folder with weights of a known
-architecture."""
+architecture.
+
+A codec is made by `(folder: Path | None = None, *, device: str = "cpu")`. The device "numpy" is asked for where a
+transmitter must do without PyTorch: `encode` then works with NumPy alone, or the codec raises `CodecError` when it is
+made.
+"""
 
 from __future__ import annotations
 
@@ -53,10 +58,10 @@ def load_codec(name: str, *, device: str = "cpu") -> Codec:
 
     Args:
         name: See `codec_names`; anything with a path separator is a folder.
-        device: PyTorch device, for codecs that have networks.
+        device: PyTorch device, for codecs that have networks; or "numpy": `encode` works without PyTorch.
 
     Raises:
-        CodecError: Unknown, or without usable weights.
+        CodecError: Unknown, without usable weights, or one that needs PyTorch although the device is "numpy".
     """
     if "/" not in name and not Path(name).is_dir():
         factory = _factory(name)
@@ -73,8 +78,10 @@ def load_codec(name: str, *, device: str = "cpu") -> Codec:
     return _factory(architecture)(folder, device=device)
 
 
-def default_codec() -> str:
-    """`deepjscc` where its weights are, else `softcast`."""
+def default_codec(*, device: str = "cpu") -> str:
+    """`deepjscc` where its weights are and PyTorch may be used, else `softcast`."""
+    if device == "numpy":
+        return "softcast"
     weights = Path(__file__).resolve().parents[1] / "weights"
     has_torch = importlib.util.find_spec("torch") is not None
     return "deepjscc" if has_torch and (weights / "deepjscc" / "model.safetensors").exists() else "softcast"

@@ -75,15 +75,18 @@ class SoftCast:
             rate: From 1/96 to 1/12.
             snr_db: Es/N0 that the code is made for.
             mask: Importance of each pixel, [H, W]; a block is important where its mean is at least 1/2.
-            focus: Weight of important blocks against the others, 1/16 to 15; 4 unless told. Nothing without a mask.
+            focus: Weight of important blocks against the others, 1/16 to 15; 4 unless told. It needs a mask.
             refine_steps: Not of this codec: 0.
             seed: Unused; the code is deterministic.
 
         Raises:
-            CodecError: A rate or a focus out of range, a refinement, or a mask of another shape.
+            CodecError: A rate or a focus out of range, a focus without a mask, a refinement, or a mask of another
+                shape.
         """
         if refine_steps:
             raise CodecError("softcast has nothing to refine: give no refinement steps")
+        if mask is None and focus not in (None, 1):
+            raise CodecError("softcast does not see by itself what is important: give a mask with the focus")
         importance, weight_q = block_importance(
             mask, DEFAULT_FOCUS if focus is None else focus, ImageSize(x.shape[1], x.shape[2])
         )

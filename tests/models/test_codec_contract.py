@@ -14,6 +14,7 @@ from PIL import Image
 
 from gened.gr_blocks.phy.budget import budget, side_symbols
 from gened.gr_blocks.phy.channel import ChannelConfig, apply_symbols
+from gened.gr_blocks.phy.errors import CodecError
 from gened.gr_blocks.phy.types import Encoded, ImageSize, Received
 from gened.models.codecs.base import Codec, Decoded, Picture
 from gened.models.codecs.registry import codec_names, load_codec
@@ -161,6 +162,27 @@ class TestCodecContract:
         received = sent(codec.encode(photograph(SIZES[0]), rate=RATE, snr_db=10.0), SIZES[0], 10.0)
         assert_is_picture(codec.decode(replace(received, rate=rate, snr_design_db=23.5)), SIZES[0])
         assert_is_picture(codec.decode(replace(received, size=ImageSize(1, 1))), ImageSize(1, 1))
+
+    def test_without_pytorch_it_encodes_or_says_which_codecs_do(self, codec: Codec, name: str) -> None:
+        try:
+            without = load_codec(name, device="numpy")
+        except CodecError as error:
+            assert "softcast" in str(error)
+            return
+        encoded = without.encode(photograph(SIZES[0]), rate=RATE, snr_db=7.0)
+        assert without.codec_id == codec.codec_id
+        assert np.mean(np.abs(encoded.symbols) ** 2) == pytest.approx(1, rel=0.15)
+
+    def test_what_it_cannot_do_of_importance_is_refused_and_not_left_out(self, codec: Codec) -> None:
+        mask = np.zeros(tuple(SIZES[0]), np.float32)
+        mask[:, :32] = 1
+        plain = codec.encode(photograph(SIZES[0]), rate=RATE, snr_db=7.0)
+        try:
+            encoded = codec.encode(photograph(SIZES[0]), rate=RATE, snr_db=7.0, mask=mask, focus=8.0)
+        except CodecError as error:
+            assert codec.name in str(error)
+            return
+        assert not np.array_equal(encoded.symbols, plain.symbols)
 
     def test_the_number_fits_the_header(self, codec: Codec) -> None:
         assert 0 <= codec.codec_id < 1 << 32

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gened.gr_blocks.phy.errors import ConfigError
 from gened.models.images import (
     ImageSizeError,
     MissingImageError,
     NotAnImageError,
     load_image,
+    load_mask,
     save_png,
     to_float,
     to_uint8,
@@ -135,6 +137,46 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, size: tuple[int
     (tmp_path / "bomb.png").write_bytes(bomb_png(*size))
     with pytest.raises(ImageSizeError, match="bomb"):
         load_image(tmp_path / "bomb.png", max_side=4096)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "I;16"])
+def test_white_of_a_mask_in_any_mode_is_important(tmp_path: Path, mode: str) -> None:
+    grey = np.zeros((96, 128), np.uint8)
+    grey[10:20, 30:50] = 255
+    image = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(grey).convert(mode)
+    image.save(tmp_path / "mask.png")
+    assert np.array_equal(load_mask(tmp_path / "mask.png", 96, 128), grey)
+
+
+def test_a_smaller_mask_of_nearly_the_same_shape_is_enlarged_without_grey(tmp_path: Path) -> None:
+    small = np.zeros((20, 30), np.uint8)
+    small[:10] = 255
+    Image.fromarray(small).save(tmp_path / "mask.png")
+    mask = load_mask(tmp_path / "mask.png", 201, 299)
+    assert mask.shape == (201, 299)
+    assert set(np.unique(mask)) == {0, 255}
+    assert 100 <= np.count_nonzero(mask[:, 0]) <= 101
+
+
+def test_transparent_parts_of_a_mask_are_not_important(tmp_path: Path) -> None:
+    layer = np.full((64, 64, 4), 255, np.uint8)
+    layer[:, 32:, 3] = 0  # white, but not painted
+    Image.fromarray(layer).save(tmp_path / "mask.png")
+    mask = load_mask(tmp_path / "mask.png", 64, 64)
+    assert mask[:, :32].min() == 255 and mask[:, 32:].max() == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "color", "text"),
+    [((100, 97), "white", "100x97, the photograph 640x640"), ((64, 64), "#7f7f7f", "no white in it")],
+)
+def test_a_mask_that_cannot_be_meant_is_refused_in_one_line(
+    tmp_path: Path, size: tuple[int, int], color: str, text: str
+) -> None:
+    Image.new("RGB", size, color).save(tmp_path / "mask.png")
+    with pytest.raises(ConfigError, match=text) as caught:
+        load_mask(tmp_path / "mask.png", 640, 640)
+    assert "\n" not in str(caught.value)
 
 
 def test_files_that_are_no_pictures_say_so(tmp_path: Path) -> None:

@@ -66,6 +66,13 @@ def test_weights_of_another_codec_are_refused(tmp_path: Path) -> None:
         registry.load_codec(str(tmp_path / "mine"))
 
 
+def test_a_codec_that_needs_pytorch_says_which_do_without() -> None:
+    with pytest.raises(CodecError, match="deepjscc needs PyTorch at the transmitter; softcast and gened do without"):
+        registry.load_codec("deepjscc", device="numpy")
+    default = registry.default_codec(device="numpy")
+    assert registry.load_codec(default, device="numpy").name == default
+
+
 def test_other_peoples_codecs_come_in_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("theirs", "gened.models.codecs.softcast:SoftCast", registry.ENTRY_POINT_GROUP)
     monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.ENTRY_POINT_GROUP else [])

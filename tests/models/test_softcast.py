@@ -427,6 +427,7 @@ def test_symbols_have_the_peaks_of_noise(codec: SoftCast) -> None:
         ({"refine_steps": 3}, "nothing to refine"),
         ({"mask": np.ones((4, 4), np.float32)}, "mask has 4x4 pixels, the picture 64x64"),
         ({"mask": np.ones((64, 64), np.float32), "focus": 99.0}, "focus of 99"),
+        ({"focus": 4.0}, "give a mask with the focus"),
     ],
 )
 def test_what_it_cannot_do_is_said(codec: SoftCast, options: dict[str, object], message: str) -> None:
