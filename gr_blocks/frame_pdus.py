@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The PDUs that our blocks pass to each other, packed and checked in one place.
 
-    picture   u8  [H W 3] RGB      height, width;  may have: caption, frame, name
+    picture   u8  [H W 3] RGB      height, width;  may have: caption, frame, name, and mask: u8 [H W], 255 is important
     encoded   c32 symbols          session, frame, codec_id, height, width, rate_num, rate_den, snr_design_db,
     side_info;
                                    from the caption encoder: text, text_mode
@@ -36,9 +36,11 @@ MAX_NUMERATOR = 8
 """What the header can tell of a rate."""
 
 Image = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.uint8]
+"""[H, W] uint8, 255 is important."""
 Meta = dict[str, Any]
 
-_VECTOR_KEYS = ("side_info", "text", "noise_var", "constellation")
+_VECTOR_KEYS = ("side_info", "text", "noise_var", "constellation", "mask")
 
 
 def parse_rate(rate: Fraction | str | float) -> Fraction:
@@ -66,24 +68,33 @@ def plain(meta: Mapping[str, Any]) -> Meta:
 # Pictures
 
 
-def picture_to_pdu(image: Image, meta: Mapping[str, Any] | None = None) -> Any:
-    """A picture, [H, W, 3] uint8 RGB, as a PDU."""
+def picture_to_pdu(image: Image, meta: Mapping[str, Any] | None = None, mask: Mask | None = None) -> Any:
+    """A picture, [H, W, 3] uint8 RGB, as a PDU, with the importance of its pixels where it is known."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise FrameError(f"a picture is [H, W, 3] uint8, not {list(image.shape)} {image.dtype}")
-    return to_pdu({**(meta or {}), "height": image.shape[0], "width": image.shape[1]}, image)
+    if mask is not None and (mask.shape != image.shape[:2] or mask.dtype != np.uint8):
+        raise FrameError(f"the mask of a picture is [H, W] uint8 as the picture, not {list(mask.shape)} {mask.dtype}")
+    facts = {**(meta or {}), "height": image.shape[0], "width": image.shape[1]}
+    return to_pdu(facts if mask is None else {**facts, "mask": mask}, image)
 
 
 def picture_from_pdu(message: Any) -> tuple[Image, Meta]:
-    """Picture and dictionary of a PDU.
+    """Picture and dictionary of a PDU; its `mask`, where there is one, is [H, W] uint8.
 
     Raises:
-        PduError: Not a picture of 64x64 to 4096x4096, or its length is not height x width x 3.
+        PduError: Not a picture of 64x64 to 4096x4096, its length is not height x width x 3, or that of its mask is not
+            height x width.
     """
     meta, data = from_pdu(message, np.uint8)
     height = take(meta, "height", int, MIN_SIDE, MAX_SIDE)
     width = take(meta, "width", int, MIN_SIDE, MAX_SIDE)
     if len(data) != height * width * 3:
         raise PduError(f"a picture of {width}x{height} has {height * width * 3} bytes, the PDU has {len(data)}")
+    mask = _bytes(meta, "mask")
+    if mask is not None:
+        if len(mask) != height * width:
+            raise PduError(f"the mask of a picture of {width}x{height} has {height * width} bytes, not {len(mask)}")
+        meta["mask"] = np.frombuffer(mask, np.uint8).reshape(height, width)
     return data.reshape(height, width, 3), meta
 
 

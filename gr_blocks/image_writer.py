@@ -22,16 +22,16 @@ def default_folder() -> Path:
 
 
 class image_writer(MessageBlock):  # noqa: N801
-    """Writes each picture to `<folder>/<prefix>-<session>-<frame>.png`.
+    """Writes each picture to `<folder>/<prefix>-<session>-<frame>.png`, and a mask that it brings to `...-mask.png`.
 
-    Ports: `pictures` in; `reports` out: the picture's facts with `path`. A file appears under its name only when it is
-    complete. Nothing but numbers of the picture's dictionary enters the name. When more than `max_files` were written,
-    the oldest goes: a stream that never ends must not fill a disk.
+    Ports: `pictures` in; `reports` out: the picture's facts with `path`, and `mask_path` where there is one. A file
+    appears under its name only when it is complete. Nothing but numbers of the picture's dictionary enters the name.
+    When more than `max_files` were written, the oldest goes: a stream that never ends must not fill a disk.
 
     Args:
         folder: Made when it is not there; a folder among the temporary files when empty.
         prefix: First part of the names.
-        max_files: Most files kept.
+        max_files: Most pictures kept, their masks not counted.
     """
 
     def __init__(self, folder: str | Path = "", prefix: str = "received", max_files: int = MAX_FILES) -> None:
@@ -49,14 +49,27 @@ class image_writer(MessageBlock):  # noqa: N801
         number = take({"frame": self.counters.add("n_pictures") - 1, **meta}, "frame", int, 0)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{self._prefix}-{session:05d}-{number:05d}.png"
+        paths = {"path": str(path)}
+        mask = meta.get("mask")
+        if mask is None:
+            _mask_path(path).unlink(missing_ok=True)  # of an earlier run
+        else:
+            save_png(_mask_path(path), mask)
+            paths["mask_path"] = str(_mask_path(path))
         save_png(path, image)
         self.counters.add("n_written")
         self._forget_oldest(path)
-        self.publish("reports", report_to_pdu(meta, path=str(path)))
+        self.publish("reports", report_to_pdu(meta, **paths))
 
     def _forget_oldest(self, path: Path) -> None:
         if path in self._written:  # the same numbers again: one file, the newest
             self._written.remove(path)
         self._written.append(path)
         if len(self._written) > self._max_files:
-            self._written.popleft().unlink(missing_ok=True)
+            oldest = self._written.popleft()
+            oldest.unlink(missing_ok=True)
+            _mask_path(oldest).unlink(missing_ok=True)
+
+
+def _mask_path(path: Path) -> Path:
+    return path.with_name(f"{path.stem}-mask.png")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from gened.gr_blocks.frame_pdus import Image, picture_to_pdu
+from gened.gr_blocks.frame_pdus import Image, Mask, picture_to_pdu
 from gened.gr_blocks.message_block import MessageBlock
 from gened.gr_blocks.phy.errors import ConfigError
 
@@ -32,6 +32,12 @@ def load_picture(path: str | Path = "", max_side: int | None = None) -> Image:
     return load_image(Path(skimage.__file__).parent / "data" / "astronaut.png", max_side=max_side)
 
 
+def _mask(path: str | Path, image: Image) -> Mask | None:
+    from gened.models.images import load_mask  # as above
+
+    return load_mask(path, *image.shape[:2]) if path else None
+
+
 class picture_source(MessageBlock):  # noqa: N801
     """Sends a photograph at once and then every `period_s`.
 
@@ -43,20 +49,28 @@ class picture_source(MessageBlock):  # noqa: N801
         n_frames: Pictures to send; 0 for no end.
         caption: Travels with each picture; empty for none.
         max_side: Longer sides are reduced to this, in pixels.
+        mask: A picture file, white where the photograph is important; empty for none.
 
     Raises:
         ImageError: The file is missing or is no picture.
-        ConfigError: A period that is not positive.
+        ConfigError: A period that is not positive, or a mask of another shape than the photograph's.
     """
 
     def __init__(
-        self, path: str | Path = "", period_s: float = 2.0, n_frames: int = 0, caption: str = "", max_side: int = 256
+        self,
+        path: str | Path = "",
+        period_s: float = 2.0,
+        n_frames: int = 0,
+        caption: str = "",
+        max_side: int = 256,
+        mask: str | Path = "",
     ) -> None:
         super().__init__("picture_source", {}, ("pictures",))
         if not period_s >= MIN_PERIOD_S:
             raise ConfigError(f"period_s is {period_s}; at least {MIN_PERIOD_S} s")
         meta = {"name": Path(path).name or "astronaut"} | ({"caption": caption} if caption else {})
-        self._picture = picture_to_pdu(load_picture(path, int(max_side)), meta)
+        image = load_picture(path, int(max_side))
+        self._picture = picture_to_pdu(image, meta, _mask(mask, image))
         self._period_s = float(period_s)
         self._n_frames = int(n_frames)
         self._stopped = threading.Event()

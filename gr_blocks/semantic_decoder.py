@@ -19,8 +19,9 @@ MAX_QUEUED_PIXELS = 4 * 4096 * 4096
 class semantic_decoder(MessageBlock):  # noqa: N801
     """Decodes received frames into pictures with the codec that the header names.
 
-    Ports: `frames` in; `pictures` and `reports` out. A report is sent for a frame that was refused or could not be
-    decoded; its `error` says why. A frame that finds the worker's queue full is refused and counted (`n_refused`).
+    Ports: `frames` in; `pictures` and `reports` out. A picture has a `mask` where the codec tells what is important. A
+    report is sent for a frame that was refused or could not be decoded; its `error` says why. A frame that finds the
+    worker's queue full is refused and counted (`n_refused`).
 
     Args:
         codecs: Names or folders to try besides the registry's own, for codecs that are not installed.
@@ -82,4 +83,4 @@ class semantic_decoder(MessageBlock):  # noqa: N801
         answer = result.value
         self.counters.add("n_decoded")
         facts = {**meta, "codec": answer.codec, "decode_ms": answer.decode_ms, "is_lost": answer.is_lost}
-        self.publish("pictures", picture_to_pdu(answer.image, facts))
+        self.publish("pictures", picture_to_pdu(answer.image, facts, answer.mask))

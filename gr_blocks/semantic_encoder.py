@@ -12,14 +12,15 @@ from gened.gr_blocks.message_block import MessageBlock
 from gened.gr_blocks.pdus import take
 from gened.gr_blocks.phy.header import quantize_snr_db
 from gened.gr_blocks.phy.types import Frame, ImageSize
-from gened.models.worker import DEFAULT_QUEUE_LEN, JobResult, Worker
+from gened.models.worker import CODEC_SERVICE, DEFAULT_QUEUE_LEN, JobResult, Worker, encode_limit_s
 
 
 class semantic_encoder(MessageBlock):  # noqa: N801
     """Encodes pictures into analogue symbols and side information.
 
-    Ports: `pictures` in; `encoded` and `reports` out. A report is sent for a picture that was refused or could not be
-    encoded; its `error` says why. A picture that finds the worker's queue full is refused and counted (`n_refused`).
+    Ports: `pictures` in; `encoded` and `reports` out. A picture may bring a `mask` of what is important in it. A
+    report is sent for a picture that was refused or could not be encoded; its `error` says why. A picture that finds
+    the worker's queue full is refused and counted (`n_refused`).
 
     Args:
         codec: A name of the registry or a folder of weights.
@@ -27,6 +28,9 @@ class semantic_encoder(MessageBlock):  # noqa: N801
         snr_db: Es/N0 that the encoder designs for.
         session: 16-bit number of this sender's run; random when None or negative.
         seed: Of whatever the codec draws; frame n uses seed + n.
+        focus: Weight of what is important, 1 for none; the codec's own when None or 0.
+        refine_steps: Gradient steps that the encoder spends on each picture.
+        device: Of the own worker's codecs: a PyTorch device, or "numpy" for one that never loads PyTorch.
         worker: To share with other blocks of this side; one of its own when None.
         queue_len: Pictures that may wait for the own worker.
         n_threads: Threads of the own worker; half of the cores when None or 0.
@@ -43,6 +47,9 @@ class semantic_encoder(MessageBlock):  # noqa: N801
         *,
         session: int | None = None,
         seed: int = 0,
+        focus: float | None = None,
+        refine_steps: int = 0,
+        device: str = "cpu",
         worker: Worker | None = None,
         queue_len: int = DEFAULT_QUEUE_LEN,
         n_threads: int | None = None,
@@ -52,10 +59,15 @@ class semantic_encoder(MessageBlock):  # noqa: N801
         self._rate = parse_rate(rate)
         self._snr_db = float(snr_db)
         self._seed = int(seed)
+        self._focus = float(focus) if focus else None
+        self._refine_steps = int(refine_steps)
         self._n_taken = 0
         self.session = secrets.randbelow(2**16) if session is None or session < 0 else session % 2**16
         self._is_owner = worker is None
-        self.worker = worker or Worker(queue_len=queue_len, n_threads=n_threads or None)
+        self.worker = worker or Worker(
+            CODEC_SERVICE, {"device": device}, queue_len=queue_len, n_threads=n_threads or None,
+            timeout_s=encode_limit_s(self._refine_steps),
+        )  # fmt: skip
 
     def start(self) -> bool:
         """Called by the flowgraph; starts the worker, so that its imports are done when the first picture comes."""
@@ -76,16 +88,21 @@ class semantic_encoder(MessageBlock):  # noqa: N801
         """The rate from the next picture on."""
         self._rate = parse_rate(rate)
 
+    def set_focus(self, focus: float | None) -> None:
+        """The weight of what is important from the next picture on; the codec's own when None or 0."""
+        self._focus = float(focus) if focus else None
+
     def _encode(self, message: Any) -> None:
         image, meta = picture_from_pdu(message)
         number = take({"frame": self._n_taken, **meta}, "frame", int, 0) % 2**16
         self._n_taken = number + 1
         snr_db = quantize_snr_db(self._snr_db)  # as the header tells it, so that both ends plan alike
+        mask = meta.pop("mask", None)
         tag = {**meta, "session": self.session, "frame": number, "snr_design_db": snr_db}
         tag |= {"rate_num": self._rate.numerator, "rate_den": self._rate.denominator}
         accepted = self.worker.submit(
             "encode", self._encoded, tag=tag, codec=self._codec, image=image, rate=self._rate, snr_db=snr_db,
-            seed=self._seed + number,
+            mask=mask, focus=self._focus, refine_steps=self._refine_steps, seed=self._seed + number,
         )  # fmt: skip
         if not accepted:
             self.counters.report("n_refused", f"frame {number}: the encoder is still busy with earlier pictures")

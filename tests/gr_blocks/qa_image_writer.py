@@ -25,6 +25,31 @@ def test_a_picture_is_written_without_loss_under_its_numbers(bench: Any, tmp_pat
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["got-00513-00007.png"]
 
 
+def test_a_mask_is_written_beside_its_picture_and_goes_with_it(bench: Any, tmp_path: Path, picture: Any) -> None:
+    block = image_writer(tmp_path, "p", 1)
+    pictures, reports = bench.source_of(block, "pictures"), bench.sink_of(block, "reports")
+    bench.start()
+    mask = np.zeros(picture.shape[:2], np.uint8)
+    mask[3:9, 4:7] = 255
+    pictures.send(picture_to_pdu(picture, {"frame": 0}, mask))
+    report = report_from_pdu(reports.wait(1)[0])
+    assert report["mask_path"] == str(tmp_path / "p-00000-00000-mask.png")
+    assert np.array_equal(np.array(Image.open(report["mask_path"])), mask)
+    pictures.send(picture_to_pdu(picture, {"frame": 1}))
+    assert "mask_path" not in report_from_pdu(reports.wait(2)[1])
+    assert [path.name for path in tmp_path.iterdir()] == ["p-00000-00001.png"]
+
+
+def test_a_mask_of_an_earlier_run_does_not_stay_beside_a_new_picture(bench: Any, tmp_path: Path, picture: Any) -> None:
+    (tmp_path / "p-00000-00000-mask.png").write_bytes(b"old")
+    block = image_writer(tmp_path, "p")
+    pictures, reports = bench.source_of(block, "pictures"), bench.sink_of(block, "reports")
+    bench.start()
+    pictures.send(picture_to_pdu(picture, {"frame": 0}))
+    reports.wait(1)
+    assert [path.name for path in tmp_path.iterdir()] == ["p-00000-00000.png"]
+
+
 def test_names_cannot_lead_out_of_the_folder(bench: Any, tmp_path: Path, picture: Any) -> None:
     block = image_writer(tmp_path / "a", "../../etc/x")
     pictures, reports = bench.source_of(block, "pictures"), bench.sink_of(block, "reports")

@@ -26,6 +26,15 @@ def test_a_file_is_sent_as_often_as_asked(bench: Any, tmp_path: Path, picture: A
     assert (meta["name"], meta["caption"]) == ("slopes.png", "slopes")
 
 
+def test_a_mask_goes_with_each_picture(bench: Any, tmp_path: Path) -> None:
+    Image.new("L", (16, 16), 255).save(tmp_path / "white.png")
+    block = picture_source(period_s=60, max_side=64, mask=tmp_path / "white.png")
+    pictures = bench.sink_of(block, "pictures")
+    bench.start()
+    _, meta = picture_from_pdu(pictures.wait(1)[0])
+    assert meta["mask"].shape == (64, 64) and meta["mask"].min() == 255
+
+
 def test_without_a_path_there_is_a_photograph(bench: Any) -> None:
     block = picture_source(period_s=60, max_side=128)
     pictures = bench.sink_of(block, "pictures")

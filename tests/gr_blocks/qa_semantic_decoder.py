@@ -17,10 +17,16 @@ from gened.gr_blocks.semantic_decoder import semantic_decoder
 CODEC_ID = 0xFEDCBA98
 
 
-def message(codec_id: int = CODEC_ID, number: int = 2, n_symbols: int = 256, size: tuple[int, int] = (64, 96)) -> Any:
+def message(
+    codec_id: int = CODEC_ID,
+    number: int = 2,
+    n_symbols: int = 256,
+    size: tuple[int, int] = (64, 96),
+    side_info: bytes = b"t",
+) -> Any:
     """A received thumbnail: a slope from black to white."""
     symbols = ((np.arange(n_symbols) - 127.5) / 64).astype(np.complex64)
-    received = Received(symbols, np.ones(n_symbols, np.float32), b"t", ImageSize(*size), Fraction(1, 24), 10.0)
+    received = Received(symbols, np.ones(n_symbols, np.float32), side_info, ImageSize(*size), Fraction(1, 24), 10.0)
     return received_to_pdu(
         ReceivedFrame(
             session=1, number=number, codec_id=codec_id, text=None, has_text=False, n_bursts=1, n_bursts_received=1,
@@ -41,6 +47,17 @@ def test_a_frame_becomes_a_picture_with_its_facts(bench: Any, shared_worker: Any
     assert abs(int(image[-1, -1, 0]) - 255) <= 1
     assert (meta["frame"], meta["session"], meta["codec"], meta["snr_est_db"]) == (2, 1, "thumbnail", 9.5)
     assert "noise_var" not in meta
+
+
+def test_what_the_codec_tells_of_importance_goes_with_the_picture(bench: Any, shared_worker: Any) -> None:
+    block = semantic_decoder(worker=shared_worker)
+    frames, pictures = bench.source_of(block, "frames"), bench.sink_of(block, "pictures")
+    bench.start()
+    frames.send(message(side_info=b"m"))
+    frames.send(message())
+    with_mask, without = (picture_from_pdu(each)[1] for each in pictures.wait(2))
+    assert with_mask["mask"].shape == (64, 96) and with_mask["mask"].min() == 255
+    assert "mask" not in without
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,34 @@ def test_a_picture_becomes_a_frame_that_describes_it(bench: Any, shared_worker: 
     assert meta["encode_ms"] == 1.0
 
 
+def test_what_is_important_and_the_weight_and_the_steps_reach_the_codec(
+    bench: Any, shared_worker: Any, picture: Any
+) -> None:
+    block = semantic_encoder("thumbnail", focus=3.5, refine_steps=20, worker=shared_worker)
+    pictures, encoded = bench.source_of(block, "pictures"), bench.sink_of(block, "encoded")
+    bench.start()
+    mask = np.zeros((96, 128), np.uint8)
+    mask[:2, :5] = 255
+    pictures.send(picture_to_pdu(picture, {"frame": 0}, mask))
+    encoded.wait(1)
+    block.set_focus(0)  # as Companion says: the codec's own
+    pictures.send(picture_to_pdu(picture, {"frame": 1}))
+    frames = [encoded_from_pdu(message) for message in encoded.wait(2)]
+    assert [frame.encoded.side_info for frame, _ in frames] == [b"10 3.5 20", b"None None 20"]
+    assert "mask" not in frames[0][1]
+
+
+def test_a_mask_of_another_size_is_no_picture(bench: Any, shared_worker: Any, picture: Any) -> None:
+    block = semantic_encoder("thumbnail", worker=shared_worker)
+    pictures, encoded = bench.source_of(block, "pictures"), bench.sink_of(block, "encoded")
+    bench.start()
+    pictures.send(picture_to_pdu(picture, {"mask": np.zeros(96 * 128 - 1, np.uint8)}))
+    pictures.send(picture_to_pdu(picture, {"mask": "white"}))
+    pictures.send(picture_to_pdu(picture))
+    assert len(encoded.wait(1)) == 1
+    assert block.stats() == {"n_bad_pdus": 2, "n_encoded": 1}
+
+
 def test_frames_are_counted_unless_they_bring_a_number(bench: Any, shared_worker: Any, picture: Any) -> None:
     block = semantic_encoder("thumbnail", worker=shared_worker)
     pictures, encoded = bench.source_of(block, "pictures"), bench.sink_of(block, "encoded")

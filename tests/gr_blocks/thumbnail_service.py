@@ -22,13 +22,28 @@ SERVICE = "thumbnail_service:ThumbnailService"
 class ThumbnailService:
     """Answers `encode` and `decode` as the codec service does, and a few methods that misbehave."""
 
-    def encode(self, codec: str, image: Any, *, rate: Fraction, snr_db: float, seed: int = 0) -> EncodedPicture:
+    def encode(
+        self,
+        codec: str,
+        image: Any,
+        *,
+        rate: Fraction,
+        snr_db: float,
+        mask: Any = None,
+        focus: float | None = None,
+        refine_steps: int = 0,
+        seed: int = 0,
+    ) -> EncodedPicture:
+        """Its side information is "t", or tells what it was asked for."""
         if codec == "broken":
             raise CodecError("this codec cannot encode")
         height, width = (side - side % SIDE for side in image.shape[:2])
         grey = image[:height, :width].mean(axis=2).reshape(SIDE, height // SIDE, SIDE, width // SIDE).mean(axis=(1, 3))
         symbols = ((grey.ravel() - 127.5) / 64).astype(np.complex64)
-        return EncodedPicture(Encoded(symbols, b"t"), CODEC_ID, 1.0)
+        is_plain = mask is None and (focus, refine_steps) == (None, 0)
+        n_important = None if mask is None else int((mask == 255).sum())
+        side_info = b"t" if is_plain else f"{n_important} {focus} {refine_steps}".encode()
+        return EncodedPicture(Encoded(symbols, side_info), CODEC_ID, 1.0)
 
     def decode(self, codec_id: int, received: Received) -> DecodedPicture:
         if codec_id != CODEC_ID:
@@ -37,7 +52,8 @@ class ThumbnailService:
         rows = np.arange(received.size.height) * SIDE // received.size.height
         columns = np.arange(received.size.width) * SIDE // received.size.width
         image = np.repeat(grey[rows][:, columns, None], 3, axis=2)
-        return DecodedPicture(image, False, None, "thumbnail", 1.0)
+        mask = np.full(image.shape[:2], 255, np.uint8) if received.side_info == b"m" else None
+        return DecodedPicture(image, False, mask, "thumbnail", 1.0)
 
     def sleep(self, seconds: float) -> float:
         time.sleep(seconds)
