@@ -10,16 +10,20 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import binary_erosion
 
 from gened.flowgraphs.report import FrameReport
 from gened.gr_blocks.phy.types import ComplexArray
-from gened.models.images import Pixels
+from gened.models.images import Mask, Pixels
 
 MARGIN = 32
 GAP = 24
 PANEL_SIDE = 560
 """The longer side of each picture; smaller ones are enlarged, larger ones reduced."""
 INK, GREY, FAINT, PAPER, GOOD, BAD = "#16181d", "#666c78", "#d9dce2", "#ffffff", "#14734a", "#b3261e"
+MASK_INK, MASK_EDGE = (255, 196, 0), (22, 24, 29)
+MASK_LINE = 3
+"""Pixels of the outline of what is important; a dark line lies on either side, so that it is seen on any picture."""
 N_COLUMNS = 4
 MAX_CAPTION_LINES = 4
 MAX_POINTS = 5000
@@ -37,17 +41,30 @@ def _font(size: int, style: str = "") -> Font:
     return ImageFont.load_default(size)
 
 
-def _panel(pixels: Pixels | None, size: tuple[int, int], note: str) -> Image.Image:
-    """A picture in its place, or a grey field that says why there is none."""
+def _panel(pixels: Pixels | None, size: tuple[int, int], note: str, mask: Mask | None) -> Image.Image:
+    """A picture in its place with what is important outlined, or a grey field that says why there is none."""
     if pixels is not None:
         height, width = pixels.shape[:2]
         is_enlarged = size[0] > width
-        return Image.fromarray(pixels).resize(
+        panel = Image.fromarray(pixels).resize(
             size, Image.Resampling.BICUBIC if is_enlarged else Image.Resampling.LANCZOS
         )
+        return panel if mask is None else _outlined(panel, mask)
     field = Image.new("RGB", size, FAINT)
     ImageDraw.Draw(field).text((size[0] / 2, size[1] / 2), note, fill=GREY, font=_font(18), anchor="mm")
     return field
+
+
+def _outlined(panel: Image.Image, mask: Mask) -> Image.Image:
+    """The border of what is important, drawn on its inner side, so that it is closed at the picture's edge too."""
+    inside = np.asarray(Image.fromarray(mask).resize(panel.size, Image.Resampling.NEAREST)) >= 128
+    layers = [inside]
+    for n in (1, MASK_LINE, 1):  # dark, bright, dark
+        layers.append(binary_erosion(layers[-1], np.ones((3, 3)), iterations=n))
+    drawn = np.array(panel)
+    drawn[inside & ~layers[3]] = MASK_EDGE
+    drawn[layers[1] & ~layers[2]] = MASK_INK
+    return Image.fromarray(drawn)
 
 
 def wrapped(text: str, font: Font, width: int, max_lines: int) -> list[str]:
@@ -97,13 +114,14 @@ def figures_of(report: FrameReport) -> list[tuple[str, str]]:
     ]
 
 
-def side_by_side(sent: Pixels | None, received: Pixels | None, report: FrameReport) -> Pixels:
+def side_by_side(sent: Pixels | None, received: Pixels | None, report: FrameReport, mask: Mask | None = None) -> Pixels:
     """Both pictures, the caption as it arrived, and the figures, on white.
 
     Args:
         sent: [H, W, 3] uint8, or None where only the receiver is known.
         received: The same; None when the frame was lost.
         report: Of this frame.
+        mask: [H, W] uint8, what is important as the receiver knows it; its outline is drawn on both pictures.
 
     Returns:
         [H', W', 3] uint8; about 1200 pixels wide whatever the pictures' size.
@@ -125,9 +143,12 @@ def side_by_side(sent: Pixels | None, received: Pixels | None, report: FrameRepo
     for index, (title, pixels, note) in enumerate((("sent", sent, "not known here"), ("received", received, "lost"))):
         left = MARGIN + index * (column + GAP)
         draw.text((left, MARGIN), title, fill=INK, font=_font(20, "-Bold"))
-        page.paste(_panel(pixels, size, note), (left + (column - size[0]) // 2, MARGIN + 34))
+        page.paste(_panel(pixels, size, note, mask), (left + (column - size[0]) // 2, MARGIN + 34))
     detail = f"frame {report.frame}, {shape[1]} x {shape[0]} pixels"
     draw.text((width - MARGIN, MARGIN + 3), detail, fill=GREY, font=_font(16), anchor="ra")
+    if mask is not None:
+        note = f"outlined: important, {100 * np.mean(mask >= 128):.0f} %"
+        draw.text((MARGIN + column, MARGIN + 3), note, fill=GREY, font=_font(16), anchor="ra")
     for index, line in enumerate(lines):
         draw.text((MARGIN, caption_top + 32 * index), line, fill=caption_ink, font=caption_font)
     _draw_figures(draw, figures, figures_top, width)

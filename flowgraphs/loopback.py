@@ -25,6 +25,7 @@ from gened.flowgraphs.receive import ASSEMBLY_S, ReceiveConfig
 from gened.flowgraphs.report import Report
 from gened.flowgraphs.transmit import TransmitConfig
 from gened.gr_blocks.phy.errors import LinkError
+from gened.models.worker import encode_limit_s
 
 Facts = dict[str, Any]
 OnProgress = Callable[[str, Facts], None]
@@ -33,7 +34,7 @@ WINDOW = 4
 LOST_S = ASSEMBLY_S + 2.0
 """A frame of which nothing was heard for so long, while others neither, makes room for the next."""
 POLL_S = 0.1
-OLD_FILES = ("sent*.png", "received*.png", "side_by_side*.png", "constellation.*", "report.json")
+OLD_FILES = ("sent*.png", "received*.png", "mask.png", "side_by_side*.png", "constellation.*", "report.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,14 @@ def run_loopback(config: LoopbackConfig, *, stop: threading.Event, on_progress: 
     n_frames = config.transmit.n_frames_in_all
     roles = {
         "air": config.air,
-        "receive": replace(config.receive, out=config.out, is_numbered=n_frames > 1, has_report=False, until_end=True),
+        "receive": replace(
+            config.receive,
+            out=config.out,
+            is_numbered=n_frames > 1,
+            has_report=False,
+            until_end=True,
+            timeout_s=_patience_s(config),
+        ),  # fmt: skip
         "transmit": replace(config.transmit, out=config.out),
     }
     run = _Run(config, on_progress)
@@ -89,6 +97,12 @@ def run_loopback(config: LoopbackConfig, *, stop: threading.Event, on_progress: 
             run.no_frame or f"none of {n_frames} frames arrived; the report in {config.out} says what was sent"
         )
     return report
+
+
+def _patience_s(config: LoopbackConfig) -> float:
+    """How long the receiver waits for a frame: a sender that refines its pictures may send none for a long time."""
+    n_steps = config.transmit.refine_steps
+    return config.receive.timeout_s + (encode_limit_s(n_steps) if n_steps else 0.0)
 
 
 class _Run:

@@ -12,7 +12,7 @@ import numpy as np
 from gened.flowgraphs.figures import constellation, side_by_side
 from gened.flowgraphs.report import FrameReport, Report, frame_report, run_meta, write_report
 from gened.models.evaluation.metrics import ms_ssim, psnr_db
-from gened.models.images import Pixels, load_image, save_png, to_float
+from gened.models.images import Mask, Pixels, load_image, save_png, to_float
 
 if TYPE_CHECKING:
     from gened.flowgraphs.loopback import LoopbackConfig
@@ -38,7 +38,8 @@ def make_report(out: Path, *, sent: dict[int, Facts], received: dict[int, Facts]
     ]
     report = Report(meta=run_meta(config.argv, seed=config.seed), frames=frames)
     write_report(out / "report.json", report)
-    _draw(out, frames, pictures)
+    masks = {number: facts["mask"] for number, facts in received.items() if facts.get("mask")}
+    _draw(out, frames, masks, pictures)
     return report
 
 
@@ -51,6 +52,11 @@ class _Pictures:
 
     def _read(self, name: str | None) -> Pixels | None:
         return load_image(self._out / name) if name else None
+
+    def mask(self, name: str | None) -> Mask | None:
+        """[H, W], as it was written."""
+        pixels = self.load(name)
+        return None if pixels is None else pixels[..., 0]
 
 
 def _frame(
@@ -69,13 +75,14 @@ def _frame(
     return frame_report(facts)
 
 
-def _draw(out: Path, frames: list[FrameReport], pictures: _Pictures) -> None:
+def _draw(out: Path, frames: list[FrameReport], masks: dict[int, str], pictures: _Pictures) -> None:
     """One page a photograph, of the first of its frames that arrived; the first page under the plain name too."""
     shown: dict[str | None, FrameReport] = {}
     for frame in sorted(frames, key=lambda frame: frame.received is None):
         shown.setdefault(frame.sent, frame)
     for index, name in enumerate(sorted(shown, key=str)):
-        page = side_by_side(pictures.load(name), pictures.load(shown[name].received), shown[name])
+        mask = pictures.mask(masks.get(shown[name].frame))
+        page = side_by_side(pictures.load(name), pictures.load(shown[name].received), shown[name], mask)
         if len(shown) > 1:
             save_png(out / f"side_by_side-{index:04d}.png", page)
         if index == 0:

@@ -22,7 +22,7 @@ from gened.flowgraphs.link_errors import NoFrameError
 from gened.gr_blocks.address import split_address
 from gened.gr_blocks.phy.errors import ConfigError
 from gened.gr_blocks.phy.types import ComplexArray, ReceivedFrame
-from gened.models.images import Pixels, save_png
+from gened.models.images import Mask, Pixels, save_png
 
 if TYPE_CHECKING:
     from gened.flowgraphs.receiver import Receiver
@@ -59,7 +59,8 @@ class ReceiveConfig:
     codecs: tuple[str, ...] = ()
     """Names or folders of codecs besides the registry's own."""
     is_numbered: bool = True
-    """Files are `received-0000.png` by frame, and the first one also `received.png`; else only the latter."""
+    """Files are `received-0000.png` by frame, and the first one also `received.png`; else only the latter. What the
+    codec tells of importance lies beside them: `received-0000-mask.png` and `mask.png`."""
     has_report: bool = True
     """Leave report.json, side_by_side.png and constellation.png of the first frame in `out` too."""
     argv: tuple[str, ...] = ()
@@ -82,7 +83,7 @@ class _Inbox:
         self.status: Status | None = None
         self.last_s = time.monotonic()
         """When a frame last came."""
-        self.first: Pixels | None = None
+        self.first: tuple[Pixels, Mask | None] | None = None
         self.symbols: tuple[ComplexArray, ComplexArray] | None = None
         """Digital and analogue symbols of the first frame."""
         self._config = config
@@ -100,28 +101,41 @@ class _Inbox:
         facts = {key: value for key, value in meta.items() if isinstance(value, str | bool | int | float | None)}
         if self.status is not None:
             facts |= {"snr_set_db": self.status.snr_db, "cfo_set_hz": self.status.freq_offset_hz}
+        mask = meta.get("mask")
         if image is not None and self._config.out is not None:
-            facts["received"] = self._keep(self._config.out, image, facts)
+            facts |= self._keep(self._config.out, image, mask, facts)
         if image is not None and self.first is None:
-            self.first = image
+            self.first = (image, mask)
         self.frames.append(facts)
         self.last_s = time.monotonic()
         if self._on_frame is not None:
             self._on_frame(facts)
 
-    def _keep(self, out: Path, image: Pixels, facts: Facts) -> str:
-        """Writes the picture; nothing but numbers of what came off the air enters a file's name."""
+    def _keep(self, out: Path, image: Pixels, mask: Mask | None, facts: Facts) -> Facts:
+        """Writes picture and mask; nothing but numbers of what came off the air enters a file's name.
+
+        Returns:
+            Their names, as `received` and `mask`.
+        """
         session, number = int(facts.get("session") or 0), int(facts.get("frame") or 0)
         is_first, self._session = self._session is None, session if self._session is None else self._session
-        name = "received.png"
-        if self._config.is_numbered:
-            name = (
-                f"received-{number:04d}.png" if session == self._session else f"received-{session:05d}-{number:04d}.png"
-            )
-            save_png(out / name, image)
+        name, mask_name = "received.png", "mask.png"
         if is_first or not self._config.is_numbered:
-            save_png(out / "received.png", image)
-        return name
+            _save(out, {mask_name: mask, name: image})
+        if self._config.is_numbered:
+            stem = f"received-{number:04d}" if session == self._session else f"received-{session:05d}-{number:04d}"
+            name, mask_name = f"{stem}.png", f"{stem}-mask.png"
+            _save(out, {mask_name: mask, name: image})
+        return {"received": name} | ({} if mask is None else {"mask": mask_name})
+
+
+def _save(out: Path, pictures: dict[str, Pixels | None]) -> None:
+    """Writes them in this order; where there is none, one of an earlier run goes."""
+    for name, pixels in pictures.items():
+        if pixels is None:
+            (out / name).unlink(missing_ok=True)
+        else:
+            save_png(out / name, pixels)
 
 
 def _thinned(symbols: ComplexArray) -> ComplexArray:
@@ -244,4 +258,5 @@ def _leave(config: ReceiveConfig, out: Path, inbox: _Inbox) -> None:
     write_report(out / "report.json", Report(meta=run_meta(config.argv, seed=0), frames=frames))
     shown = next((frame for frame in frames if frame.received is not None), frames[0])
     save_png(out / "constellation.png", constellation(digital, analog, shown))
-    save_png(out / "side_by_side.png", side_by_side(None, inbox.first, shown))
+    image, mask = inbox.first or (None, None)
+    save_png(out / "side_by_side.png", side_by_side(None, image, shown, mask))

@@ -90,7 +90,8 @@ class Receiver(gr.top_block):
         on_picture: Called once for each frame with picture and facts, or with None and facts with `error`; a thread of
             the flowgraph. Facts: `session, frame, codec_id, height, width, snr_design_db, snr_est_db, cfo_est_hz,
             sfo_est_ppm, erased_fraction, caption, station, crc_ok, analog_symbols, side_symbols, caption_symbols,
-            on_air_samples, airtime_s, n_bursts, n_bursts_received, codec, decode_ms, is_lost`.
+            on_air_samples, airtime_s, n_bursts, n_bursts_received, codec, decode_ms, is_lost`, and `mask`, [H, W]
+            uint8, where the codec tells what is important.
         worker: To share; one of its own when None.
         n_threads: Threads of the own worker.
 

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gened.flowgraphs.control import require_free
+from gened.flowgraphs.importance import Box, importance
 from gened.gr_blocks.phy.errors import CodecError, ConfigError, LinkError
-from gened.models.images import Pixels, load_image, save_png
+from gened.models.images import Mask, Pixels, load_image, save_png
 
 if TYPE_CHECKING:
     from gened.flowgraphs.burst_announcer import SenderControl
@@ -28,6 +29,10 @@ Facts = dict[str, Any]
 POLL_S = 0.1
 KEPT_PICTURES = 4
 """Unpacked photographs that are kept; others are read again."""
+MAX_REFINE_STEPS = 500
+N_HOPELESS = 3
+"""When so many frames could not be encoded and none could, the others are not tried: a thousand of them, one every ten
+seconds, would take hours to say the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +62,16 @@ class TransmitConfig:
     """Zeros behind each burst."""
     max_side: int | None = None
     """Larger photographs are reduced; None: those over 4096 are refused."""
+    mask: Path | None = None
+    """A picture that is white where every photograph is important."""
+    mask_boxes: tuple[Box, ...] = ()
+    """What else is important, in pixels of every photograph's file."""
+    focus: float | None = None
+    """Weight of what is important, 1 for none; None: the codec's own."""
+    refine_steps: int = 0
+    """Gradient steps that the encoder spends on each picture."""
+    device: str = "cpu"
+    """Of the encoder: a PyTorch device, or "numpy" for one that never loads PyTorch."""
     address: str = "tcp://127.0.0.1:5550"
     control: str = "tcp://127.0.0.1:5552"
     timeout_s: float = 30.0
@@ -71,6 +86,10 @@ class TransmitConfig:
             raise ConfigError(f"{self.n_frames} frames; from 1 to 65536 are possible")
         if not 0 <= self.interval_s <= 3600 or not 0 < self.timeout_s <= 86400:
             raise ConfigError("an interval is from 0 to 3600 s, a time limit up to 86400 s")
+        if self.focus is not None and not 0 < self.focus < float("inf"):
+            raise ConfigError(f"a focus of {self.focus:g}; give a positive number, 1 for none")
+        if not 0 <= self.refine_steps <= MAX_REFINE_STEPS:
+            raise ConfigError(f"{self.refine_steps} refinement steps; from 0 to {MAX_REFINE_STEPS} are possible")
 
     @property
     def n_frames_in_all(self) -> int:
@@ -84,6 +103,11 @@ class _Outbox:
     def __init__(self, on_frame: Callable[[Facts], None] | None) -> None:
         self.frames: list[Facts] = []
         self._on_frame = on_frame
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether encoding has failed often enough, and never worked."""
+        return len(self.frames) >= N_HOPELESS and all(facts.get("error") for facts in self.frames)
 
     def report(self, meta: Facts) -> None:
         facts = {key: value for key, value in meta.items() if isinstance(value, str | int | float | None)}
@@ -116,7 +140,8 @@ def run_transmit(
         Facts of each frame, in the order in which they left; `error` where it was not sent.
 
     Raises:
-        ImageError: A photograph cannot be used; nothing was sent.
+        ImageError: A photograph or the mask cannot be used; nothing was sent.
+        ConfigError: The mask or a box does not fit a photograph; nothing was sent.
         PortInUseError: Another program listens at one of the addresses.
         CodecError: No frame could be encoded.
         LinkError: Air did not answer, or took no more samples, within the time limit.
@@ -134,7 +159,8 @@ def run_transmit(
         transmitter = Transmitter(
             RadioProfile(address=config.address, sample_rate=config.sample_rate),
             codec=config.codec, rate=config.rate, snr_db=config.snr_design_db, station=config.station,
-            caption_mode=config.caption_mode, session=config.session, seed=config.seed, gap_len=config.gap_len,
+            caption_mode=config.caption_mode, session=config.session, seed=config.seed, focus=config.focus,
+            refine_steps=config.refine_steps, device=config.device, gap_len=config.gap_len,
             on_report=outbox.report,
         )  # fmt: skip
         # A flowgraph does not keep its Python blocks alive: this name does.
@@ -144,7 +170,7 @@ def run_transmit(
             transmitter.start()
             try:
                 outbox.state("ready")
-                _send_all(config, transmitter, pictures, stop, permits)
+                _send_all(config, transmitter, pictures, outbox, stop, permits)
                 _finish(config, transmitter, control, stop)
             finally:
                 transmitter.stop()
@@ -158,18 +184,22 @@ def run_transmit(
 
 
 class _Pictures:
-    """The photographs: all looked at before the first is sent, then read when their turn comes."""
+    """The photographs and what is important in them: all looked at before the first is sent, then read in turn."""
 
     def __init__(self, config: TransmitConfig) -> None:
         self._config = config
-        self._load = lru_cache(KEPT_PICTURES)(lambda path: load_image(path, max_side=config.max_side))
+        self._load = lru_cache(KEPT_PICTURES)(self._read)
         if config.out is not None:
             config.out.mkdir(parents=True, exist_ok=True)
         for index, path in enumerate(config.photos):
-            self._keep(index, self._load(path))
+            self._keep(index, self._load(path)[0])
 
-    def frame(self, number: int) -> tuple[Pixels, Facts]:
-        """The picture of a frame and what goes with it."""
+    def _read(self, path: Path) -> tuple[Pixels, Mask | None]:
+        pixels = load_image(path, max_side=self._config.max_side)
+        return pixels, importance(path, pixels, self._config.mask, self._config.mask_boxes)
+
+    def frame(self, number: int) -> tuple[Pixels, Mask | None, Facts]:
+        """The picture of a frame, what is important in it, and what goes with it."""
         config = self._config
         index = number % len(config.photos)
         meta: Facts = {"frame": number % 65536, "photo": index}
@@ -177,7 +207,7 @@ class _Pictures:
             meta["caption"] = config.captions[number % len(config.captions)]
         if config.out is not None:
             meta["sent"] = self._name(index)
-        return self._load(config.photos[index]), meta
+        return *self._load(config.photos[index]), meta
 
     def _name(self, index: int) -> str:
         return "sent.png" if len(self._config.photos) == 1 else f"sent-{index:04d}.png"
@@ -193,20 +223,21 @@ def _send_all(
     config: TransmitConfig,
     transmitter: Transmitter,
     pictures: _Pictures,
+    outbox: _Outbox,
     stop: threading.Event,
     permits: threading.Semaphore | None,
 ) -> None:
     """Hands each picture to the flowgraph when its time has come, a permit is there, and the radio has room."""
     due_s = time.monotonic()
     for number in range(config.n_frames_in_all):
-        image, meta = pictures.frame(number)
+        image, mask, meta = pictures.frame(number)
         while permits is not None and not stop.is_set() and not permits.acquire(timeout=POLL_S):
             pass
         stop.wait(max(0.0, due_s - time.monotonic()))
         watch = _Watch(transmitter, config.timeout_s)
-        while not stop.is_set() and not transmitter.send(image, meta, timeout_s=POLL_S):
+        while not stop.is_set() and not transmitter.send(image, meta, mask=mask, timeout_s=POLL_S):
             watch.look()
-        if stop.is_set():
+        if stop.is_set() or outbox.is_hopeless:
             return
         due_s = time.monotonic() + config.interval_s
 

@@ -17,7 +17,7 @@ from gnuradio import gr
 from gened.flowgraphs.profiles import RadioProfile, make_sink
 from gened.gr_blocks.caption_encoder import AUTO, caption_encoder
 from gened.gr_blocks.frame_modulator import frame_modulator
-from gened.gr_blocks.frame_pdus import Image, Meta, picture_to_pdu, report_from_pdu
+from gened.gr_blocks.frame_pdus import Image, Mask, Meta, picture_to_pdu, report_from_pdu
 from gened.gr_blocks.message_block import MessageBlock
 from gened.gr_blocks.semantic_encoder import semantic_encoder
 from gened.models.worker import Worker
@@ -51,6 +51,9 @@ class Transmitter(gr.top_block):
         caption_mode: A key of `modes.MODES`, or "auto".
         session: 16-bit number of this run; random when None.
         seed: Of whatever the codec draws.
+        focus: Weight of what is important; the codec's own when None.
+        refine_steps: Gradient steps that the encoder spends on each picture.
+        device: See `semantic_encoder`.
         gap_len: Zeros behind each burst.
         is_continuous: Zeros while there is nothing to send, for sinks that run on a clock.
         on_report: Called once for each accepted picture, when its last sample has left or when it failed (`error`); any
@@ -74,6 +77,9 @@ class Transmitter(gr.top_block):
         caption_mode: str = AUTO,
         session: int | None = None,
         seed: int = 0,
+        focus: float | None = None,
+        refine_steps: int = 0,
+        device: str = "cpu",
         gap_len: int = 0,
         is_continuous: bool = False,
         on_report: Listener | None = None,
@@ -85,8 +91,9 @@ class Transmitter(gr.top_block):
         self._n_in_flight = 0
         self._changed = threading.Condition()
         self.encoder = semantic_encoder(
-            codec, rate, snr_db, session=session, seed=seed, worker=worker, n_threads=n_threads
-        )
+            codec, rate, snr_db, session=session, seed=seed, focus=focus, refine_steps=refine_steps, device=device,
+            worker=worker, n_threads=n_threads,
+        )  # fmt: skip
         self.captions = caption_encoder(caption, station, caption_mode)
         self.modulator = frame_modulator(gap_len, is_continuous)
         self.sink = make_sink(profile)
@@ -113,21 +120,29 @@ class Transmitter(gr.top_block):
         """Samples that have left the modulator since `start`."""
         return int(self.modulator.source.n_samples)
 
-    def send(self, image: Image, meta: Mapping[str, Any] | None = None, *, timeout_s: float = 0.0) -> bool:
+    def send(
+        self,
+        image: Image,
+        meta: Mapping[str, Any] | None = None,
+        *,
+        mask: Mask | None = None,
+        timeout_s: float = 0.0,
+    ) -> bool:
         """Accepts a picture.
 
         Args:
             image: [H, W, 3] uint8 RGB, 64x64 to 4096x4096.
             meta: Plain values that come back in its report; `frame` sets its number and `caption` its caption.
+            mask: [H, W] uint8, 255 is important; None: nothing is told of it.
             timeout_s: How long to wait while `MAX_IN_FLIGHT` frames are under way.
 
         Returns:
             False when there was no room within that time; the picture was not taken.
 
         Raises:
-            FrameError: The array is no picture.
+            FrameError: The array is no picture, or the mask none of it.
         """
-        message = picture_to_pdu(image, meta)
+        message = picture_to_pdu(image, meta, mask)
         with self._changed:
             if not self._changed.wait_for(lambda: self._n_in_flight < MAX_IN_FLIGHT, timeout_s):
                 return False

@@ -40,6 +40,11 @@ def loopback(
     impair: options.Impair = None,
     rate: options.Rate = Fraction(1, 24),
     codec: options.CodecName = "",
+    numpy: options.Numpy = False,
+    mask: options.Mask = None,
+    mask_box: options.MaskBox = None,
+    focus: options.Focus = None,
+    refine: options.Refine = 0,
     caption: options.Caption = None,
     caption_mode: options.CaptionMode = "auto",
     station: options.Station = "",
@@ -75,7 +80,8 @@ def loopback(
 ) -> None:
     """Send photographs to this machine itself: transmitter, air and receiver, three processes over ZMQ.
 
-    Leaves sent.png, received.png, side_by_side.png, constellation.png and report.json.
+    Leaves sent.png, received.png, side_by_side.png, constellation.png and report.json; where the codec tells the
+    receiver what is important, mask.png too.
     """
     from rich.console import Console
 
@@ -84,7 +90,8 @@ def loopback(
     from gened.flowgraphs.receive import ReceiveConfig
     from gened.flowgraphs.transmit import TransmitConfig
 
-    codec = options.default_codec(codec)
+    device = options.encoder_device(numpy)
+    codec = options.default_codec(codec, device=device)
     options.require_codec(codec)
     options.require_text(caption, station, caption_mode)
     tx, rx, tx_control, rx_control = _addresses(port)
@@ -102,6 +109,11 @@ def loopback(
             seed=seed,
             interval_s=interval,
             max_side=max_side,
+            mask=mask,
+            mask_boxes=tuple(options.parse_box(text) for text in mask_box or ()),
+            focus=focus,
+            refine_steps=refine,
+            device=device,
             address=tx,
             control=tx_control,
             timeout_s=timeout,
@@ -196,7 +208,7 @@ def _print_result(console: Console, report: Report, out: Path) -> None:
         f"{n_received} of {len(report.frames)} frames received, {n_texts} of {n_with_text} captions whole",
         highlight=False,
     )
-    for name in ("sent.png", "received.png", "side_by_side.png", "constellation.png", "report.json"):
+    for name in ("sent.png", "received.png", "mask.png", "side_by_side.png", "constellation.png", "report.json"):
         if (out / name).is_file():
             console.print(str(out / name), soft_wrap=True, highlight=False, markup=False)
 

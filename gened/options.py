@@ -58,6 +58,21 @@ def parse_numbers(text: str) -> tuple[float, ...]:
     return values
 
 
+def parse_box(text: str) -> tuple[int, int, int, int]:
+    """A box LEFT,TOP,WIDTH,HEIGHT such as 100,40,64,64.
+
+    Raises:
+        ConfigError: Not four whole numbers, or nothing in the box.
+    """
+    try:
+        left, top, width, height = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"'{text}' is not a box; write LEFT,TOP,WIDTH,HEIGHT in pixels, like 100,40,64,64") from error
+    if left < 0 or top < 0 or width < 1 or height < 1:
+        raise ConfigError(f"the box {text} has nothing in it; LEFT and TOP count from 0, WIDTH and HEIGHT from 1")
+    return left, top, width, height
+
+
 def channel_config(
     kind: str, *, snr_db: float, freq_offset_hz: float, sfo_ppm: float, drop: float, seed: int, impair: list[str] | None
 ) -> ChannelConfig:
@@ -188,11 +203,49 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Device = Annotated[str, typer.Option("--device", help="PyTorch device: cpu or cuda.")]
 
 
-def default_codec(name: str) -> str:
-    """The codec of that name, or the best that can run here."""
+Mask = Annotated[
+    Path | None,
+    typer.Option(
+        "--mask",
+        metavar="FILE",
+        help="A picture of the photograph's shape, white where it is important.",
+        show_default=False,
+    ),
+]
+MaskBox = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mask-box",
+        metavar="LEFT,TOP,WIDTH,HEIGHT",
+        help="What is important, in pixels of the photograph; repeatable.",
+        show_default=False,
+    ),
+]
+Focus = Annotated[
+    float | None,
+    typer.Option("--focus", metavar="W", help="Weight of what is important, 1 for none.", show_default="the codec's"),
+]
+Refine = Annotated[
+    int,
+    typer.Option(
+        "--refine", metavar="N", min=0, max=500, help="Gradient steps that the sender spends on each photograph."
+    ),
+]
+Numpy = Annotated[
+    bool, typer.Option("--numpy", help="Encode with NumPy alone: PyTorch is never loaded at the transmitter.")
+]
+
+
+def encoder_device(is_numpy: bool) -> str:
+    """The device that the transmitter's codec is asked to run on."""
+    return "numpy" if is_numpy else "cpu"
+
+
+def default_codec(name: str, *, device: str = "cpu") -> str:
+    """The codec of that name, or the best that can run here on that device."""
     from gened.models.codecs.registry import default_codec as registry_default
 
-    return name or registry_default()
+    return name or registry_default(device=device)
 
 
 def require_codec(name: str) -> None:

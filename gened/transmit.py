@@ -19,6 +19,11 @@ def transmit(
     snr: Annotated[float, typer.Option("--snr", "--snr-design", help="SNR that the sender codes for, dB.")] = 10.0,
     rate: options.Rate = Fraction(1, 24),
     codec: options.CodecName = "",
+    numpy: options.Numpy = False,
+    mask: options.Mask = None,
+    mask_box: options.MaskBox = None,
+    focus: options.Focus = None,
+    refine: options.Refine = 0,
     caption: options.Caption = None,
     caption_mode: options.CaptionMode = "auto",
     station: options.Station = "",
@@ -45,7 +50,8 @@ def transmit(
 
     from gened.flowgraphs.transmit import TransmitConfig, run_transmit
 
-    codec = options.default_codec(codec)
+    device = options.encoder_device(numpy)
+    codec = options.default_codec(codec, device=device)
     options.require_codec(codec)
     options.require_text(caption, station, caption_mode)
     config = TransmitConfig(
@@ -61,6 +67,11 @@ def transmit(
         seed=seed,
         interval_s=interval,
         max_side=max_side,
+        mask=mask,
+        mask_boxes=tuple(options.parse_box(text) for text in mask_box or ()),
+        focus=focus,
+        refine_steps=refine,
+        device=device,
         address=address,
         control=control,
         timeout_s=timeout,

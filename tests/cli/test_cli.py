@@ -148,6 +148,18 @@ def test_files_that_cannot_be_sent_have_an_exit_code_each(run_here: Runner, comm
     assert_one_line(run_here(command, str(tmp_path / "small.png"), *out), 5, "20x20", "64x64")
 
 
+def test_importance_that_does_not_fit_the_photograph_is_told(run_here: Runner, photo: Path, tmp_path: Path) -> None:
+    send = ("transmit", str(photo), "--codec", "softcast", "--quiet")
+    Image.new("L", (80, 80), 255).save(tmp_path / "square.png")
+    assert_one_line(run_here(*send, "--mask", str(tmp_path / "square.png")), 2, "square.png is 80x80", "80x64")
+    assert_one_line(run_here(*send, "--mask", str(tmp_path / "absent.png")), 3, "absent.png")
+    assert_one_line(run_here(*send, "--mask-box", "0,0,80,65"), 2, "0,0,80,65", "which is 80x64")
+    for text in ("1,2,3", "a,b,c,d", "0,0,0,5", "-1,0,5,5"):
+        assert_one_line(run_here(*send, "--mask-box", text), 2, text, "WIDTH")
+    assert_one_line(run_here(*send, "--focus", "0"), 2, "focus of 0")
+    assert_one_line(run_here(*send, "--refine", "501"), 2, "--refine", "500")
+
+
 def test_wrong_values_say_what_is_possible(run_here: Runner, photo: Path) -> None:
     send = ("loopback", str(photo))
     assert_one_line(run_here(*send, "--codec", "nonsense"), 6, "unknown codec 'nonsense'", "softcast")

@@ -6,7 +6,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gened.flowgraphs.figures import MARGIN, PANEL_SIDE, _font, constellation, figures_of, side_by_side, wrapped
+from gened.flowgraphs.figures import (
+    MARGIN,
+    MASK_INK,
+    PANEL_SIDE,
+    _font,
+    constellation,
+    figures_of,
+    side_by_side,
+    wrapped,
+)
 from gened.flowgraphs.report import frame_report
 
 FACTS = {
@@ -60,6 +69,24 @@ def test_both_pictures_are_there_sent_on_the_left(shape: tuple[int, int]) -> Non
 def test_a_lost_frame_has_a_grey_field_in_its_place() -> None:
     page = side_by_side(flat(100, 100, RED), None, frame_report({"frame": 0, "crc_ok": False}))
     assert (page == RED).all(-1).sum() == PANEL_SIDE**2 and page.shape[1] == 2 * PANEL_SIDE + 2 * MARGIN + 24
+
+
+def test_what_is_important_is_outlined_on_both_pictures_and_nothing_else_is_touched() -> None:
+    mask = np.zeros((PANEL_SIDE, PANEL_SIDE), np.uint8)
+    mask[100:300, 0:200] = 255  # touches the left border
+    plain, marked = (
+        side_by_side(flat(PANEL_SIDE, PANEL_SIDE, RED), flat(PANEL_SIDE, PANEL_SIDE, BLUE), frame_report(FACTS), each)
+        for each in (None, mask)
+    )
+    top = MARGIN + 34
+    changed = (plain != marked).any(-1)[top : top + PANEL_SIDE]
+    expected = np.zeros((PANEL_SIDE, PANEL_SIDE), bool)
+    expected[100:300, 0:200] = True
+    expected[105:295, 5:195] = False  # five pixels wide: a bright line between two dark ones
+    for left in (MARGIN, MARGIN + PANEL_SIDE + 24):
+        assert np.array_equal(changed[:, left : left + PANEL_SIDE], expected)
+    assert (marked == MASK_INK).all(-1).sum() == 2 * (198**2 - 192**2)
+    assert (plain != marked).any(-1)[MARGIN : MARGIN + 34, : MARGIN + PANEL_SIDE].any()  # how much of it, in words
 
 
 def test_the_caption_and_the_figures_change_what_is_drawn() -> None:

@@ -21,10 +21,11 @@ from gened.flowgraphs import loopback
 from gened.flowgraphs.air import AirConfig
 from gened.flowgraphs.children import Child, end_all
 from gened.flowgraphs.control import free_ports
+from gened.flowgraphs.figures import MASK_INK
 from gened.flowgraphs.link_errors import ChildDiedError, NoFrameError
 from gened.flowgraphs.loopback import LoopbackConfig, run_loopback
 from gened.flowgraphs.receive import ReceiveConfig
-from gened.flowgraphs.report import Report
+from gened.flowgraphs.report import FrameReport, Report
 from gened.flowgraphs.transmit import TransmitConfig
 from gened.gr_blocks.phy.channel import ChannelConfig
 from gened.gr_blocks.phy.errors import CodecError
@@ -101,6 +102,8 @@ def test_every_frame_crosses_with_its_caption_and_figures(tmp_path: Path) -> Non
     photos = [photograph(tmp_path / "one.png", 96, 128), photograph(tmp_path / "two.png", 80, 72, hue=1)]
     told: list[tuple[str, dict[str, Any]]] = []
     config = link(photos, tmp_path / "out", n_frames=5, rate=loopback.TransmitConfig.rate)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mask.png").write_bytes(b"of an earlier run")
     report = run_loopback(config, stop=threading.Event(), on_progress=lambda side, facts: told.append((side, facts)))
     assert [frame.frame for frame in report.frames] == [0, 1, 2, 3, 4]
     for frame in report.frames:
@@ -115,8 +118,28 @@ def test_every_frame_crosses_with_its_caption_and_figures(tmp_path: Path) -> Non
         assert np.array_equal(load_image(tmp_path / "out" / str(frame.sent)), load_image(photos[frame.frame % 2]))
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"sent.png", "received.png", "side_by_side.png", "constellation.png", "report.json"} <= names
+    assert not any("mask" in name for name in names)
     assert Report.model_validate_json((tmp_path / "out" / "report.json").read_text()) == report
     assert {side for side, _ in told} == {"air", "transmit", "receive"}
+
+
+def test_what_is_important_crosses_and_gains(tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "p.png", 128, 192)
+    config = link([photo], tmp_path / "out", n_frames=2, mask_boxes=((0, 0, 64, 128),), focus=8.0, device="numpy")
+    report = run_loopback(config, stop=threading.Event())
+    for frame, name in zip(report.frames, ("mask.png", "received-0001-mask.png"), strict=True):
+        mask = load_image(tmp_path / "out" / name)
+        assert mask[:, :64].min() == 255 and mask[:, 64:].max() == 0
+        error = error_of(tmp_path / "out", frame)
+        assert error[:, :64].mean() < error[:, 64:].mean() / 2  # 0.26 of it; 0.72 with nothing important
+    page = load_image(tmp_path / "out" / "side_by_side.png")
+    assert (page == MASK_INK).all(-1).any()
+
+
+def error_of(out: Path, frame: FrameReport) -> np.ndarray:
+    """Squared error of each pixel."""
+    sent, received = (load_image(out / str(name)).astype(float) for name in (frame.sent, frame.received))
+    return ((sent - received) ** 2).mean(-1)
 
 
 def test_a_dropped_burst_costs_its_share_of_the_picture_and_not_the_frame(tmp_path: Path) -> None:
@@ -147,7 +170,11 @@ def test_nothing_received_ends_in_one_line_and_a_report(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "error", "text"),
-    [({"codec": "unheard-of"}, CodecError, "unheard-of"), ({"photos": (Path("small.png"),)}, ImageSizeError, "64x64")],
+    [
+        ({"codec": "unheard-of"}, CodecError, "unheard-of"),
+        ({"photos": (Path("small.png"),)}, ImageSizeError, "64x64"),
+        ({"refine_steps": 5, "n_frames": 1000, "interval_s": 2.0}, CodecError, "nothing to refine"),
+    ],
 )
 def test_what_a_process_cannot_do_is_told_by_its_own_error(
     tmp_path: Path, change: dict[str, Any], error: type[Exception], text: str, monkeypatch: pytest.MonkeyPatch

@@ -17,6 +17,7 @@ from PIL import Image
 from gened.flowgraphs.profiles import RadioProfile
 from gened.flowgraphs.receiver import Receiver
 from gened.flowgraphs.transmitter import MAX_IN_FLIGHT, Transmitter
+from gened.gr_blocks import semantic_encoder
 from gened.gr_blocks.phy.channel import ChannelConfig, SampleChannel, complex_noise
 from gened.gr_blocks.picture_source import load_picture
 
@@ -87,6 +88,23 @@ def test_every_picture_is_reported_with_its_counts(sent: Any) -> None:
         assert report["analog_symbols"] + report["side_symbols"] <= 128 * 128 * 3 // 24
         assert report["encode_ms"] > 0
     assert len(samples) == sum(report["on_air_samples"] + 1000 for report in reports)
+
+
+def test_a_transmitter_on_numpy_never_loads_pytorch_into_its_worker(
+    image: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[1] / "models"))
+    monkeypatch.setattr(semantic_encoder, "CODEC_SERVICE", "codec_spy:CodecSpy")
+    transmitter = Transmitter(RadioProfile(kind="vector"), device="numpy")
+    transmitter.start()
+    try:
+        assert transmitter.send(image)
+        assert transmitter.drain(30)
+        assert transmitter.encoder.stats() == {"n_encoded": 1}
+        assert transmitter.encoder.worker.call("loaded") == ["numpy"]
+    finally:
+        transmitter.stop()
+        transmitter.wait()
 
 
 def test_a_reported_frame_has_its_samples_counted(image: Any) -> None:
