@@ -8,11 +8,14 @@ import sys
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gened import options
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 class Over(StrEnum):
@@ -22,40 +25,92 @@ class Over(StrEnum):
     LOOPBACK = "loopback"
 
 
+class MaskSource(StrEnum):
+    """What the encoder is told of importance."""
+
+    NONE = "none"
+    TRUTH = "truth"
+    CODEC = "codec"
+
+
+Data = Annotated[
+    Path, typer.Option("--data", help="Folder of pictures, or one with images/, masks/ and captions.jsonl.")
+]
+Resize = Annotated[
+    int | None,
+    typer.Option(
+        "--resize", min=64, max=4096, help="Stretch each picture to a square of this side.", show_default="as they are"
+    ),
+]
+Snrs = Annotated[str, typer.Option("--snr", metavar="DB,...", help="Es/N0 values, dB, also told to the encoder.")]
+EvaluationChannel = Annotated[
+    str,
+    typer.Option("--channel", metavar="KIND", help=f"One of {options.CHANNELS}, rayleigh-fast (not over loopback)."),
+]
+OverOption = Annotated[
+    Over, typer.Option("--over", help="Straight through the channel model, or as samples through the whole waveform.")
+]
+Mask = Annotated[
+    MaskSource,
+    typer.Option(
+        "--mask", help="What the encoder knows: nothing is important; the mask in masks/; what it finds itself."
+    ),
+]
+Focus = Annotated[
+    float | None,
+    typer.Option("--focus", metavar="W", help="Weight of what is important, 1 for none.", show_default="the codec's"),
+]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, help="The first so many pictures only.", show_default="all")
+]
+
+
+def pictures_progress(*, quiet: bool) -> Progress:
+    """A bar of pictures done, on stderr."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet)
+
+
 def evaluate(
-    data: Annotated[Path, typer.Option("--data", help="Folder of pictures, or one with images/.")],
+    data: Data,
     codec: options.CodecName = "",
-    resize: Annotated[
-        int | None,
-        typer.Option(
-            "--resize",
-            min=64,
-            max=4096,
-            help="Stretch each picture to a square of this side.",
-            show_default="as they are",
-        ),
-    ] = None,
+    resize: Resize = None,
     rate: options.Rate = Fraction(1, 24),
-    snr: Annotated[
-        str, typer.Option("--snr", metavar="DB,...", help="Es/N0 values, dB, also told to the encoder.")
-    ] = "1,4,7,10",
-    channel: Annotated[
-        str,
-        typer.Option(
-            "--channel", metavar="KIND", help=f"One of {options.CHANNELS}, rayleigh-fast (not over loopback)."
-        ),
-    ] = "awgn",
-    over: Annotated[
-        Over,
-        typer.Option("--over", help="Straight through the channel model, or as samples through the whole waveform."),
-    ] = Over.CHANNEL,
+    snr: Snrs = "1,4,7,10",
+    channel: EvaluationChannel = "awgn",
+    over: OverOption = Over.CHANNEL,
     freq_offset: options.FreqOffset = 0.0,
     sfo_ppm: options.SfoPpm = 0.0,
     drop: options.Drop = 0.0,
     impair: options.Impair = None,
+    mask: Mask = MaskSource.CODEC,
+    focus: Focus = None,
+    metrics: Annotated[
+        str,
+        typer.Option(
+            "--metrics", metavar="NAME,...", help="Of psnr, ms_ssim, masks, st_lpips, brisque, clip_score; or all."
+        ),
+    ] = "psnr,ms_ssim,masks",
+    clip: Annotated[
+        str | None,
+        typer.Option("--clip", metavar="NAME_OR_FOLDER", help="CLIP model for clip_score.", show_default=False),
+    ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Noise drawings a picture.")] = 1,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="The first so many pictures only.", show_default="all")
+    limit: Limit = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, max=256, help="Processes that share the pictures and the cores.")
+    ] = 1,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache",
+            metavar="DIR",
+            help="Keep what is measured here; a run that was cut off goes on where it stopped.",
+            show_default=False,
+        ),
     ] = None,
     device: options.Device = "cpu",
     out: Annotated[
@@ -64,23 +119,39 @@ def evaluate(
     json_only: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure a codec: PSNR and MS-SSIM at each SNR over a folder of pictures, without radio or sockets."""
+    """Measure a codec: PSNR, MS-SSIM and more at each SNR over a folder of pictures, without radio or sockets."""
     from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from gened.flowgraphs.report import run_meta
     from gened.models.codecs.registry import load_codec
+    from gened.models.evaluation.evaluate import describe, table
     from gened.models.evaluation.evaluate import evaluate as run
-    from gened.models.evaluation.evaluate import table
-    from gened.models.evaluation.metrics import library_versions
+    from gened.models.evaluation.files import require_writable
+    from gened.models.evaluation.metric_set import parse_metrics
 
     snrs_db = options.parse_numbers(snr)
     config = options.channel_config(
         channel, snr_db=0.0, freq_offset_hz=freq_offset, sfo_ppm=sfo_ppm, drop=drop, seed=0, impair=impair
     )
-    chosen = load_codec(options.default_codec(codec), device=device)
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:
+    if out is not None:
+        require_writable(out)
+    names = parse_metrics(metrics)
+    codec_name = options.default_codec(codec)
+    chosen = load_codec(codec_name, device=device)
+    about = describe(
+        data,
+        limit=limit,
+        metrics=names,
+        clip=clip,
+        codec_id=f"{chosen.codec_id:08x}",
+        resize=resize,
+        over=over.value,
+        mask=mask.value,
+        focus=focus,
+        seeds=seeds,
+        workers=workers,
+    )
+    with pictures_progress(quiet=quiet) as progress:
         task = progress.add_task(f"{chosen.name} over {data.name or data}", total=None)
         rows = run(
             chosen,
@@ -90,14 +161,20 @@ def evaluate(
             channel=config,
             resize=resize,
             over=over.value,
+            mask=mask.value,
+            focus=focus,
+            metrics=names,
+            clip=clip,
             seeds=seeds,
             limit=limit,
+            cache=cache,
+            workers=workers,
+            codec_name=codec_name,
+            device=device,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    result = {"meta": {**run_meta(sys.argv, seed=0), "metrics": library_versions(), "resize": resize}, "rows": rows}
-    text = json.dumps(result, indent=1, allow_nan=False)
+    text = json.dumps({"meta": {**run_meta(sys.argv, seed=0), **about}, "rows": rows}, indent=1, allow_nan=False)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text + "\n")
     if json_only:
         print(text)

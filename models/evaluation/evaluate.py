@@ -3,218 +3,94 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 from rich.table import Table
 
-from gened.gr_blocks.phy.budget import budget, n_bursts, side_symbols
-from gened.gr_blocks.phy.channel import ChannelConfig, SampleChannel, apply_symbols
+from gened.gr_blocks.phy.channel import ChannelConfig
 from gened.gr_blocks.phy.errors import ConfigError
-from gened.gr_blocks.phy.header import quantize_snr_db
-from gened.gr_blocks.phy.modes import n_symbols
-from gened.gr_blocks.phy.modulator import modulate_frame
-from gened.gr_blocks.phy.receiver import Receiver
-from gened.gr_blocks.phy.types import Encoded, Frame, ImageSize, Received
-from gened.models.codecs.base import Codec, Decoded, Picture
-from gened.models.evaluation.metrics import bootstrap_interval, masked_psnr_db, mean_picture, ms_ssim, psnr_db
+from gened.models.codecs.base import Codec
+from gened.models.evaluation.data import find_mask, find_pictures, read_captions
+from gened.models.evaluation.measure import MaskSource, Over, Score
+from gened.models.evaluation.metric_set import DEFAULT, METRICS, MetricSet
+from gened.models.evaluation.metrics import bootstrap_interval
+from gened.models.evaluation.workers import Plan, measure_here, measure_in_processes
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-CAPTION_BYTES = 106
-"""Where a data set has no captions, one of this length counts, as the 426 16-QAM symbols of the GenED-SC paper
-imply."""
-CAPTION_SYMBOLS = CAPTION_BYTES * 8 * 2 // 4 + 2
-"""106 bytes at rate 1/2 in 16-QAM, and a padding symbol either side: the papers' 426."""
-CAPTION_MODE = "16qam-1/2"
-SAMPLE_RATE_HZ = 1e6
 ROW_KEYS = (
     "codec", "editor", "channel", "rate", "snr_db", "n", "analog_symbols", "side_symbols", "caption_symbols",
     "payload_symbols", "psnr_db", "psnr_db_ci95", "ms_ssim", "psnr_fg_db", "psnr_bg_db", "mask_iou", "mask_fmeasure",
     "lpips", "st_lpips", "brisque", "kid", "clip_score", "lost_fraction", "encode_ms", "decode_ms", "editor_ms",
 )  # fmt: skip
+DIGITS = {"psnr_db": 3, "psnr_fg_db": 3, "psnr_bg_db": 3, "brisque": 3, "clip_score": 3}
+"""Decimals of a figure; 5 of all others."""
+WHERE_KNOWN = (*METRICS["masks"], "clip_score")
+"""Means over the pictures that have a mask, or a caption. Any other figure that one picture lacks is unknown for all:
+a mean over other pictures than its neighbour's would mislead."""
+MASK_FIGURES = ("mask_iou", "mask_fmeasure")
 
-Over = Literal["channel", "loopback"]
-
-
-@dataclass(frozen=True)
-class _Score:
-    """One picture at one SNR."""
-
-    analog_symbols: int
-    side_symbols: int
-    caption_symbols: int
-    psnr_db: float
-    psnr_fg_db: float | None
-    psnr_bg_db: float | None
-    ms_ssim: float | None
-    lost: bool
-    encode_ms: float
-    decode_ms: float
+TABLE_LINES = (
+    ("psnr_db", "PSNR dB", ".2f"), ("low", "95 % from", ".2f"), ("high", "95 % to", ".2f"),
+    ("ms_ssim", "MS-SSIM", ".4f"),
+    ("psnr_fg_db", "PSNR dB, foreground", ".2f"), ("psnr_bg_db", "PSNR dB, background", ".2f"),
+    ("mask_iou", "mask IoU", ".3f"), ("mask_fmeasure", "mask F-measure", ".3f"), ("st_lpips", "ST-LPIPS", ".3f"),
+    ("brisque", "BRISQUE", ".1f"), ("clip_score", "CLIP score", ".1f"), ("lost_fraction", "lost", ".1%"),
+    ("payload_symbols", "symbols", ".0f"), ("encode_ms", "encode ms", ".0f"), ("decode_ms", "decode ms", ".0f"),
+)  # fmt: skip
+"""Key, name and pattern of each line of the table."""
 
 
-@dataclass(frozen=True)
-class _Item:
-    """One picture of a data set with what is known of it."""
-
-    x: Picture
-    mask: npt.NDArray[np.bool_] | None
-    """[H, W], True on the foreground."""
-    caption_symbols: int
-
-
-def read_captions(data: Path) -> dict[str, str]:
-    """First caption of each file of `captions.jsonl` by file name; none where there is no such file.
-
-    Raises:
-        ConfigError: A line is not {"file": ..., "captions": [...]}.
-    """
-    path = data / "captions.jsonl"
-    captions: dict[str, str] = {}
-    for number, line in enumerate(path.read_text().splitlines() if path.is_file() else [], 1):
-        try:
-            entry = json.loads(line)
-            captions[Path(str(entry["file"])).name] = str(entry["captions"][0])
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            raise ConfigError(f'{path}, line {number}: expected {{"file": NAME, "captions": [TEXT, ...]}}') from error
-    return captions
-
-
-def read_mask(data: Path, stem: str, size: ImageSize) -> npt.NDArray[np.bool_] | None:
-    """`masks/STEM.png` at the picture's size, True where it is white; None where there is none."""
-    path = data / "masks" / f"{stem}.png"
-    if not path.is_file():
+def _mean(scores: Sequence[Score], key: str) -> float | None:
+    values = [score.figures[key] for score in scores]
+    if key in MASK_FIGURES and any(value is not None for value in values):
+        # A lost picture brought no mask: nothing of the foreground was found.
+        values = [
+            0.0 if score.lost and score.figures["psnr_fg_db"] is not None else value
+            for score, value in zip(scores, values, strict=True)
+        ]
+    known = [value for value in values if value is not None]
+    if not known or (len(known) < len(values) and key not in WHERE_KNOWN):
         return None
-    with Image.open(path) as file:
-        mask = file.convert("L").resize((size.width, size.height), Image.Resampling.BILINEAR)
-    return np.asarray(mask) >= 128
+    return round(float(np.mean(known)), DIGITS.get(key, 5))
 
 
-def _read_item(data: Path, path: Path, resize: int | None, captions: dict[str, str]) -> _Item:
-    x = read_picture(path, resize)
-    caption = captions.get(path.name)
-    n_caption = CAPTION_SYMBOLS if caption is None else n_symbols(len(caption.encode()), CAPTION_MODE)
-    return _Item(x, read_mask(data, path.stem, ImageSize(x.shape[1], x.shape[2])), n_caption)
-
-
-def find_pictures(data: Path) -> list[Path]:
-    """Pictures of a folder, or of its `images/`, sorted by name.
-
-    Raises:
-        ConfigError: No such folder, or no picture in it.
-    """
-    folder = data / "images" if (data / "images").is_dir() else data
-    if not folder.is_dir():
-        raise ConfigError(f"no folder {data}; give --data a folder of pictures")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not found:
-        raise ConfigError(f"no pictures in {folder}; looked for {', '.join(SUFFIXES)}")
-    return found
-
-
-def read_picture(path: Path, resize: int | None) -> Picture:
-    """[3, H, W] in [0, 1]; stretched to a square of `resize` by Pillow's bicubic filter."""
-    with Image.open(path) as file:
-        picture = file.convert("RGB")
-    if resize is not None:
-        picture = picture.resize((resize, resize), Image.Resampling.BICUBIC)
-    return np.ascontiguousarray(np.asarray(picture, np.float32).transpose(2, 0, 1) / 255)
-
-
-def _through_channel(encoded: Encoded, frame: Frame, channel: ChannelConfig, seed: int) -> Received:
-    rng = np.random.default_rng(seed)
-    bursts = n_bursts(frame.size, frame.rate)
-    symbols, noise_var = apply_symbols(encoded.symbols, channel, rng, n_bursts=bursts)
-    return Received(symbols, noise_var, encoded.side_info, frame.size, frame.rate, frame.snr_design_db)
-
-
-def _through_waveform(encoded: Encoded, frame: Frame, channel: ChannelConfig, seed: int) -> Received | None:
-    """Real samples through the sample channel and the whole receiver; None when the frame is not found."""
-    air = SampleChannel(replace(channel, seed=seed), SAMPLE_RATE_HZ)
-    receiver = Receiver(SAMPLE_RATE_HZ)
-    gap = np.zeros(1000, np.complex64)
-    frames = []
-    for burst in modulate_frame(frame):
-        frames += receiver.push(air.process(np.concatenate([gap, burst, gap]), [len(gap)]))
-    frames += receiver.flush()
-    return frames[0].received if frames else None
-
-
-def _score(
-    codec: Codec,
-    item: _Item,
-    rate: Fraction,
-    snr_db: float,
-    channel: ChannelConfig,
-    seed: int,
-    over: Over,
-    options: dict[str, Any],
-) -> _Score:
-    x = item.x
-    size = ImageSize(x.shape[1], x.shape[2])
-    design_db = quantize_snr_db(snr_db)
-    begun = time.perf_counter()
-    encoded = codec.encode(x, rate=rate, snr_db=design_db, seed=seed, **options)
-    encode_ms = 1e3 * (time.perf_counter() - begun)
-    frame = Frame(1, seed % 65536, codec.codec_id, size, rate, design_db, encoded)
-    transmit = _through_channel if over == "channel" else _through_waveform
-    received = transmit(encoded, frame, replace(channel, snr_db=snr_db), seed)
-    begun = time.perf_counter()
-    decoded: Decoded | None = codec.decode(received) if received is not None else None
-    decode_ms = 1e3 * (time.perf_counter() - begun)
-    lost = decoded is None or decoded.is_lost
-    x_hat = mean_picture(x) if decoded is None or lost else decoded.x_hat
-    allowed = budget(size, rate, design_db)
-    side = side_symbols(len(encoded.side_info), allowed.side_mode, allowed.n_bursts)
-    fg_db, bg_db = (
-        (None, None)
-        if item.mask is None
-        else (masked_psnr_db(x, x_hat, item.mask), masked_psnr_db(x, x_hat, ~item.mask))
+def _row(codec: Codec, channel: str, rate: Fraction, snr_db: float, scores: list[Score]) -> dict[str, Any]:
+    analog, side, caption = (
+        float(np.mean([getattr(score, name) for score in scores]))
+        for name in ("analog_symbols", "side_symbols", "caption_symbols")
     )
-    return _Score(
-        len(encoded.symbols),
-        side,
-        item.caption_symbols,
-        psnr_db(x, x_hat),
-        fg_db,
-        bg_db,
-        ms_ssim(x, x_hat),
-        lost,
-        encode_ms,
-        decode_ms,
-    )
-
-
-def _row(codec: Codec, channel: str, rate: Fraction, snr_db: float, scores: list[_Score]) -> dict[str, Any]:
-    def mean(name: str) -> float | None:
-        values = [getattr(score, name) for score in scores]
-        return None if any(value is None for value in values) else float(np.mean(values))
-
-    def rounded(name: str, digits: int) -> float | None:
-        value = mean(name)
-        return None if value is None else round(value, digits)
-
-    analog, side, caption = (mean(name) or 0.0 for name in ("analog_symbols", "side_symbols", "caption_symbols"))
-    low, high = bootstrap_interval([score.psnr_db for score in scores])
+    low, high = bootstrap_interval([score.figures["psnr_db"] or 0.0 for score in scores])
     row: dict[str, Any] = dict.fromkeys(ROW_KEYS)
+    row.update({key: _mean(scores, key) for key in scores[0].figures})
     row.update(
         codec=codec.name, editor="none", channel=channel, rate=f"{rate}", snr_db=snr_db, n=len(scores),
         analog_symbols=round(analog, 1), side_symbols=round(side, 1), caption_symbols=round(caption, 1),
-        payload_symbols=round(analog + side + caption, 1), psnr_db=round(mean("psnr_db") or 0.0, 3),
-        psnr_db_ci95=[round(low, 3), round(high, 3)], psnr_fg_db=rounded("psnr_fg_db", 3),
-        psnr_bg_db=rounded("psnr_bg_db", 3), ms_ssim=rounded("ms_ssim", 5),
+        payload_symbols=round(analog + side + caption, 1), psnr_db_ci95=[round(low, 3), round(high, 3)],
         lost_fraction=float(np.mean([score.lost for score in scores])),
-        encode_ms=round(float(np.median([s.encode_ms for s in scores])), 1),
-        decode_ms=round(float(np.median([s.decode_ms for s in scores])), 1),
+        encode_ms=round(float(np.median([score.encode_ms for score in scores])), 1),
+        decode_ms=round(float(np.median([score.decode_ms for score in scores])), 1),
     )  # fmt: skip
     return row
+
+
+def _plan(data: Path, limit: int | None, focus: float | None, mask: MaskSource, **others: Any) -> Plan:
+    if focus is not None and not (math.isfinite(focus) and focus > 0):
+        raise ConfigError(f"--focus is {focus:g}; give a positive weight, such as 4")
+    if focus is not None and focus != 1 and mask == "none":
+        raise ConfigError("--mask none weighs all alike: leave --focus out, or let the codec know a mask")
+    paths = tuple(find_pictures(data)[:limit])
+    if mask == "truth":
+        missing = [path.name for path in paths if find_mask(data, path.stem) is None]
+        if missing:
+            raise ConfigError(
+                f"--mask truth needs {data / 'masks'} with a mask for each picture; {missing[0]} has none"
+                + (f", nor have {len(missing) - 1} others" if len(missing) > 1 else "")
+            )
+    return Plan(data=data, paths=paths, mask=mask, focus=focus, **others)
 
 
 def evaluate(
@@ -228,10 +104,18 @@ def evaluate(
     over: Over = "channel",
     seeds: int = 1,
     limit: int | None = None,
+    mask: MaskSource = "codec",
+    focus: float | None = None,
+    metrics: Sequence[str] = DEFAULT,
+    clip: str | None = None,
+    cache: Path | None = None,
+    workers: int = 1,
+    codec_name: str | None = None,
+    device: str = "cpu",
     options: dict[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """PSNR and MS-SSIM of a codec, a row an SNR.
+    """The metrics of a codec over a folder of pictures, a row an SNR.
 
     Args:
         codec: What is evaluated.
@@ -242,8 +126,16 @@ def evaluate(
         channel: Everything else of the channel; its SNR is replaced.
         resize: Stretch each picture to a square of this side.
         over: Straight through the channel model, or through the whole waveform.
-        seeds: Noise drawings a picture: seeds 0 .. seeds - 1.
+        seeds: Noise drawings a picture.
         limit: So many pictures only.
+        mask: What the encoder is told of importance.
+        focus: Weight of important blocks against the others; None: the codec's own.
+        metrics: Names of `metric_set.METRICS`.
+        clip: Folder or name of the CLIP for `clip_score`.
+        cache: Folder for what was measured already; None: nothing is kept.
+        workers: Processes that share the pictures.
+        codec_name: Name or folder of the codec, for the processes to load.
+        device: PyTorch device on which they do.
         options: Further keywords of the codec's `encode`.
         progress: Called with pictures done and to do.
 
@@ -251,40 +143,53 @@ def evaluate(
         Rows with the keys `ROW_KEYS`; None where unknown.
 
     Raises:
-        GenedError: No pictures, or a codec that cannot do what is asked.
+        GenedError: No pictures, a metric that cannot be had, or a codec that cannot do what is asked.
     """
-    paths, captions = find_pictures(data)[:limit], read_captions(data)
     channel = channel or ChannelConfig()
-    levels = list(snrs_db)
-    scores: dict[float, list[_Score]] = {snr_db: [] for snr_db in levels}
-    for done, path in enumerate(paths):
-        item = _read_item(data, path, resize, captions)
-        for snr_db in levels:
-            for seed in range(seeds):
-                scores[snr_db].append(
-                    _score(codec, item, rate, snr_db, channel, 1000 * seed + done, over, options or {})
-                )
-        if progress is not None:
-            progress(done + 1, len(paths))
+    plan = _plan(
+        data, limit, focus, mask, snrs_db=tuple(snrs_db), rate=rate, channel=channel, over=over, seeds=seeds,
+        resize=resize, options=options or {}, metrics=tuple(metrics), clip=clip, cache=cache,
+    )  # fmt: skip
+    told = progress or (lambda _done, _total: None)
+    if workers > 1:
+        if codec_name is None:
+            raise ConfigError("several workers need the codec by name, each loads its own")
+        scores = measure_in_processes(codec_name, device, plan, workers, told)
+    else:
+        scores = measure_here(codec, plan, told)
     name = channel.kind if over == "channel" else f"{channel.kind} over loopback"
-    return [_row(codec, name, rate, snr_db, scores[snr_db]) for snr_db in levels]
+    return [
+        _row(codec, name, rate, snr_db, [score for picture in scores for score in picture[level]])
+        for level, snr_db in enumerate(plan.snrs_db)
+    ]
+
+
+def describe(
+    data: Path, *, limit: int | None, metrics: Sequence[str], clip: str | None, **settings: Any
+) -> dict[str, Any]:
+    """For the result's `meta`: the data, the metrics with their libraries, and how they were asked for."""
+    paths, captions = find_pictures(data)[:limit], read_captions(data)
+    return {
+        "data": {
+            "name": data.resolve().name,
+            "pictures": len(paths),
+            "masks": sum(find_mask(data, path.stem) is not None for path in paths),
+            "captions": sum(path.name in captions for path in paths),
+        },
+        "metrics": MetricSet(metrics, clip=clip).versions(),
+        **settings,
+    }
 
 
 def table(rows: list[dict[str, Any]]) -> Table:
-    """The rows for a terminal."""
-    result = Table(
-        title=f"{rows[0]['codec']}, rate {rows[0]['rate']}, {rows[0]['channel']}, {rows[0]['n']} pictures"
-        if rows
-        else "nothing"
-    )
-    for heading in ("SNR dB", "PSNR dB", "95 %", "MS-SSIM", "lost", "symbols", "encode ms", "decode ms"):
-        result.add_column(heading, justify="right")
+    """For a terminal: a column an SNR, a line a figure; figures that no row has get no line."""
+    first = rows[0]
+    result = Table(title=f"{first['codec']}, rate {first['rate']}, {first['channel']}, {first['n']} pictures")
+    result.add_column("SNR dB")
     for row in rows:
-        similarity = "-" if row["ms_ssim"] is None else f"{row['ms_ssim']:.4f}"
-        low, high = row["psnr_db_ci95"]
-        result.add_row(
-            f"{row['snr_db']:g}", f"{row['psnr_db']:.2f}", f"{low:.2f} to {high:.2f}", similarity,
-            f"{100 * row['lost_fraction']:.1f} %", f"{row['payload_symbols']:.0f}", f"{row['encode_ms']:.0f}",
-            f"{row['decode_ms']:.0f}",
-        )  # fmt: skip
+        result.add_column(f"{row['snr_db']:g}", justify="right", no_wrap=True)
+    shown = [{**row, "low": row["psnr_db_ci95"][0], "high": row["psnr_db_ci95"][1]} for row in rows]
+    for key, name, pattern in TABLE_LINES:
+        if any(row[key] is not None for row in shown):
+            result.add_row(name, *("-" if row[key] is None else f"{row[key]:{pattern}}" for row in shown))
     return result

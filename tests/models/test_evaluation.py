@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Metrics by numbers that can be checked by hand; the evaluation by what goes in and what comes out."""
+"""The evaluation by what goes in and what comes out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,18 +19,15 @@ from gened.gr_blocks.phy.budget import budget
 from gened.gr_blocks.phy.channel import ChannelConfig
 from gened.gr_blocks.phy.errors import ConfigError
 from gened.gr_blocks.phy.modes import n_symbols
-from gened.gr_blocks.phy.types import Encoded, ImageSize, Received
+from gened.gr_blocks.phy.types import ImageSize, Received
 from gened.models.codecs.base import Decoded
 from gened.models.codecs.softcast import SoftCast
-from gened.models.evaluation.evaluate import CAPTION_SYMBOLS, ROW_KEYS, evaluate, find_pictures, read_captions, table
-from gened.models.evaluation.metrics import (
-    bootstrap_interval,
-    library_versions,
-    masked_psnr_db,
-    mean_picture,
-    ms_ssim,
-    psnr_db,
-)
+from gened.models.evaluation.data import CAPTION_SYMBOLS
+from gened.models.evaluation.evaluate import ROW_KEYS, describe, evaluate, table
+from gened.models.evaluation.metrics import mean_picture, psnr_db
+from gened.models.images import NotAnImageError
+
+NAMES = ("astronaut", "chelsea", "coffee")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +40,7 @@ def pictures(tmp_path: Path) -> Path:
     """Three small photographs in a plain folder."""
     folder = tmp_path / "pictures"
     folder.mkdir()
-    for name in ("astronaut", "chelsea", "coffee"):
+    for name in NAMES:
         Image.fromarray(getattr(data, name)()).resize((96, 80)).save(folder / f"{name}.png")
     (folder / "notes.txt").write_text("not a picture")
     return folder
@@ -56,83 +54,112 @@ class LosingCodec(SoftCast):
         return Decoded(np.full((3, *size), 0.9, np.float32), None, np.zeros(tuple(size), np.float32))
 
 
-# Metrics
-
-
-def test_psnr_is_over_all_channels_after_rounding() -> None:
-    x = np.zeros((3, 4, 4), np.float32)
-    y = x.copy()
-    y[0] = 3 / 255  # a third of the values is three steps off: mean squared error 3 steps
-    assert psnr_db(x, y) == pytest.approx(10 * np.log10(255**2 / 3), abs=1e-3)
-    assert psnr_db(x, y + 0.4 / 255) == psnr_db(x, y)
-    assert psnr_db(x, x) == 100
-
-
-def test_psnr_under_a_mask_sees_only_the_mask() -> None:
-    x = np.zeros((3, 4, 4), np.float32)
-    y = x.copy()
-    y[:, :2] = 1
-    mask = np.zeros((4, 4), bool)
-    mask[:2] = True
-    assert masked_psnr_db(x, y, mask) == 0
-    assert masked_psnr_db(x, y, ~mask) == 100
-    assert masked_psnr_db(x, y, np.zeros((4, 4), bool)) is None
-
-
-def test_ms_ssim_is_one_for_equals_and_less_for_noise() -> None:
-    x = (data.astronaut()[:192, :192].transpose(2, 0, 1) / 255).astype(np.float32)
-    noisy = np.clip(x + np.random.default_rng(0).normal(0, 0.1, x.shape), 0, 1).astype(np.float32)
-    assert ms_ssim(x, x) == pytest.approx(1, abs=1e-6)
-    found = ms_ssim(x, noisy)
-    assert found is not None
-    assert 0.5 < found < 0.99
-    assert ms_ssim(x[:, :160], x[:, :160]) is None
-
-
-def test_the_interval_holds_the_mean_and_narrows_with_more_pictures() -> None:
-    values = np.random.default_rng(0).normal(25, 3, 400)
-    low, high = bootstrap_interval(values)
-    assert low < values.mean() < high
-    assert high - low == pytest.approx(2 * 1.96 * 3 / np.sqrt(400), rel=0.2)
-    assert bootstrap_interval(values) == (low, high)
-
-
-def test_each_metric_says_its_library_and_version() -> None:
-    assert library_versions()["ms_ssim"].startswith("pytorch-msssim 1")
-
-
 # Data
 
 
-def test_pictures_of_a_folder_are_found_by_name(pictures: Path, tmp_path: Path) -> None:
-    assert [path.stem for path in find_pictures(pictures)] == ["astronaut", "chelsea", "coffee"]
-    with pytest.raises(ConfigError, match="no folder"):
-        find_pictures(tmp_path / "absent")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match="no pictures in"):
-        find_pictures(tmp_path / "empty")
-
-
-def test_a_bad_line_of_captions_is_named(tmp_path: Path) -> None:
-    (tmp_path / "captions.jsonl").write_text('{"file": "a.png", "captions": ["a cat"]}\n{"file": "b.png"}\n')
-    with pytest.raises(ConfigError, match="line 2"):
-        read_captions(tmp_path)
-
-
-def test_masks_and_captions_are_used_where_they_are(codec: SoftCast, pictures: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def masked(pictures: Path, tmp_path: Path) -> Path:
+    """The three photographs with masks, the middle half of each, and a caption each."""
     folder = tmp_path / "set"
     (folder / "masks").mkdir(parents=True)
     pictures.rename(folder / "images")
     mask = np.zeros((80, 96), np.uint8)
     mask[20:60] = 255
-    for name in ("astronaut", "chelsea", "coffee"):
+    for name in NAMES:
         Image.fromarray(mask).save(folder / "masks" / f"{name}.png")
-    captions = [{"file": f"{name}.png", "captions": ["é" * 10, "other"]} for name in ("astronaut", "chelsea", "coffee")]
+    captions = [{"file": f"{name}.png", "captions": ["é" * 10, "other"]} for name in NAMES]
     (folder / "captions.jsonl").write_text("\n".join(json.dumps(entry) for entry in captions))
-    row = evaluate(codec, folder, snrs_db=[10.0])[0]
+    return folder
+
+
+class Spy(SoftCast):
+    """Writes down what the encoder is told, and how often."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[dict[str, Any]] = []
+
+    def encode(self, x, *, rate, snr_db, seed=0, **options):
+        self.told.append(options)
+        return super().encode(x, rate=rate, snr_db=snr_db, seed=seed)
+
+
+class MaskingCodec(SoftCast):
+    """Holds a mask at the receiver: the upper three quarters; loses the pictures whose numbers it is told."""
+
+    lost: tuple[int, ...] = ()
+    _count = 0
+
+    def decode(self, received: Received) -> Decoded:
+        size = received.size
+        self._count += 1
+        if self._count in self.lost:
+            return Decoded(np.full((3, *size), 0.5, np.float32), None, np.zeros(tuple(size), np.float32))
+        mask = np.zeros(tuple(size), np.float32)
+        mask[: 3 * size.height // 4] = 1
+        return replace(super().decode(received), mask=mask)
+
+
+def test_masks_and_captions_are_used_where_they_are(codec: SoftCast, masked: Path) -> None:
+    row = evaluate(codec, masked, snrs_db=[10.0])[0]
     assert row["caption_symbols"] == n_symbols(20, "16qam-1/2")
     low, high = sorted([row["psnr_fg_db"], row["psnr_bg_db"]])
     assert low - 0.5 < row["psnr_db"] < high + 0.5
+    assert row["mask_iou"] is None and row["mask_fmeasure"] is None  # this codec's receiver knows of no mask
+
+
+def test_the_receivers_mask_is_compared_with_the_true_one(masked: Path) -> None:
+    row = evaluate(MaskingCodec(), masked, snrs_db=[10.0])[0]
+    assert row["mask_iou"] == pytest.approx(40 / 60, abs=1e-5)
+    assert row["mask_fmeasure"] == pytest.approx(1.3 * (2 / 3) / (0.3 * (2 / 3) + 1), abs=1e-5)
+
+
+def test_a_lost_picture_has_found_nothing_of_the_mask(masked: Path) -> None:
+    codec = MaskingCodec()
+    codec.lost = (2,)
+    row = evaluate(codec, masked, snrs_db=[10.0])[0]
+    assert row["lost_fraction"] == pytest.approx(1 / 3)
+    assert row["mask_iou"] == pytest.approx(2 / 3 * 40 / 60, abs=1e-5)
+
+
+def test_pictures_without_a_mask_do_not_count_under_it(masked: Path) -> None:
+    codec = MaskingCodec()
+    alone = evaluate(codec, masked, snrs_db=[10.0], limit=1)[0]
+    for name in NAMES[1:]:
+        (masked / "masks" / f"{name}.png").unlink()
+    assert evaluate(codec, masked, snrs_db=[10.0])[0]["psnr_fg_db"] == alone["psnr_fg_db"]
+    about = describe(masked, limit=None, metrics=("psnr",), clip=None, mask="codec")
+    assert about["data"] == {"name": "set", "pictures": 3, "masks": 1, "captions": 3}
+    assert about["mask"] == "codec"
+
+
+def test_the_encoder_is_told_of_the_mask_as_asked(masked: Path) -> None:
+    spy = Spy()
+    for mask, focus in (("codec", None), ("codec", 3.0), ("truth", 3.0), ("none", None)):
+        evaluate(spy, masked, snrs_db=[10.0], limit=1, mask=mask, focus=focus)
+    own, focused, truth, none = spy.told
+    assert own == {} and focused == {"focus": 3.0} and none == {"focus": 1.0}
+    assert truth["focus"] == 3.0 and truth["mask"].dtype == np.float32
+    assert truth["mask"].sum() == 40 * 96 and truth["mask"][20:60].all()
+
+
+def test_a_true_mask_makes_the_foreground_better_at_the_cost_of_the_rest(codec: SoftCast, masked: Path) -> None:
+    truth = evaluate(codec, masked, snrs_db=[10.0], mask="truth", focus=10.0)[0]
+    none = evaluate(codec, masked, snrs_db=[10.0], mask="none")[0]
+    assert truth["psnr_fg_db"] > none["psnr_fg_db"] + 0.5
+    assert truth["psnr_bg_db"] < none["psnr_bg_db"] - 0.5
+
+
+def test_masks_that_cannot_be_given_are_errors_before_anything_is_measured(masked: Path) -> None:
+    spy = Spy()
+    with pytest.raises(ConfigError, match="--mask none weighs all alike"):
+        evaluate(spy, masked, mask="none", focus=2.0)
+    with pytest.raises(ConfigError, match="positive"):
+        evaluate(spy, masked, focus=float("nan"))
+    (masked / "masks" / "coffee.png").unlink()
+    with pytest.raises(ConfigError, match=r"coffee\.png has none"):
+        evaluate(spy, masked, mask="truth")
+    assert spy.told == []
 
 
 # Evaluation
@@ -201,16 +228,109 @@ def test_a_picture_of_several_bursts_fades_burst_by_burst(pictures: Path) -> Non
 
 
 def test_options_reach_the_encoder(pictures: Path) -> None:
-    seen = []
+    spy = Spy()
+    evaluate(spy, pictures, snrs_db=[10.0], limit=1, options={"note": 7})
+    assert spy.told == [{"note": 7}]
 
-    class Spy(SoftCast):
-        def encode(self, x, **options):
-            seen.append(options.pop("note"))
-            encoded = super().encode(x, **options)
-            return replace(encoded, symbols=encoded.symbols) if isinstance(encoded, Encoded) else encoded
 
-    evaluate(Spy(), pictures, snrs_db=[10.0], limit=1, options={"note": 7})
-    assert seen == [7]
+# Cache and processes
+
+
+def test_what_was_measured_is_not_measured_again(pictures: Path, tmp_path: Path) -> None:
+    spy = Spy()
+    first = evaluate(spy, pictures, snrs_db=[1.0, 10.0], limit=2, cache=tmp_path / "cache")
+    assert len(spy.told) == 4
+    assert evaluate(spy, pictures, snrs_db=[1.0, 10.0], limit=2, cache=tmp_path / "cache") == first
+    assert len(spy.told) == 4
+    evaluate(spy, pictures, snrs_db=[1.0, 10.0], cache=tmp_path / "cache")
+    assert len(spy.told) == 6
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"snrs_db": [4.0]},
+        {"rate": Fraction(1, 48)},
+        {"channel": ChannelConfig("rayleigh-block")},
+        {"over": "loopback"},
+        {"focus": 2.0},
+        {"mask": "none"},
+        {"metrics": ("psnr",)},
+        {"resize": 64},
+        {"options": {"note": 7}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_whatever_decides_a_score_makes_another_entry(pictures: Path, tmp_path: Path, change: dict[str, Any]) -> None:
+    spy = Spy()
+    same: dict[str, Any] = {"snrs_db": [10.0], "limit": 1, "cache": tmp_path / "cache"}
+    evaluate(spy, pictures, **same)
+    evaluate(spy, pictures, **{**same, **change})
+    assert len(spy.told) == 2
+
+
+def test_other_weights_other_pictures_and_broken_entries_are_measured_anew(pictures: Path, tmp_path: Path) -> None:
+    spy = Spy()
+    same: dict[str, Any] = {"snrs_db": [10.0], "limit": 1, "cache": tmp_path / "cache"}
+    first = evaluate(spy, pictures, **same)
+    spy.codec_id += 1
+    evaluate(spy, pictures, **same)
+    assert len(spy.told) == 2
+    entries = list((tmp_path / "cache").iterdir())
+    assert len(entries) == 2
+    for entry in entries:
+        entry.write_text(entry.read_text()[:20])
+    again = evaluate(spy, pictures, **same)
+    assert len(spy.told) == 3 and again[0]["psnr_db"] == first[0]["psnr_db"]
+    (pictures / "chelsea.png").replace(pictures / "astronaut.png")
+    evaluate(spy, pictures, **same)
+    assert len(spy.told) == 4
+
+
+def test_a_run_that_was_cut_off_goes_on_where_it_stopped(pictures: Path, tmp_path: Path) -> None:
+    spy = Spy()
+
+    def cut_off(done: int, _total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(spy, pictures, snrs_db=[10.0], cache=tmp_path, progress=cut_off)
+    assert len(spy.told) == 2
+    evaluate(spy, pictures, snrs_db=[10.0], cache=tmp_path)
+    assert len(spy.told) == 3
+
+
+def test_a_cache_that_cannot_be_kept_is_one_line(codec: SoftCast, pictures: Path) -> None:
+    with pytest.raises(ConfigError, match="no cache can be kept"):
+        evaluate(codec, pictures, cache=pictures / "astronaut.png")
+
+
+def test_processes_measure_what_one_would(codec: SoftCast, pictures: Path, tmp_path: Path) -> None:
+    timings = ("encode_ms", "decode_ms")
+    seen: list[tuple[int, int]] = []
+    one = evaluate(codec, pictures, snrs_db=[4.0], metrics=("psnr",))
+    two = evaluate(
+        codec,
+        pictures,
+        snrs_db=[4.0],
+        metrics=("psnr",),
+        workers=2,
+        codec_name="softcast",
+        cache=tmp_path / "cache",
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert [{key: row[key] for key in row if key not in timings} for row in one] == [
+        {key: row[key] for key in row if key not in timings} for row in two
+    ]
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert len(list((tmp_path / "cache").glob("*.json"))) == 3
+
+
+def test_an_error_in_a_process_keeps_its_kind(codec: SoftCast, pictures: Path) -> None:
+    (pictures / "astronaut.png").write_bytes(b"nothing")
+    with pytest.raises(NotAnImageError, match=r"astronaut\.png"):
+        evaluate(codec, pictures, snrs_db=[4.0], workers=2, codec_name="softcast", metrics=("psnr",), limit=1)
 
 
 def test_progress_counts_pictures(codec: SoftCast, pictures: Path) -> None:
@@ -219,11 +339,16 @@ def test_progress_counts_pictures(codec: SoftCast, pictures: Path) -> None:
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_the_table_tells_each_row(codec: SoftCast, pictures: Path) -> None:
+def test_the_table_has_a_column_for_each_snr_and_lines_for_what_was_measured(codec: SoftCast, masked: Path) -> None:
     from rich.console import Console
 
     text = io.StringIO()
-    console = Console(width=160, file=text)
-    console.print(table(evaluate(codec, pictures, snrs_db=[1.0, 7.0], limit=1)))
+    rows = evaluate(codec, masked, snrs_db=[1.0, 7.0], limit=1)
+    Console(width=80, file=text).print(table(rows))
     assert "softcast, rate 1/24, awgn, 1 pictures" in text.getvalue()
-    assert len([line for line in text.getvalue().splitlines() if " to " in line]) == 2
+    lines = {line.split("│")[1].strip(): line for line in text.getvalue().splitlines() if line.count("│") == 4}
+    for row in rows:
+        assert f"{row['psnr_db']:.2f}" in lines["PSNR dB"]
+        assert f"{row['psnr_fg_db']:.2f}" in lines["PSNR dB, foreground"]
+        assert f"{row['psnr_db_ci95'][1]:.2f}" in lines["95 % to"]
+    assert "ST-LPIPS" not in lines and "MS-SSIM" not in lines

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One picture through a codec and a channel, and what became of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from gened.gr_blocks.phy.budget import budget, n_bursts, side_symbols
+from gened.gr_blocks.phy.channel import ChannelConfig, SampleChannel, apply_symbols
+from gened.gr_blocks.phy.errors import ConfigError
+from gened.gr_blocks.phy.header import quantize_snr_db
+from gened.gr_blocks.phy.modulator import modulate_frame
+from gened.gr_blocks.phy.receiver import Receiver
+from gened.gr_blocks.phy.types import Encoded, Frame, Received
+from gened.models.codecs.base import Codec, Decoded
+from gened.models.evaluation.data import Item
+from gened.models.evaluation.metric_set import Figures, MetricSet
+from gened.models.evaluation.metrics import mean_picture
+
+SAMPLE_RATE_HZ = 1e6
+
+Over = Literal["channel", "loopback"]
+MaskSource = Literal["none", "truth", "codec"]
+"""What the encoder is told of importance: that all is equal, the data's mask, or nothing, so that it finds its own."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a picture is sent."""
+
+    rate: Fraction = Fraction(1, 24)
+    snr_db: float = 10.0
+    """Es/N0, also told to the encoder."""
+    channel: ChannelConfig = field(default_factory=ChannelConfig)
+    """Its SNR and its seed are replaced by those here."""
+    over: Over = "channel"
+    seed: int = 0
+    mask: MaskSource = "codec"
+    focus: float | None = None
+    """Weight of important against other blocks; None: the codec's own."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Further keywords of the codec's `encode`."""
+
+    def as_key(self) -> dict[str, Any]:
+        """All that decides the result, for the cache."""
+        channel = asdict(replace(self.channel, snr_db=self.snr_db, seed=self.seed))
+        return {**asdict(replace(self, options={})), "channel": channel, "options": sorted(self.options.items())}
+
+
+class Sent(NamedTuple):
+    """What was sent and what came of it."""
+
+    encoded: Encoded
+    decoded: Decoded | None
+    """None when the frame was not found."""
+    encode_ms: float
+    decode_ms: float
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether there is no picture, or only a stand-in for one."""
+        return self.decoded is None or self.decoded.is_lost
+
+
+@dataclass(frozen=True)
+class Score:
+    """One picture at one SNR."""
+
+    analog_symbols: int
+    side_symbols: int
+    caption_symbols: int
+    lost: bool
+    encode_ms: float
+    decode_ms: float
+    figures: Figures
+    """What the metrics say, by the keys of a row."""
+
+
+def encoder_options(item: Item, setting: Setting) -> dict[str, Any]:
+    """What the encoder is told besides rate, SNR and seed.
+
+    Raises:
+        ConfigError: The data's mask is asked for, and this picture has none.
+    """
+    told = dict(setting.options)
+    if setting.focus is not None:
+        told["focus"] = setting.focus
+    if setting.mask == "none":
+        told["focus"] = 1.0  # weighs all alike, which every codec can do
+    elif setting.mask == "truth":
+        if item.mask is None:
+            raise ConfigError(f"{item.name} has no mask in masks/; --mask truth needs one for every picture")
+        told["mask"] = item.mask.astype(np.float32)
+    return told
+
+
+def send(codec: Codec, item: Item, setting: Setting) -> Sent:
+    """The picture as a receiver restores it.
+
+    Raises:
+        GenedError: The codec cannot do what is asked.
+    """
+    told = encoder_options(item, setting)
+    design_db = quantize_snr_db(setting.snr_db)
+    begun = time.perf_counter()
+    encoded = codec.encode(item.x, rate=setting.rate, snr_db=design_db, seed=setting.seed, **told)
+    encode_ms = 1e3 * (time.perf_counter() - begun)
+    number = setting.seed % 65536
+    frame = Frame(1, number, codec.codec_id, item.size, setting.rate, design_db, encoded)
+    received = (_through_channel if setting.over == "channel" else _through_waveform)(frame, setting)
+    begun = time.perf_counter()
+    decoded = codec.decode(received) if received is not None else None
+    return Sent(encoded, decoded, encode_ms, 1e3 * (time.perf_counter() - begun))
+
+
+def measure(codec: Codec, item: Item, setting: Setting, metrics: MetricSet) -> Score:
+    """`send`, and what the metrics say of it; a lost picture scores as its mean grey.
+
+    Raises:
+        GenedError: The codec cannot do what is asked.
+    """
+    sent = send(codec, item, setting)
+    allowed = budget(item.size, setting.rate, quantize_snr_db(setting.snr_db))
+    x_hat, mask = (
+        (mean_picture(item.x), None)
+        if sent.decoded is None or sent.is_lost
+        else (sent.decoded.x_hat, sent.decoded.mask)
+    )
+    return Score(
+        analog_symbols=len(sent.encoded.symbols),
+        side_symbols=side_symbols(len(sent.encoded.side_info), allowed.side_mode, allowed.n_bursts),
+        caption_symbols=item.caption_symbols,
+        lost=sent.is_lost,
+        encode_ms=sent.encode_ms,
+        decode_ms=sent.decode_ms,
+        figures=metrics.figures(item, x_hat, mask),
+    )
+
+
+def _through_channel(frame: Frame, setting: Setting) -> Received:
+    rng = np.random.default_rng(setting.seed)
+    channel = replace(setting.channel, snr_db=setting.snr_db)
+    bursts = n_bursts(frame.size, frame.rate)
+    symbols, noise_var = apply_symbols(frame.encoded.symbols, channel, rng, n_bursts=bursts)
+    return Received(symbols, noise_var, frame.encoded.side_info, frame.size, frame.rate, frame.snr_design_db)
+
+
+def _through_waveform(frame: Frame, setting: Setting) -> Received | None:
+    """Real samples through the sample channel and the whole receiver; None when the frame is not found."""
+    air = SampleChannel(replace(setting.channel, snr_db=setting.snr_db, seed=setting.seed), SAMPLE_RATE_HZ)
+    receiver = Receiver(SAMPLE_RATE_HZ)
+    gap = np.zeros(1000, np.complex64)
+    frames = []
+    for burst in modulate_frame(frame):
+        frames += receiver.push(air.process(np.concatenate([gap, burst, gap]), [len(gap)]))
+    frames += receiver.flush()
+    return frames[0].received if frames else None

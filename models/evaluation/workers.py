@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pictures of an evaluation, here or shared out among processes."""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from gened.gr_blocks.phy.channel import ChannelConfig
+from gened.gr_blocks.phy.errors import GenedError
+from gened.models.codecs.base import Codec
+from gened.models.codecs.registry import load_codec
+from gened.models.evaluation.cache import ScoreCache
+from gened.models.evaluation.data import read_captions, read_item
+from gened.models.evaluation.measure import MaskSource, Over, Score, Setting, measure
+from gened.models.evaluation.metric_set import DEFAULT, MetricSet
+from gened.models.worker import JobResult, Worker
+
+SERVICE = "gened.models.evaluation.workers:PictureService"
+PICTURE_TIMEOUT_S = 3600.0
+"""A picture of 4096x4096 with all metrics, at many SNRs, on a busy machine."""
+SEED_STEP = 1000
+"""Between the noise drawings of one picture; pictures count in ones."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured on each picture; goes to the processes as it is."""
+
+    data: Path
+    paths: tuple[Path, ...]
+    snrs_db: tuple[float, ...]
+    rate: Fraction = Fraction(1, 24)
+    channel: ChannelConfig = field(default_factory=ChannelConfig)
+    over: Over = "channel"
+    seeds: int = 1
+    resize: int | None = None
+    mask: MaskSource = "codec"
+    focus: float | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    metrics: tuple[str, ...] = DEFAULT
+    clip: str | None = None
+    cache: Path | None = None
+
+
+class Evaluator:
+    """Measures one picture after another."""
+
+    def __init__(self, codec: Codec, plan: Plan) -> None:
+        self._codec = codec
+        self._plan = plan
+        self._captions = read_captions(plan.data)
+        self._metrics = MetricSet(plan.metrics, clip=plan.clip)
+        self._cache = ScoreCache(plan.cache)
+
+    def measure(self, index: int) -> list[list[Score]]:
+        """Scores of a picture: for each SNR, one for each noise drawing.
+
+        Raises:
+            GenedError: The picture cannot be read, or the codec cannot do what is asked.
+        """
+        plan = self._plan
+        item = read_item(plan.data, plan.paths[index], plan.resize, self._captions)
+        base = Setting(
+            rate=plan.rate, channel=plan.channel, over=plan.over, mask=plan.mask, focus=plan.focus, options=plan.options
+        )
+        known = {
+            "codec": [self._codec.name, self._codec.codec_id],
+            "picture": item.content_hash(),
+            "metrics": self._metrics.versions(),
+        }
+        scores: list[list[Score]] = []
+        for snr_db in plan.snrs_db:
+            scores.append([])
+            for drawing in range(plan.seeds):
+                setting = replace(base, snr_db=snr_db, seed=SEED_STEP * drawing + index)
+                key = {**known, **setting.as_key()}
+                score = self._cache.find(key)
+                if score is None:
+                    score = measure(self._codec, item, setting, self._metrics)
+                    self._cache.keep(key, score)
+                scores[-1].append(score)
+        return scores
+
+
+class PictureService:
+    """What a process of its own does; errors of the user come back as they are, and keep their kind."""
+
+    def __init__(self, codec: str, device: str, plan: Plan) -> None:
+        self._evaluator: Evaluator | GenedError
+        try:
+            self._evaluator = Evaluator(load_codec(codec, device=device), plan)
+        except GenedError as error:
+            self._evaluator = error
+
+    def measure(self, index: int) -> list[list[Score]] | GenedError:
+        """See `Evaluator.measure`."""
+        if isinstance(self._evaluator, GenedError):
+            return self._evaluator
+        try:
+            return self._evaluator.measure(index)
+        except GenedError as error:
+            return error
+
+
+def measure_here(codec: Codec, plan: Plan, progress: Callable[[int, int], None]) -> list[list[list[Score]]]:
+    """Scores of each picture, of each SNR, of each drawing; one picture after another in this process."""
+    evaluator = Evaluator(codec, plan)
+    found = []
+    for index in range(len(plan.paths)):
+        found.append(evaluator.measure(index))
+        progress(index + 1, len(plan.paths))
+    return found
+
+
+def measure_in_processes(
+    codec: str, device: str, plan: Plan, n_workers: int, progress: Callable[[int, int], None]
+) -> list[list[list[Score]]]:
+    """As `measure_here`, in processes that share the cores; each takes the next picture when it has done one.
+
+    Args:
+        codec: Name or folder; each process loads it.
+        device: PyTorch device.
+        plan: What is measured.
+        n_workers: Processes.
+        progress: Called with pictures done and to do.
+
+    Raises:
+        GenedError: As in one process; or a process died.
+    """
+    n_pictures = len(plan.paths)
+    n_threads = max(1, (os.cpu_count() or 1) // n_workers)
+    done: queue.SimpleQueue[tuple[Worker, JobResult]] = queue.SimpleQueue()
+    found: dict[int, list[list[Score]]] = {}
+    options = {"codec": codec, "device": device, "plan": plan}
+    todo = iter(range(n_pictures))
+
+    def give_next(worker: Worker) -> None:
+        index = next(todo, None)
+        if index is not None:
+            worker.submit("measure", lambda result: done.put((worker, result)), tag=index, index=index)
+
+    with ExitStack() as stack:
+        for _ in range(min(n_workers, n_pictures)):
+            give_next(stack.enter_context(Worker(SERVICE, options, n_threads=n_threads, timeout_s=PICTURE_TIMEOUT_S)))
+        while len(found) < n_pictures:
+            worker, result = done.get()
+            if result.error is not None:
+                raise GenedError(f"{plan.paths[result.tag].name}: {result.error}")
+            if isinstance(result.value, GenedError):
+                raise result.value
+            found[result.tag] = result.value
+            give_next(worker)
+            progress(len(found), n_pictures)
+    return [found[index] for index in range(n_pictures)]
