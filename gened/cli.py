@@ -19,6 +19,7 @@ from gened.evaluate import evaluate
 from gened.exit_codes import epilog, exit_code
 from gened.gr_blocks.phy.errors import GenedError
 from gened.loopback import loopback
+from gened.plot import plot
 from gened.receive import receive
 from gened.signals import Interrupted, raise_on_signals
 from gened.train import train
@@ -43,6 +44,7 @@ for command, panel in (
     (air, LINK),
     (receive, LINK),
     (evaluate, CODECS),
+    (plot, CODECS),
     (train, CODECS),
     (companion, TOOLS),
     (check, TOOLS),
