@@ -23,6 +23,7 @@ from gened.models.codecs.base import Codec
 ENTRY_POINT_GROUP = "gened.codecs"
 BUILT_IN: dict[str, str] = {
     "deepjscc": "gened.models.codecs.deepjscc:DeepJscc",
+    "gened": "gened.models.codecs.gened.codec:Gened",
     "hevc-ldpc": "gened.models.codecs.hevc_ldpc:HevcLdpc",
     "softcast": "gened.models.codecs.softcast:SoftCast",
 }
@@ -63,7 +64,7 @@ def load_codec(name: str, *, device: str = "cpu") -> Codec:
     Raises:
         CodecError: Unknown, without usable weights, or one that needs PyTorch although the device is "numpy".
     """
-    if "/" not in name and not Path(name).is_dir():
+    if name in codec_names() or ("/" not in name and not Path(name).is_dir()):  # a folder `gened` is in many a place
         factory = _factory(name)
         return factory(device=device)
     folder = Path(name)
@@ -79,9 +80,6 @@ def load_codec(name: str, *, device: str = "cpu") -> Codec:
 
 
 def default_codec(*, device: str = "cpu") -> str:
-    """`deepjscc` where its weights are and PyTorch may be used, else `softcast`."""
-    if device == "numpy":
-        return "softcast"
-    weights = Path(__file__).resolve().parents[1] / "weights"
-    has_torch = importlib.util.find_spec("torch") is not None
-    return "deepjscc" if has_torch and (weights / "deepjscc" / "model.safetensors").exists() else "softcast"
+    """`gened`; `softcast` where PyTorch is missing, for then the receiver has no use for the larger weights."""
+    has_torch = device == "numpy" or importlib.util.find_spec("torch") is not None
+    return "gened" if has_torch else "softcast"

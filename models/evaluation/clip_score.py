@@ -40,7 +40,7 @@ class ClipScore:
 
     def __init__(self, name: str) -> None:
         if package_version("transformers") is None:
-            raise ConfigError("clip_score needs transformers: pip install 'gr-gened[editor]'")
+            raise ConfigError("clip_score needs transformers: pip install 'gr-gened[clip]'")
         from transformers import AutoTokenizer, CLIPModel
         from transformers.utils import logging
 

@@ -42,8 +42,9 @@ from gened.models.codecs.analog.blocks import BLOCK
 from gened.models.codecs.analog.linear import LinearCoder, block_importance
 from gened.models.codecs.gened.codec import LINEAR
 from gened.models.codecs.gened.config import Branch, GenedConfig
+from gened.models.codecs.gened.context_matching import ContextMatching, FrozenClip
 from gened.models.codecs.gened.decoder import Corrected, DecoderInput, DecoderNetwork
-from gened.models.codecs.gened.importance import ImportanceNetwork
+from gened.models.codecs.gened.importance import Importance, ImportanceNetwork
 from gened.models.training.loop import Schedule, Trainer, prepared, rank_and_size, read_config, run
 from gened.models.training.pictures import CropSampler, Photograph, load_photographs
 
@@ -54,6 +55,8 @@ N_VALIDATION, N_SAMPLES = 12, 6
 VALIDATION_SNRS_DB = (1.0, 4.0, 7.0, 10.0)
 HELD_OUT = 8
 """One photograph in so many with a mask made by hand is kept from the importance network, to see what it has learnt."""
+ANY_OBJECT = "a photo of the main object"
+"""What CLIP is asked for where a photograph has no caption."""
 UNKNOWN = -1.0
 """In a target: nobody knows whether this is foreground."""
 
@@ -87,6 +90,8 @@ class GenedTraining(Schedule):
     """Weight of the mask heads' cross-entropy against the logarithm of the error."""
     match_loss: Literal["full", "paper"] = "full"
     """"paper": eq. (21), which scores only what is foreground; it drifts to a mask of ones."""
+    clip: str = ""
+    """CLIP that teaches S, a repository or a folder for `transformers`; empty: masks and maps alone do."""
     foreground: Branch = "swin"
     background: Branch = "cbam"
     dual: bool = True
@@ -111,6 +116,8 @@ class Sample(NamedTuple):
     """[1, c/4, c/4] float32 share of foreground; -1 where unknown."""
     snr_db: Any
     rate: Any
+    texts: Any = None
+    """What is to be found, a text a crop; for CLIP."""
 
 
 def pooled_target(mask: npt.NDArray[np.uint8] | None, crop: int) -> npt.NDArray[np.float32]:
@@ -198,7 +205,7 @@ class Sender:
 
 def collate(samples: list[Sample]) -> Sample:
     """A batch of tensors."""
-    return Sample(*(torch.from_numpy(np.stack(values)) for values in zip(*samples, strict=True)))
+    return Sample(*(torch.from_numpy(np.stack(values)) for values in zip(*(one[:-1] for one in samples), strict=True)))
 
 
 def decoder_input(batch: Sample, device: torch.device) -> DecoderInput:
@@ -282,6 +289,19 @@ def load_start(config: GenedTraining) -> tuple[dict[str, npt.NDArray[Any]], dict
     return linear, networks
 
 
+class TaughtImportance(nn.Module):
+    """The importance network with the context matching that teaches it."""
+
+    def __init__(self, network: nn.Module, matching: ContextMatching) -> None:
+        super().__init__()
+        self.network, self.matching = network, matching
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Importance]:
+        """As the importance network alone."""
+        result: tuple[Tensor, Importance] = self.network(x)
+        return result
+
+
 class Run:
     """One training: its data, its network, and what is written of it."""
 
@@ -320,7 +340,11 @@ class Run:
             if weights:
                 self.networks[name].load_state_dict(weights)
         self.sender = Sender(config, sampler, LinearCoder(statistics))
-        self.trainer = Trainer(config, self.networks[config.stage].train(), self.device)
+        self.clip = FrozenClip(config.clip, self.device) if config.clip and config.stage == "importance" else None
+        model = self.networks[config.stage]
+        if self.clip is not None:
+            model = TaughtImportance(model, ContextMatching(self.clip.width))
+        self.trainer = Trainer(config, model.train(), self.device)
         self.validation: dict[float, Sample] = {}
 
     def step_data(self, step: int) -> Sample:
@@ -337,32 +361,50 @@ class Run:
             pixels, mask = sampler.with_mask(number)
             samples.append((np.ascontiguousarray(pixels.transpose(2, 0, 1)), pooled_target(mask, self.config.crop)))
         x, target = (torch.from_numpy(np.stack(values)) for values in zip(*samples, strict=True))
-        return Sample(x, None, None, None, None, None, target, None, None)
+        texts = [next(iter(sampler.captions(number)), ANY_OBJECT) for number in numbers]
+        return Sample(x, None, None, None, None, None, target, None, None, texts)
 
     def loss(self, batch: Sample) -> Tensor:
         """Of one step."""
         torch.manual_seed(self.config.seed * 1_000_003 + self.trainer.step)  # Gumbel noise
+        if self.config.stage == "importance":
+            return self._importance_loss(batch)
         with torch.autocast(self.device.type, torch.bfloat16):
-            if self.config.stage == "decoder":
-                found = self.trainer.model(decoder_input(batch, self.device))
-            else:
-                x = batch.x.to(self.device).float().div(255).contiguous(memory_format=torch.channels_last)
-                score, importance = self.trainer.model(x)
-        if self.config.stage == "decoder":
-            return decoder_loss(found, batch, self.config, self.device)
-        target = batch.target.to(self.device)
-        loss = known_cross_entropy(score, target, self.config.match_loss)
-        loss = loss + known_cross_entropy(importance.logit, target, self.config.match_loss)
-        return loss + soft_iou_loss(score, target) + soft_iou_loss(importance.logit, target)
+            found = self.trainer.model(decoder_input(batch, self.device))
+        return decoder_loss(found, batch, self.config, self.device)
+
+    def _importance_loss(self, batch: Sample) -> Tensor:
+        """What S and M miss of the masks; with CLIP, what its S misses of them, and the head's S of CLIP's."""
+        x = batch.x.to(self.device).float().div(255).contiguous(memory_format=torch.channels_last)
+        target, kind = batch.target.to(self.device), self.config.match_loss
+        with torch.autocast(self.device.type, torch.bfloat16):
+            score, importance = self.trainer.model(x)
+        loss = known_cross_entropy(importance.logit, target, kind) + soft_iou_loss(importance.logit, target)
+        if self.clip is None:
+            return loss + known_cross_entropy(score, target, kind) + soft_iou_loss(score, target)
+        assert isinstance(self.trainer.model, TaughtImportance)
+        taught = self.trainer.model.matching(*self.clip.see(x), self.clip.read(batch.texts))
+        wanted = F.interpolate(torch.sigmoid(taught.detach()), score.shape[2:], mode="bilinear", align_corners=False)
+        distilled = F.binary_cross_entropy_with_logits(score, wanted)
+        return loss + known_cross_entropy(taught, target, kind) + distilled
 
     def keep(self) -> dict[str, float]:
         """Validates the averaged weights and writes them."""
-        averaged = type(self.trainer.model)(self.network).to(self.device)
-        averaged.load_state_dict(self.trainer.average)
+        averaged = type(self.networks[self.config.stage])(self.network).to(self.device)
+        averaged.load_state_dict(self._averaged_weights())
         averaged.eval()
         figures = self._see_decoder(averaged) if self.config.stage == "decoder" else self._see_importance(averaged)
         self._write(figures)
         return figures
+
+    def _averaged_weights(self) -> dict[str, Tensor]:
+        """Of the network that the codec is given; what only taught it is left behind."""
+        if self.clip is None:
+            return self.trainer.average
+        prefix = "network."
+        return {
+            name.removeprefix(prefix): value for name, value in self.trainer.average.items() if name.startswith(prefix)
+        }
 
     @torch.no_grad()
     def _see_decoder(self, decoder: nn.Module) -> dict[str, float]:
@@ -399,7 +441,7 @@ class Run:
         """`model.safetensors`, networks in half precision, and `config.json` beside it."""
         tensors = {LINEAR + name: value for name, value in self.linear.items()}
         for part, network in self.networks.items():
-            weights = self.trainer.average if part == self.config.stage else network.state_dict()
+            weights = self._averaged_weights() if part == self.config.stage else network.state_dict()
             for name, value in weights.items():
                 tensors[f"{part}.{name}"] = np.ascontiguousarray(value.detach().cpu().to(torch.float16).numpy())
         target = self.out / WEIGHTS_FILE

@@ -203,6 +203,10 @@ class CropSampler:
             return crop, self._part_of_map(cut, cut.photograph.saliency)
         return crop, None
 
+    def captions(self, number: int) -> tuple[str, ...]:
+        """Of the photograph that crop `number` is cut from; may be none."""
+        return self._cut(number).photograph.captions
+
     def _part(self, cut: _Cut, whole: UInt8Array, resampling: Image.Resampling) -> UInt8Array:
         """The cut from pixels or mask, resized and turned over."""
         patch = whole[cut.top : cut.top + cut.height, cut.left : cut.left + cut.width]

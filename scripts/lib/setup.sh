@@ -96,7 +96,7 @@ setup_environment() {
   install_torch
   say "python: installing the packages pinned in constraints.txt"
   install_pip setuptools packaging # the tools that the next line builds with
-  install_pip --no-build-isolation --editable "$ROOT[networks,train,metrics,dev]"
+  install_pip --no-build-isolation --editable "$ROOT[networks,train,metrics,clip,dev]"
   install_pip --no-deps brisque # for its model file; what it declares needs a compiler
   check_environment
   environment_stamp >"$VENV/.gened-stamp"

@@ -140,6 +140,20 @@ def block_importance(mask: Map | None, focus: float, size: ImageSize) -> tuple[I
     return (important, weight_q) if weight_q != UNWEIGHTED and important.any() else (None, UNWEIGHTED)
 
 
+@dataclass(frozen=True)
+class Analysis:
+    """A picture as the sender knows it before anything is put on symbols."""
+
+    z: Float32Array
+    """Coefficients that are sent, in units of their deviation, [n_reals]."""
+    layout: Layout
+    side: bytes
+    """Side information behind the scale."""
+    size: ImageSize
+    snr_db: float
+    """Design SNR, as the header tells it."""
+
+
 class LinearCoder:
     """Both ends of the linear code.
 
@@ -153,7 +167,13 @@ class LinearCoder:
     def encode(
         self, x: Picture, *, rate: Fraction, snr_db: float, importance: IntMap | None = None, weight_q: int = UNWEIGHTED
     ) -> Encoded:
-        """Picture to symbols.
+        """Picture to symbols; the arguments are those of `analyse`."""
+        return self.pack(self.analyse(x, rate=rate, snr_db=snr_db, importance=importance, weight_q=weight_q))
+
+    def analyse(
+        self, x: Picture, *, rate: Fraction, snr_db: float, importance: IntMap | None = None, weight_q: int = UNWEIGHTED
+    ) -> Analysis:
+        """Picture to plan and coefficients.
 
         Args:
             x: [3, H, W] float32 RGB in [0, 1].
@@ -174,10 +194,14 @@ class LinearCoder:
         side, layout = candidates[0]
         if len(candidates) > 1:
             side, layout = min(candidates, key=lambda candidate: self._expected_error(blocks, candidate[1], snr_db))
-        values, scale_code = self._scaled(self._coefficients(blocks, layout), layout)
+        return Analysis(self._coefficients(blocks, layout), layout, side, size, snr_db)
+
+    def pack(self, analysis: Analysis) -> Encoded:
+        """Coefficients to symbols."""
+        values, scale_code = self._scaled(analysis.z, analysis.layout)
         reals = spread(values)
         symbols = (reals[0::2] + 1j * reals[1::2]).astype(np.complex64)
-        return Encoded(symbols=symbols, side_info=bytes([scale_code]) + side)
+        return Encoded(symbols=symbols, side_info=bytes([scale_code]) + analysis.side)
 
     def estimate(self, received: Received) -> LinearEstimate | None:
         """What was sent, as far as it is linear to tell; None without side information, or with what none sends.
@@ -195,7 +219,18 @@ class LinearCoder:
         scale = 10 ** ((SCALE_MIN_DB + SCALE_STEP_DB * side[0]) / 20)
         z = lmmse(reals, noise_var, powers) / np.float32(scale)
         precision = float(np.mean(1 / noise_var)) if len(noise_var) else 0.0
-        blocks, share, error_var = self._blocks(z, powers, precision, layout)
+        return self.synthesise(z, layout, size, precision)
+
+    def synthesise(self, z: Float32Array, layout: Layout, size: ImageSize, precision: float) -> LinearEstimate:
+        """Estimated coefficients to the estimate of the picture.
+
+        Args:
+            z: [n_reals].
+            layout: Of the picture.
+            size: Of the picture.
+            precision: Mean of 1 / noise variance over the real dimensions.
+        """
+        blocks, share, error_var = self._blocks(z, precision, layout)
         shape = grid_shape(size)
         group_of, classes = np.empty(len(blocks), np.int64), np.empty(len(blocks), np.int64)
         for i, members in enumerate(layout.members):
@@ -328,7 +363,7 @@ class LinearCoder:
     # Receiver
 
     def _blocks(
-        self, z: Float32Array, powers: Float32Array, precision: float, layout: Layout
+        self, z: Float32Array, precision: float, layout: Layout
     ) -> tuple[Float32Array, Float32Array, Float32Array]:
         """Blocks of the picture, how much of each one's variance is known, [blocks], and the expected squared error of
         each value of each group's blocks, [groups, 768]."""

@@ -25,6 +25,7 @@ from gened.gr_blocks.phy.types import Encoded, ImageSize, Received
 from gened.models.codecs.analog import statistics as stats
 from gened.models.codecs.analog.blocks import to_pixels
 from gened.models.codecs.analog.linear import LinearCoder, block_importance
+from gened.models.codecs.analog.plan import WEIGHT_UNIT
 from gened.models.codecs.base import Decoded, Map, Picture, codec_id
 from gened.models.codecs.gened.config import GenedConfig
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 NUMPY = "numpy"
 LINEAR = "linear."
 """Prefix of the statistics' tensors in the file."""
+MAX_REFINED = 1 << 20
+"""Pixels up to which the memory of a refinement is bounded well: about 2 GB."""
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "gened"
 
 
@@ -93,19 +96,31 @@ class Gened:
             snr_db: Es/N0 that the code is made for.
             mask: Importance of each pixel, [H, W]; None: the importance network's, or none without PyTorch.
             focus: Weight of important blocks against the others, 1/16 to 15; None: the default of the weights; 1: none.
-            refine_steps: Not of this codec yet: 0.
-            seed: Unused; the code is deterministic.
+            refine_steps: Gradient steps through the decoder, spent on this picture's symbols.
+            seed: Of the noise in the refinement.
 
         Raises:
-            CodecError: A rate or a focus out of range, a refinement, or a mask of another shape.
+            CodecError: A rate or a focus out of range, a mask of another shape, or a refinement without PyTorch or of
+                more than a million pixels.
         """
-        if refine_steps:
-            raise CodecError("gened has no refinement: give no refinement steps")
+        size = ImageSize(x.shape[1], x.shape[2])
+        if refine_steps and self.networks is None:
+            raise CodecError("refinement goes through the decoder and needs PyTorch: leave it, or use another device")
+        if refine_steps and size.height * size.width > MAX_REFINED:
+            raise CodecError(
+                f"refinement is for pictures of up to {MAX_REFINED} pixels, this one has {size.height * size.width}"
+            )
         focus = self.focus if focus is None else focus
         if mask is None and focus != 1 and self.networks is not None:
             mask = self.networks.find_importance(np.nan_to_num(x, nan=0.5))
-        importance, weight_q = block_importance(mask, focus, ImageSize(x.shape[1], x.shape[2]))
-        return self.linear.encode(x, rate=rate, snr_db=snr_db, importance=importance, weight_q=weight_q)
+        importance, weight_q = block_importance(mask, focus, size)
+        analysis = self.linear.analyse(x, rate=rate, snr_db=snr_db, importance=importance, weight_q=weight_q)
+        if refine_steps and self.networks is not None and len(analysis.z):
+            weight = weight_q * WEIGHT_UNIT
+            analysis = self.networks.refine(
+                analysis, x, self.linear, rate, weight=weight, steps=refine_steps, seed=seed
+            )
+        return self.linear.pack(analysis)
 
     def decode(self, received: Received) -> Decoded:
         """Symbols to picture; never raises on bad symbols.

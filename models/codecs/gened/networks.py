@@ -14,11 +14,12 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from gened.models.codecs.analog.blocks import BLOCK
-from gened.models.codecs.analog.linear import LinearEstimate
+from gened.models.codecs.analog.linear import Analysis, LinearCoder, LinearEstimate
 from gened.models.codecs.base import Map, Picture
 from gened.models.codecs.gened.config import GenedConfig
 from gened.models.codecs.gened.decoder import DecoderInput, DecoderNetwork
 from gened.models.codecs.gened.importance import ImportanceNetwork
+from gened.models.codecs.gened.refine import refine
 
 LOOK_AREA = 256 * 256
 """Pixels of the reduced picture in which the importance network looks for objects: as many as it was trained on."""
@@ -92,6 +93,7 @@ class Networks:
                 {key.removeprefix(name): value.float() for key, value in weights.items() if key.startswith(name)}
             )
             network.to(device=self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+            network.requires_grad_(False)
 
     @torch.inference_mode()
     def find_importance(self, x: Picture) -> Map:
@@ -112,6 +114,23 @@ class Networks:
             F.interpolate(probability, (height, width), mode="bilinear", align_corners=False)[0, 0].cpu().numpy()
         )
         return result
+
+    def refine(
+        self,
+        analysis: Analysis,
+        x: Picture,
+        coder: LinearCoder,
+        rate: Fraction,
+        *,
+        weight: float,
+        steps: int,
+        seed: int,
+    ) -> Analysis:
+        """Coefficients with which the decoder does better; see `refine.py`."""
+        return refine(
+            analysis, x, coder=coder, decoder=self.decoder, rate=float(rate), weight=weight, n_steps=steps, seed=seed,
+            device=self.device,
+        )  # fmt: skip
 
     @torch.inference_mode()
     def correct(self, estimate: LinearEstimate, rate: Fraction) -> tuple[Picture, Map]:
