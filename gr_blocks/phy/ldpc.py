@@ -10,14 +10,16 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
-from ldpc.bp_decoder import BpDecoder
-from scipy.sparse import csr_matrix
 
 from gened.gr_blocks.phy.errors import ConfigError
+
+if TYPE_CHECKING:  # whoever only counts symbols, as a training does, needs neither
+    from ldpc.bp_decoder import BpDecoder
+    from scipy.sparse import csr_matrix
 
 CodeRate = Literal["1/2", "2/3", "3/4"]
 Bits = npt.NDArray[np.uint8]
@@ -84,6 +86,8 @@ def shifts(code_rate: CodeRate, z: int) -> npt.NDArray[np.int64]:
 @lru_cache(maxsize=64)
 def parity_check_matrix(code_rate: CodeRate, z: int) -> csr_matrix:
     """H, [rows z, 24 z] uint8 sparse. A block of shift s has its ones at (r, (r + s) mod z)."""
+    from scipy.sparse import csr_matrix
+
     blocks = shifts(code_rate, z)
     rows, columns = np.nonzero(blocks >= 0)
     inner = np.arange(z)
@@ -96,6 +100,8 @@ def parity_check_matrix(code_rate: CodeRate, z: int) -> csr_matrix:
 @lru_cache(maxsize=64)
 def _decoder(code_rate: CodeRate, z: int) -> BpDecoder:
     """One decoder a code; its channel probabilities are set before each use, under `_DECODING`."""
+    from ldpc.bp_decoder import BpDecoder
+
     return BpDecoder(
         parity_check_matrix(code_rate, z),
         error_rate=0.1,

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import zfec
-
 SHARE_BYTES = 64
 """What a share holds before another data share is made: a shorter codeword would be mostly parity and CRC."""
 
@@ -40,6 +38,8 @@ def split(data: bytes, n_bursts: int) -> list[bytes]:
     if k == 0:
         return []
     blocks = [data[i * share_len : (i + 1) * share_len].ljust(share_len, b"\0") for i in range(k)]
+    import zfec  # not at the top: whoever only counts symbols, as a training does, has no need of it
+
     return [bytes(share) for share in zfec.Encoder(k, m).encode(blocks)]
 
 
@@ -52,6 +52,8 @@ def join(shares: dict[int, bytes], n_bytes: int, n_bursts: int) -> bytes | None:
     if len(usable) < k:
         return None
     if usable != list(range(k)):
+        import zfec
+
         blocks = zfec.Decoder(k, m).decode([shares[number] for number in usable], usable)
     else:
         blocks = [shares[number] for number in usable]
