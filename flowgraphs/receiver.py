@@ -128,8 +128,8 @@ class Receiver(gr.top_block):
         self.msg_connect(self.captions, "frames", self._exit, "frames")
         self.msg_connect(self.decoder, "pictures", self._exit, "pictures")
         self.msg_connect(self.decoder, "reports", self._exit, "reports")
-        if out_dir is not None:
-            self.writer = image_writer(out_dir)
+        self.writer = None if out_dir is None else image_writer(out_dir)
+        if self.writer is not None:
             self.msg_connect(self.decoder, "pictures", self.writer, "pictures")
 
     @property
@@ -138,7 +138,8 @@ class Receiver(gr.top_block):
         return self.detector.stats()["samples"]
 
     def drain(self, timeout_s: float) -> bool:
-        """Waits until every frame that was found has become a picture or an error; False when it took longer.
+        """Waits until every frame that was found has become a picture or an error, and every picture its file where
+        they are written; False when it took longer.
 
         Samples of a file or from memory are played to their end first; what a socket or a radio may still bring is not
         waited for. Call it while the flowgraph runs. A frame with bursts missing takes `timeout_s` to be given up.
@@ -167,4 +168,12 @@ class Receiver(gr.top_block):
         n_ended = stats["exit"].get("n_ended", 0) + stats["decoder"].get("n_bad_pdus", 0)
         n_frames = stats["demodulator"].get("n_frames", 0)
         has_played = self.n_samples_received >= getattr(self.source, "n_samples", -AFTER_END) + AFTER_END
-        return has_played and self.demodulator.n_pending == 0 and n_bursts <= n_demodulated and n_frames <= n_ended
+        is_empty = self.demodulator.n_pending == 0 and n_bursts <= n_demodulated and n_frames <= n_ended
+        return has_played and is_empty and self._has_written(stats["decoder"].get("n_decoded", 0))
+
+    def _has_written(self, n_pictures: int) -> bool:
+        """Whether the writer has come to so many pictures; a flowgraph that is stopped before leaves them out."""
+        if self.writer is None:
+            return True
+        stats = self.writer.stats()
+        return sum(stats.get(key, 0) for key in ("n_written", "n_errors", "n_bad_pdus")) >= n_pictures

@@ -37,7 +37,7 @@ from gened.gr_blocks.phy.errors import GenedError, LinkError
 
 DEFAULT_QUEUE_LEN = 8
 DEFAULT_TIMEOUT_S = 120.0  # a 4096x4096 picture takes some 20 s through a network on one core
-REFINE_STEP_S = 10.0  # a gradient step: twice through the network and back, and machines are busy
+REFINE_STEP_S = 30.0  # a gradient step of `gened` takes a core 1 s at 512x768; pictures are larger and machines busy
 PARENT_POLL_S = 0.5
 NICENESS = 5  # the radio's process goes first
 CODEC_SERVICE = "gened.models.codec_service:CodecService"

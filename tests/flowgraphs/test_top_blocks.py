@@ -138,7 +138,7 @@ def test_a_photograph_arrives_with_its_caption(image: Any, sent: Any, tmp_path: 
         assert meta["cfo_est_hz"] == pytest.approx(20_000, abs=100)
         assert meta["airtime_s"] == pytest.approx(meta["on_air_samples"] / 1e6)
         assert psnr_db(image, decoded) > 20
-    assert wait_until(lambda: len(list(tmp_path.iterdir())) == 2, 5)
+    assert len(list(tmp_path.iterdir())) == 2  # a receiver that has drained has written them
     assert np.array_equal(np.array(Image.open(tmp_path / "received-00099-00001.png")), pictures[1][0])
     assert not any(name in counters for counters in stats.values() for name in ("n_errors", "n_bad_pdus"))
 
