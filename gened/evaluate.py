@@ -56,10 +56,6 @@ Mask = Annotated[
         "--mask", help="What the encoder knows: nothing is important; the mask in masks/; what it finds itself."
     ),
 ]
-Focus = Annotated[
-    float | None,
-    typer.Option("--focus", metavar="W", help="Weight of what is important, 1 for none.", show_default="the codec's"),
-]
 Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help="The first so many pictures only.", show_default="all")
 ]
@@ -87,7 +83,7 @@ def evaluate(
     drop: options.Drop = 0.0,
     impair: options.Impair = None,
     mask: Mask = MaskSource.CODEC,
-    focus: Focus = None,
+    focus: options.Focus = None,
     metrics: Annotated[
         str,
         typer.Option(

@@ -12,7 +12,6 @@ import typer
 from gened import options
 from gened.evaluate import (
     EvaluationChannel,
-    Focus,
     Limit,
     Mask,
     MaskSource,
@@ -50,7 +49,7 @@ def plot(
     over: OverOption = Over.CHANNEL,
     drop: options.Drop = 0.0,
     mask: Mask = MaskSource.CODEC,
-    focus: Focus = None,
+    focus: options.Focus = None,
     device: options.Device = "cpu",
     quiet: options.Quiet = False,
 ) -> None:

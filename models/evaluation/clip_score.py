@@ -13,7 +13,7 @@ References:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -44,10 +44,10 @@ class ClipScore:
         from transformers import AutoTokenizer, CLIPModel
         from transformers.utils import logging
 
-        logging.disable_progress_bar()  # ours is the only one on the terminal
+        cast(Any, logging).disable_progress_bar()  # ours is the only one on the terminal
         try:
             # Any: the library's own types say less than the two calls below need.
-            self._model: Any = CLIPModel.from_pretrained(name, use_safetensors=True).eval()
+            self._model: Any = cast(Any, CLIPModel).from_pretrained(name, use_safetensors=True).eval()
             self._tokenizer: Any = AutoTokenizer.from_pretrained(name)
         except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
             reason = " ".join(str(error).split())[:200]

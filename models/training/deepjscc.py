@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of `deepjscc`: one model for every SNR, on a CPU in bf16 or on a GPU, cut off at any minute and resumed.
 
-    python -m gened.models.training.deepjscc --config models/training/configs/deepjscc.toml \\
+    python -m gened.models.training --config models/training/configs/deepjscc.toml \\
         --data ../shared/data/train --out runs/deepjscc
 
 What it does, and why (each measured in trials of forty minutes on one core): the networks begin as zero corrections of
@@ -11,9 +11,7 @@ first steps see one high SNR only, later ones all of them; the weights that are 
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,7 +23,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gened.gr_blocks.phy.errors import ConfigError, GenedError
+from gened.gr_blocks.phy.errors import ConfigError
 from gened.models.codecs.deepjscc_network import DeepJsccConfig, DeepJsccNetwork
 from gened.models.training.linear import fit_linear_code
 from gened.models.training.loop import Schedule, Trainer, prepared, rank_and_size, read_config, run
@@ -249,30 +247,3 @@ def train(
         deadline=None if minutes is None else begun + 60 * minutes, keep=keep,
     )  # fmt: skip
     return out
-
-
-def main() -> int:
-    """The same from a checkout without installing: `python -m gened.models.training.deepjscc`."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float)
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--resume", action="store_true")
-    options = parser.parse_args()
-    try:
-        train(
-            options.config, data=options.data, out=options.out, minutes=options.minutes, device=options.device,
-            threads=options.threads, resume=options.resume, steps=options.steps,
-        )  # fmt: skip
-    except GenedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Training of `gened`: the decoder behind the real linear code, or the transmitter's importance network.
 
-    python -m gened.models.training.gened --config models/training/configs/gened.toml --data ../shared/data/train \\
+    python -m gened.models.training --config models/training/configs/gened.toml --data ../shared/data/train \\
         --out runs/gened
 
     stage "decoder":    crop -> linear code, encoded and decoded as on the air (rate, SNR, focus, losses drawn) ->
@@ -14,10 +14,7 @@ its scale byte and its lost symbols. Masks made by hand are used where there are
 
 from __future__ import annotations
 
-import argparse
 import json
-import math
-import sys
 import time
 import zlib
 from dataclasses import asdict, dataclass, replace
@@ -35,7 +32,7 @@ from safetensors.numpy import save_file as save_arrays
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from gened.gr_blocks.phy.errors import ConfigError, GenedError
+from gened.gr_blocks.phy.errors import ConfigError
 from gened.gr_blocks.phy.types import ImageSize, Received
 from gened.models.codecs.analog import statistics as stats
 from gened.models.codecs.analog.blocks import BLOCK
@@ -532,31 +529,3 @@ def train(
     _say(f"{run_.n_photographs} photographs, stage {config.stage}, prepared in {time.monotonic() - begun:.0f} s")
     run_.go(deadline=None if minutes is None else begun + 60 * minutes, resume=resume)
     return out
-
-
-def main() -> int:
-    """The same from a checkout without installing: `python -m gened.models.training.gened`."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--saliency", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=math.inf)
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--resume", action="store_true")
-    options = parser.parse_args()
-    try:
-        train(
-            options.config, data=options.data, out=options.out, saliency=options.saliency, minutes=options.minutes,
-            device=options.device, threads=options.threads, resume=options.resume, steps=options.steps,
-        )  # fmt: skip
-    except GenedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -28,7 +28,7 @@ from gened.models import images
 from gened.options import CHANNELS, channel_config
 from gened.signals import SIGNALS
 
-COMMANDS = ("loopback", "transmit", "air", "receive", "evaluate", "train", "data", "companion", "check")
+COMMANDS = ("loopback", "transmit", "air", "receive", "evaluate", "plot", "train", "data", "companion", "check")
 
 
 def run(*arguments: str, timeout_s: float = 60.0, **environment: str) -> subprocess.CompletedProcess[str]:

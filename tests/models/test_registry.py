@@ -19,7 +19,7 @@ from gened.models.codecs.softcast import WEIGHTS
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(CodecError, match="unknown codec 'jpeg'; known are deepjscc, hevc-ldpc, softcast"):
+    with pytest.raises(CodecError, match="unknown codec 'jpeg'; known are deepjscc, gened, hevc-ldpc, softcast"):
         registry.load_codec("jpeg")
 
 

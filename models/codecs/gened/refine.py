@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Refinement at the transmitter: this picture's coefficients, moved so that the receiver's decoder does best with them.
 
-    z --> symbols' power --> + noise, drawn anew each step --> linear estimate --> decoder --> error against the picture
+    z --> symbols' power --> +- noise, drawn each step --> linear estimate --> decoder --> error against the picture
     ^_______________________________________ Adam ___________________________________________________|
 
 Plan, class map and mask stay as they are, so nothing about the frame changes but the values of its symbols.
@@ -22,9 +22,8 @@ from gened.models.codecs.base import Picture
 from gened.models.codecs.gened.decoder import Corrected, DecoderInput
 
 STEP = 0.03
-"""Adam's step, in deviations of a coefficient."""
-BLUR = 0.75
-"""The steps' mean over the last quarter is what is kept: noise drawn anew makes each single one jitter."""
+"""Adam's first step, in deviations of a coefficient; steps shrink to nothing, so that the noise's jitter is averaged
+away."""
 
 
 class Synthesis:
@@ -111,23 +110,25 @@ def refine(
     generator = torch.Generator().manual_seed(seed)
     z = torch.from_numpy(analysis.z.copy()).to(device).requires_grad_(True)
     optimizer = torch.optim.Adam([z], lr=STEP)
-    total, count = torch.zeros_like(z, requires_grad=False), 0
+    both = given._replace(
+        **{name: value.expand(2, *value.shape[1:]) for name, value in given._asdict().items() if name != "picture"}
+    )
     for step in range(n_steps):
+        optimizer.param_groups[0]["lr"] = STEP * (1 - step / n_steps)
         # Power is shared: what one coefficient takes more, all others have less.
         scale = torch.sqrt(0.5 / (power * z.square()).mean().clamp(min=1e-8))
         noise = torch.randn(len(z), generator=generator).to(device) * sigma2**0.5
-        z_hat = torch.sqrt(power) * (torch.sqrt(power) * z * scale + noise) / (power + sigma2) / scale
-        picture = synthesis(z_hat).contiguous(memory_format=torch.channels_last)
-        found = decoder(given._replace(picture=picture))
+        # The same noise with both signs: what it does to first order cancels in the slope.
+        clean = torch.sqrt(power) * z * scale
+        pictures = [synthesis(torch.sqrt(power) * (clean + n) / (power + sigma2) / scale) for n in (noise, -noise)]
+        found = decoder(both._replace(picture=torch.cat(pictures).contiguous(memory_format=torch.channels_last)))
         loss = torch.log(((found.x_hat - target).square() * pixel_weight).mean() + 1e-6)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        if step >= BLUR * n_steps:
-            total, count = total + z.detach(), count + 1
-    mean = (total / max(count, 1)).cpu().numpy().astype(np.float32)
-    good = bool(np.isfinite(mean).all()) and count > 0
-    return Analysis(mean if good else analysis.z, layout, analysis.side, size, analysis.snr_db)
+    refined = z.detach().cpu().numpy().astype(np.float32)
+    good = bool(np.isfinite(refined).all())
+    return Analysis(refined if good else analysis.z, layout, analysis.side, size, analysis.snr_db)
 
 
 def _batch(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]], device: torch.device) -> Tensor:
