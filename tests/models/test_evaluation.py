@@ -79,8 +79,9 @@ class Spy(SoftCast):
         super().__init__()
         self.told: list[dict[str, Any]] = []
 
-    def encode(self, x, *, rate, snr_db, seed=0, **options):
-        self.told.append(options)
+    def encode(self, x, *, rate=Fraction(1, 24), snr_db, mask=None, focus=None, refine_steps=0, seed=0, **options):
+        given = {"mask": mask, "focus": focus}
+        self.told.append(options | {name: value for name, value in given.items() if value is not None})
         return super().encode(x, rate=rate, snr_db=snr_db, seed=seed)
 
 

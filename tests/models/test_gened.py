@@ -106,7 +106,7 @@ class TestImportance:
         found = module(torch.randn(2, 16, 6, 6), torch.randn(2, 1, 6, 6))
         assert set(found.mask.unique().tolist()) <= {0.0, 1.0}
         found.mask.sum().backward()
-        slope = module.mask[0].weight.grad
+        slope = next(module.mask.parameters()).grad
         assert slope is not None and slope.abs().sum() > 0
 
     def test_what_the_sender_told_takes_the_place_of_the_prediction(self) -> None:
