@@ -255,9 +255,9 @@ def require_codec(name: str) -> None:
         CodecError: Unknown; the message lists the known ones.
     """
     from gened.gr_blocks.phy.errors import CodecError
-    from gened.models.codecs.registry import codec_names
+    from gened.models.codecs.registry import codec_names, is_folder
 
-    if "/" in name or Path(name).is_dir():
+    if is_folder(name):
         if not (Path(name) / "config.json").is_file():
             raise CodecError(
                 f"{name} is not a codec: it needs a config.json that names its codec, and model.safetensors"

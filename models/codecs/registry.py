@@ -54,6 +54,11 @@ def _factory(name: str) -> CodecFactory:
         raise CodecError(f"codec {name} needs the Python package {error.name}, which is not installed") from error
 
 
+def is_folder(name: str) -> bool:
+    """Whether a codec so called is a folder with weights. A known name is none: a checkout has a folder `gened`."""
+    return name not in codec_names() and ("/" in name or Path(name).is_dir())
+
+
 def load_codec(name: str, *, device: str = "cpu") -> Codec:
     """The codec called `name`, or the one whose `config.json` and `model.safetensors` lie in the folder `name`.
 
@@ -64,7 +69,7 @@ def load_codec(name: str, *, device: str = "cpu") -> Codec:
     Raises:
         CodecError: Unknown, without usable weights, or one that needs PyTorch although the device is "numpy".
     """
-    if name in codec_names() or ("/" not in name and not Path(name).is_dir()):  # a folder `gened` is in many a place
+    if not is_folder(name):
         factory = _factory(name)
         return factory(device=device)
     folder = Path(name)

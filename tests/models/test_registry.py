@@ -16,11 +16,21 @@ from gened.gr_blocks.phy.errors import CodecError
 from gened.models.codecs import registry
 from gened.models.codecs.base import codec_id
 from gened.models.codecs.softcast import WEIGHTS
+from gened.options import require_codec
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(CodecError, match="unknown codec 'jpeg'; known are deepjscc, gened, hevc-ldpc, softcast"):
         registry.load_codec("jpeg")
+
+
+def test_a_name_is_a_codec_even_where_a_folder_is_so_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "softcast").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert registry.load_codec("softcast").name == "softcast"
+    require_codec("softcast")
+    with pytest.raises(CodecError, match="needs a config.json"):
+        require_codec("./softcast")
 
 
 def test_a_folder_is_the_codec_that_its_configuration_names(tmp_path: Path) -> None:
