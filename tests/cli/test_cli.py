@@ -31,7 +31,7 @@ from gened.signals import SIGNALS
 COMMANDS = ("loopback", "transmit", "air", "receive", "evaluate", "plot", "train", "data", "companion", "check")
 
 
-def run(*arguments: str, timeout_s: float = 60.0, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, timeout_s: float = 240.0, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "gened", *arguments],
         capture_output=True,
@@ -102,7 +102,7 @@ def test_help_loads_no_heavy_package() -> None:
         "import sys, gened.cli; "
         "print(*sorted({'numpy', 'torch', 'gnuradio', 'scipy', 'matplotlib', 'zmq', 'pydantic'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=True)
     assert done.stdout.strip() == ""
 
 
@@ -227,7 +227,7 @@ def test_companion_without_a_screen_says_so() -> None:
         [sys.executable, "-m", "gened", "companion"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         env={key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")},
     )
     assert_one_line(done, 10, "DISPLAY")
@@ -243,7 +243,7 @@ def test_a_signal_ends_air_with_the_code_that_shells_expect(number: int, code: i
     try:
         wait_for_listener(ports[3])
         process.send_signal(number)
-        _, told = process.communicate(timeout=20)
+        _, told = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == code

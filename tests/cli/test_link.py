@@ -173,7 +173,7 @@ def test_three_commands_in_three_terminals_and_a_receiver_restarted(start: Start
     tx, tx_control, rx, rx_control = (f"tcp://127.0.0.1:{port}" for port in free_ports(4))
     receive = ("receive", "--address", rx, "--control", rx_control, "--json")
     first = start(*receive, "--out", str(tmp_path / "first"))
-    start("air", "--tx", tx, "--tx-control", tx_control, "--rx", rx, "--rx-control", rx_control, "--snr", "7")
+    start("air", "--tx", tx, "--tx-control", tx_control, "--rx", rx, "--rx-control", rx_control, "--snr", "15")
     start(
         "transmit",
         str(photo),

@@ -35,7 +35,7 @@ def environment() -> dict[str, str]:
 
 def compiled(flowgraph: Path, folder: Path) -> Path:
     command = [sys.executable, GRCC, "-o", str(folder), str(flowgraph)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / f"{flowgraph.stem}.py"
 

@@ -34,12 +34,12 @@ class Probe(MessageBlock):
     def send(self, message: Any) -> None:
         self.publish("out", message)
 
-    def wait(self, n: int, timeout_s: float = 10.0) -> list[Any]:
+    def wait(self, n: int, timeout_s: float = 60.0) -> list[Any]:
         wait_until(lambda: len(self.messages) >= n, timeout_s)
         return self.messages
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0) -> bool:
+def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> bool:
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:

@@ -226,5 +226,5 @@ class Missing:
 sys.meta_path.insert(0, Missing())
 import gened.models.training.pictures
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr

@@ -462,6 +462,6 @@ np.save(sys.argv[2], SoftCast().decode(received).x_hat)
             [sys.executable, "-c", program, f"{folder}/in.npz", f"{folder}/out.npy"],
             check=True,
             env=environment,
-            timeout=60,
+            timeout=240,
         )
         assert np.abs(np.load(f"{folder}/out.npy") - codec.decode(received).x_hat).max() < 1e-4

@@ -33,7 +33,7 @@ def worker() -> Iterator[Worker]:
         yield made
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0) -> bool:
+def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> bool:
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
@@ -65,12 +65,12 @@ def test_answers_come_in_order_with_their_tags(worker: Worker) -> None:
 def test_a_full_queue_refuses_the_newest_job_at_once_and_counts_it(worker: Worker) -> None:
     results: list[JobResult] = []
     worker.call("sleep", seconds=0.0)  # the child is up
-    worker.submit("sleep", results.append, tag=0, seconds=0.5)
+    worker.submit("sleep", results.append, tag=0, seconds=2.0)
     assert wait_until(lambda: worker.n_pending == 1)
     time.sleep(0.05)  # the first job has left the queue for the child
     begin = time.monotonic()
     accepted = [worker.submit("sleep", results.append, tag=tag, seconds=0.0) for tag in (1, 2, 3)]
-    assert time.monotonic() - begin < 0.2
+    assert time.monotonic() - begin < 1.0
     assert accepted == [True, True, False]
     assert worker.stats.n_refused == 1
     assert worker.drain(10)
@@ -135,7 +135,7 @@ def test_closing_ends_the_child_and_answers_what_waited() -> None:
     worker.submit("sleep", results.append, seconds=0.0)
     begin = time.monotonic()
     worker.close()
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 20
     assert not is_alive(pid)
     assert wait_until(lambda: len(results) == 2)
     assert all(result.error is not None for result in results)
@@ -159,7 +159,7 @@ def test_threads_are_capped_and_the_child_does_not_write_to_stdout(tmp_path: Pat
     )
     environment = {**os.environ, "PYTHONPATH": f"{FOLDER}{os.pathsep}{ROOT}"}
     done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, env=environment, timeout=60, check=True
+        [sys.executable, script], capture_output=True, text=True, env=environment, timeout=240, check=True
     )
     assert done.stdout.split() == [str(max(1, (os.cpu_count() or 2) // 2))]
     assert "chatter of a library" in done.stderr
