@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
@@ -81,9 +82,14 @@ def evaluate(
     freq_offset: options.FreqOffset = 0.0,
     sfo_ppm: options.SfoPpm = 0.0,
     drop: options.Drop = 0.0,
+    erasure: Annotated[float, typer.Option("--erasure", help="Share of symbols lost at random.")] = 0.0,
     impair: options.Impair = None,
+    snr_error: Annotated[
+        float, typer.Option("--snr-error", help="The encoder is told so much more than there is, dB.")
+    ] = 0.0,
     mask: Mask = MaskSource.CODEC,
     focus: options.Focus = None,
+    refine: options.Refine = 0,
     metrics: Annotated[
         str,
         typer.Option(
@@ -129,6 +135,7 @@ def evaluate(
     config = options.channel_config(
         channel, snr_db=0.0, freq_offset_hz=freq_offset, sfo_ppm=sfo_ppm, drop=drop, seed=0, impair=impair
     )
+    config = replace(config, erasure=erasure)
     if out is not None:
         require_writable(out)
     names = parse_metrics(metrics)
@@ -144,6 +151,9 @@ def evaluate(
         over=over.value,
         mask=mask.value,
         focus=focus,
+        refine=refine,
+        erasure=erasure,
+        snr_error_db=snr_error,
         seeds=seeds,
         workers=workers,
     )
@@ -159,6 +169,8 @@ def evaluate(
             over=over.value,
             mask=mask.value,
             focus=focus,
+            snr_error_db=snr_error,
+            options={"refine_steps": refine} if refine else {},
             metrics=names,
             clip=clip,
             seeds=seeds,

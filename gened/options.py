@@ -155,7 +155,7 @@ CodecName = Annotated[
         "--codec",
         metavar="NAME",
         help="A known codec or a folder with weights.",
-        show_default="deepjscc, or softcast where it cannot run",
+        show_default="gened, or softcast where it cannot run",
     ),
 ]
 Caption = Annotated[

@@ -106,6 +106,7 @@ def evaluate(
     limit: int | None = None,
     mask: MaskSource = "codec",
     focus: float | None = None,
+    snr_error_db: float = 0.0,
     metrics: Sequence[str] = DEFAULT,
     clip: str | None = None,
     cache: Path | None = None,
@@ -123,6 +124,7 @@ def evaluate(
             as far as they exist.
         rate: (analogue + side symbols) / (3 H W).
         snrs_db: Es/N0, each also told to the encoder.
+        snr_error_db: The encoder is told so much more.
         channel: Everything else of the channel; its SNR is replaced.
         resize: Stretch each picture to a square of this side.
         over: Straight through the channel model, or through the whole waveform.
@@ -148,8 +150,12 @@ def evaluate(
     channel = channel or ChannelConfig()
     plan = _plan(
         data, limit, focus, mask, snrs_db=tuple(snrs_db), rate=rate, channel=channel, over=over, seeds=seeds,
-        resize=resize, options=options or {}, metrics=tuple(metrics), clip=clip, cache=cache,
+        resize=resize, snr_error_db=snr_error_db, options=options or {}, metrics=tuple(metrics), clip=clip, cache=cache,
     )  # fmt: skip
+    if not math.isfinite(snr_error_db):
+        raise ConfigError(f"an SNR error of {snr_error_db:g} dB; give a finite number")
+    if channel.erasure and over != "channel":
+        raise ConfigError("symbols can be lost one by one only straight through the channel; over loopback use --drop")
     told = progress or (lambda _done, _total: None)
     if workers > 1:
         if codec_name is None:

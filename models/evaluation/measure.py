@@ -36,7 +36,9 @@ class Setting:
 
     rate: Fraction = Fraction(1, 24)
     snr_db: float = 10.0
-    """Es/N0, also told to the encoder."""
+    """Es/N0 of the channel."""
+    snr_error_db: float = 0.0
+    """The encoder is told so much more."""
     channel: ChannelConfig = field(default_factory=ChannelConfig)
     """Its SNR and its seed are replaced by those here."""
     over: Over = "channel"
@@ -46,6 +48,11 @@ class Setting:
     """Weight of important against other blocks; None: the codec's own."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Further keywords of the codec's `encode`."""
+
+    @property
+    def design_db(self) -> float:
+        """The SNR that the encoder is told."""
+        return quantize_snr_db(self.snr_db + self.snr_error_db)
 
     def as_key(self) -> dict[str, Any]:
         """All that decides the result, for the cache."""
@@ -107,7 +114,7 @@ def send(codec: Codec, item: Item, setting: Setting) -> Sent:
         GenedError: The codec cannot do what is asked.
     """
     told = encoder_options(item, setting)
-    design_db = quantize_snr_db(setting.snr_db)
+    design_db = setting.design_db
     begun = time.perf_counter()
     encoded = codec.encode(item.x, rate=setting.rate, snr_db=design_db, seed=setting.seed, **told)
     encode_ms = 1e3 * (time.perf_counter() - begun)
@@ -126,7 +133,7 @@ def measure(codec: Codec, item: Item, setting: Setting, metrics: MetricSet) -> S
         GenedError: The codec cannot do what is asked.
     """
     sent = send(codec, item, setting)
-    allowed = budget(item.size, setting.rate, quantize_snr_db(setting.snr_db))
+    allowed = budget(item.size, setting.rate, setting.design_db)
     x_hat, mask = (
         (mean_picture(item.x), None)
         if sent.decoded is None or sent.is_lost

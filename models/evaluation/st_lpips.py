@@ -16,48 +16,19 @@ References:
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F  # noqa: N812  # as everybody calls it
 from torch import Tensor, nn
 
-from gened.gr_blocks.phy.errors import ConfigError
 from gened.models.codecs.base import Picture
 from gened.models.evaluation.metrics import package_version, rounded
+from gened.models.trunks import ALEXNET, PACKAGE, Blur, stage, weights_file
 
-PACKAGE = "stlpips-pytorch"
-WEIGHTS = Path("weights", "vST0.0", "alex_shift_tolerant.pth")
 CHANNELS = (64, 192, 384, 256, 256)
 EPSILON = 1e-10
 """Keeps a pixel without features from dividing by zero."""
-SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
-"""ImageNet's mean and deviation for pictures in [-1, 1], as LPIPS 0.1 has them."""
-
-
-class Blur(nn.Module):
-    """Binomial low-pass 1 2 1 in both directions, then every second pixel; the border is mirrored two pixels wide."""
-
-    filt: Tensor
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        taps = torch.tensor([1.0, 2.0, 1.0]) / 4
-        self.register_buffer("filt", (taps[:, None] * taps).repeat(channels, 1, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] to [B, C, ceil((H + 2) / 2), ceil((W + 2) / 2)]."""
-        return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), self.filt, stride=2, groups=len(self.filt))
-
-
-def _stage(first: int, *layers: nn.Module) -> nn.Sequential:
-    """Layers under the numbers that they have in the weight file."""
-    stage = nn.Sequential()
-    for number, layer in enumerate(layers, first):
-        stage.add_module(str(number), layer)
-    return stage
 
 
 class Trunk(nn.Module):
@@ -66,17 +37,17 @@ class Trunk(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         c1, c2, c3, c4, c5 = CHANNELS
-        self.slice1 = _stage(0, nn.Conv2d(3, c1, 11, padding=2), Blur(c1), nn.ReLU())
-        self.slice2 = _stage(3, nn.MaxPool2d(3, 1), Blur(c1), nn.Conv2d(c1, c2, 5, padding=2), nn.ReLU())
-        self.slice3 = _stage(7, nn.MaxPool2d(3, 1), Blur(c2), nn.Conv2d(c2, c3, 3, padding=1), nn.ReLU())
-        self.slice4 = _stage(11, nn.Conv2d(c3, c4, 3, padding=1), nn.ReLU())
-        self.slice5 = _stage(13, nn.Conv2d(c4, c5, 3, padding=1), nn.ReLU())
+        self.slice1 = stage(0, nn.Conv2d(3, c1, 11, padding=2), Blur(c1), nn.ReLU())
+        self.slice2 = stage(3, nn.MaxPool2d(3, 1), Blur(c1), nn.Conv2d(c1, c2, 5, padding=2), nn.ReLU())
+        self.slice3 = stage(7, nn.MaxPool2d(3, 1), Blur(c2), nn.Conv2d(c2, c3, 3, padding=1), nn.ReLU())
+        self.slice4 = stage(11, nn.Conv2d(c3, c4, 3, padding=1), nn.ReLU())
+        self.slice5 = stage(13, nn.Conv2d(c4, c5, 3, padding=1), nn.ReLU())
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Features of the five stages."""
         features = []
-        for stage in (self.slice1, self.slice2, self.slice3, self.slice4, self.slice5):
-            x = stage(x)
+        for part in (self.slice1, self.slice2, self.slice3, self.slice4, self.slice5):
+            x = part(x)
             features.append(x)
         return features
 
@@ -105,18 +76,6 @@ class Network(nn.Module):
         return torch.stack(parts).sum(0)
 
 
-def weights_file() -> Path:
-    """Where the package keeps its weights, without importing it.
-
-    Raises:
-        ConfigError: It is not installed.
-    """
-    spec = importlib.util.find_spec("stlpips_pytorch")
-    if spec is None or not spec.submodule_search_locations:
-        raise ConfigError("st_lpips needs the weights in stlpips-pytorch: pip install --no-deps stlpips-pytorch==0.0.2")
-    return Path(spec.submodule_search_locations[0]) / WEIGHTS
-
-
 def load_network(path: Path) -> Network:
     """The network with the weights of a file of the package."""
     state = torch.load(path, map_location="cpu", weights_only=True)
@@ -138,7 +97,7 @@ class StLpips:
     """
 
     def __init__(self) -> None:
-        self._network = load_network(weights_file())
+        self._network = load_network(weights_file(ALEXNET))
         self._original: tuple[Picture, list[Tensor]] | None = None
         self.version = f"{package_version(PACKAGE)}, weights vST0.0 alex_shift_tolerant, network by gened"
 

@@ -43,6 +43,7 @@ class Plan:
     resize: int | None = None
     mask: MaskSource = "codec"
     focus: float | None = None
+    snr_error_db: float = 0.0
     options: dict[str, Any] = field(default_factory=dict)
     metrics: tuple[str, ...] = DEFAULT
     clip: str | None = None
@@ -68,7 +69,13 @@ class Evaluator:
         plan = self._plan
         item = read_item(plan.data, plan.paths[index], plan.resize, self._captions)
         base = Setting(
-            rate=plan.rate, channel=plan.channel, over=plan.over, mask=plan.mask, focus=plan.focus, options=plan.options
+            rate=plan.rate,
+            channel=plan.channel,
+            over=plan.over,
+            mask=plan.mask,
+            focus=plan.focus,
+            snr_error_db=plan.snr_error_db,
+            options=plan.options,
         )
         known = {
             "codec": [self._codec.name, self._codec.codec_id],

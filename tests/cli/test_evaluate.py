@@ -113,3 +113,14 @@ def test_wrong_options_are_one_line(run: Runner, masked: Path, tmp_path: Path) -
 def test_plot_has_help(run: Runner) -> None:
     done = run("plot", "--help")
     assert done.returncode == 0 and "--sheet" in done.stdout and "Exit codes" in done.stdout
+
+
+def test_evaluate_passes_on_erasure_snr_error_and_refinement(run: Runner, masked: Path) -> None:
+    evaluate = ("evaluate", "--data", masked, "--limit", "1", "--metrics", "psnr", "--snr", "10", "--quiet", "--json")
+    done = run(*evaluate, "--codec", "gened", "--refine", "2", "--erasure", "0.1", "--snr-error", "3", "--focus", "1")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    meta = result["meta"]
+    assert (meta["refine"], meta["erasure"], meta["snr_error_db"]) == (2, 0.1, 3.0)
+    assert_one_line(run(*evaluate, "--codec", "softcast", "--refine", "2"), 6, "refine")
+    assert_one_line(run(*evaluate, "--codec", "softcast", "--erasure", "2"), 2, "erasure")

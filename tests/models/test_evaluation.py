@@ -353,3 +353,16 @@ def test_the_table_has_a_column_for_each_snr_and_lines_for_what_was_measured(cod
         assert f"{row['psnr_fg_db']:.2f}" in lines["PSNR dB, foreground"]
         assert f"{row['psnr_db_ci95'][1]:.2f}" in lines["95 % to"]
     assert "ST-LPIPS" not in lines and "MS-SSIM" not in lines
+
+
+def test_the_encoder_may_be_told_a_wrong_snr_and_symbols_may_be_lost(pictures: Path, codec: SoftCast) -> None:
+    def psnr(**settings: Any) -> float:
+        return float(evaluate(codec, pictures, snrs_db=[4.0], rate=Fraction(1, 12), **settings)[0]["psnr_db"])
+
+    right = psnr()
+    assert 0 < right - psnr(snr_error_db=8.0)
+    assert 0 < right - psnr(channel=ChannelConfig(erasure=0.3))
+    with pytest.raises(ConfigError, match="finite"):
+        psnr(snr_error_db=float("nan"))
+    with pytest.raises(ConfigError, match="--drop"):
+        psnr(channel=ChannelConfig(erasure=0.3), over="loopback")

@@ -11,6 +11,7 @@ import sys
 import types
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -116,12 +117,9 @@ def test_the_interval_holds_the_mean_and_narrows_with_more_pictures() -> None:
 # ST-LPIPS
 
 
-@needs_st_lpips
-def test_st_lpips_is_what_the_package_computes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package's own code, with stand-ins for what it imports and does not use on this path."""
+def package_distance(monkeypatch: pytest.MonkeyPatch, trunk: str) -> Any:
+    """The package's own metric, with stand-ins for what it imports and does not use on this path."""
     import torch
-
-    from gened.models.evaluation.st_lpips import StLpips
 
     for name in ("IPython", "torchsummary", "torchvision", "torchvision.models"):
         stand_in = types.ModuleType(name)
@@ -134,9 +132,35 @@ def test_st_lpips_is_what_the_package_computes(monkeypatch: pytest.MonkeyPatch) 
     before = set(sys.modules)
     with redirect_stdout(io.StringIO()):
         package = importlib.import_module("stlpips_pytorch.stlpips")
-        theirs = package.LPIPS(net="alex", variant="shift_tolerant", verbose=False)
+        theirs = package.LPIPS(net=trunk, variant="shift_tolerant", verbose=False)
     for name in set(sys.modules) - before:
         monkeypatch.delitem(sys.modules, name)
+    return theirs
+
+
+@needs_st_lpips
+def test_the_vgg_trunk_is_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from gened.models.trunks import Vgg16Features
+
+    theirs, ours = package_distance(monkeypatch, "vgg"), Vgg16Features()
+    x = torch.from_numpy(photograph("astronaut", 72, 64))[None]
+    with torch.no_grad():
+        expected = theirs.net(theirs.scaling_layer(2 * x - 1))[3]
+        found = ours(x)
+    assert torch.allclose(found, expected, atol=1e-4)
+    assert float(expected.amax()) > 0.1
+    assert not any(parameter.requires_grad for parameter in ours.parameters())
+
+
+@needs_st_lpips
+def test_st_lpips_is_what_the_package_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from gened.models.evaluation.st_lpips import StLpips
+
+    theirs = package_distance(monkeypatch, "alex")
     ours = StLpips()
     for width, height in ((96, 96), (81, 70)):
         x = photograph("astronaut", width, height)

@@ -66,6 +66,13 @@ class Layout:
             runs.append((group, self.members[group][:n_blocks], runs[group][3], runs[group][3] + 1))
         return [run for run in runs if len(run[1]) and run[3] > run[2]]
 
+    def maps(self, shape: tuple[int, int]) -> tuple[IntMap, IntMap]:
+        """Group and class of each block, both [rows, columns]."""
+        group_of, classes = np.empty(shape, np.int64), np.empty(shape, np.int64)
+        for i, members in enumerate(self.members):
+            group_of.ravel()[members], classes.ravel()[members] = i, self.class_of[i]
+        return group_of, classes
+
     def powers(self) -> Float32Array:
         """Power of each real dimension before the spreading, [n_reals]; 0 behind the last coefficient."""
         parts = [np.tile(self.plan.power[i][begin:end], len(blocks)) for i, blocks, begin, end in self.slices()]
@@ -231,12 +238,8 @@ class LinearCoder:
             precision: Mean of 1 / noise variance over the real dimensions.
         """
         blocks, share, error_var = self._blocks(z, precision, layout)
-        shape = grid_shape(size)
-        group_of, classes = np.empty(len(blocks), np.int64), np.empty(len(blocks), np.int64)
-        for i, members in enumerate(layout.members):
-            group_of[members], classes[members] = i, layout.class_of[i]
         return LinearEstimate(
-            blocks, share, error_var, group_of.reshape(shape), classes.reshape(shape), layout.importance, size,
+            blocks, share, error_var, *layout.maps(grid_shape(size)), layout.importance, size,
             snr_db=10 * float(np.log10(max(precision / 2, 1e-3))),
         )  # fmt: skip
 

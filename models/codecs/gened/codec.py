@@ -3,7 +3,8 @@
 
     picture -> importance network -> M ------+
         |                                    v
-        +-> class map -> plan, weighted by M -> spread -> symbols ~~~channel~~~> linear estimate -> dual-branch decoder
+        +-> class map -> plan, weighted by M -> (encoder, if any) -> spread -> symbols ~~~channel~~~+
+                                                  dual-branch decoder <- linear estimate <----------+
 
 The transmitter's arithmetic is the linear code's: with a mask of the user's, or none, it needs NumPy alone
 (`device="numpy"`). The receiver without PyTorch shows the linear estimate.
@@ -115,6 +116,8 @@ class Gened:
             mask = self.networks.find_importance(np.nan_to_num(x, nan=0.5))
         importance, weight_q = block_importance(mask, focus, size)
         analysis = self.linear.analyse(x, rate=rate, snr_db=snr_db, importance=importance, weight_q=weight_q)
+        if self.networks is not None and len(analysis.z):
+            analysis = self.networks.change(analysis, np.nan_to_num(x, nan=0.5), rate)
         if refine_steps and self.networks is not None and len(analysis.z):
             weight = weight_q * WEIGHT_UNIT
             analysis = self.networks.refine(

@@ -31,6 +31,12 @@ class GenedConfig:
     background: Branch = "cbam"
     dual: bool = True
     """False: one branch (the foreground's kind) for all of the picture."""
+    predicts: bool = True
+    """False: no importance prediction; where no mask was told, each branch gives half of what it finds."""
+    encoder: bool = False
+    """Whether the transmitter has a correcting network too."""
+    encoder_widths: tuple[int, int, int, int] = (32, 48, 96, 160)
+    """At 1/2, 1/4, 1/8 and 1/16."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain types, for `config.json`."""

@@ -19,7 +19,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from gened.models.codecs.gened.branches import DualBranch
 from gened.models.codecs.gened.config import GenedConfig
-from gened.models.codecs.gened.importance import Importance, SemanticImportancePrediction
+from gened.models.codecs.gened.importance import Importance, make_prediction
 from gened.models.codecs.gened.layers import ChannelNorm, Conditions, ResidualBlock, zeroed
 
 CORRECTION_GAIN = 5.0
@@ -75,10 +75,10 @@ class DecoderNetwork(nn.Module):
         self.classes = nn.Embedding(config.classes + 1, d)
         self.told = nn.Conv2d(2, d, 1)
         self.score = nn.Sequential(ChannelNorm(d), nn.SiLU(), nn.Conv2d(d, 1, 3, padding=1))
-        self.prediction = SemanticImportancePrediction(d)
+        self.prediction = make_prediction(d, config)
         self.dual16 = nn.ModuleList(DualBranch(d, config) for _ in range(config.dual_blocks[1]))
         self.up8 = nn.Conv2d(d, 4 * c, 1)
-        self.routes8 = SemanticImportancePrediction(c)
+        self.routes8 = make_prediction(c, config)
         self.dual8 = nn.ModuleList(DualBranch(c, config) for _ in range(config.dual_blocks[0]))
         self.stage8_up = _stage(c, config.up_blocks[1])
         self.up4, self.stage4_up = nn.Conv2d(c, 4 * b, 1), _stage(b, config.up_blocks[0])

@@ -84,6 +84,25 @@ class SemanticImportancePrediction(nn.Module):
         )
 
 
+class NoPrediction(nn.Module):
+    """Stands for the prediction where a configuration does without: what is not told is half foreground everywhere."""
+
+    def forward(self, v: Tensor, score: Tensor, sent: Tensor | None = None) -> Importance:
+        """As `SemanticImportancePrediction`."""
+        half = torch.full_like(score, 0.5, dtype=v.dtype)
+        one = torch.ones_like(half)
+        return Importance(
+            mask=half if sent is None else torch.where(sent < 0, half, sent.to(v.dtype)),
+            logit=torch.zeros_like(score, dtype=torch.float32), offsets=torch.zeros_like(v[:, :2]),
+            channel_attention=one[:, :, :1, :1], spatial_attention=one,
+        )  # fmt: skip
+
+
+def make_prediction(width: int, config: GenedConfig) -> SemanticImportancePrediction | NoPrediction:
+    """The module that a configuration asks for."""
+    return SemanticImportancePrediction(width) if config.predicts else NoPrediction()
+
+
 class ImportanceNetwork(nn.Module):
     """The transmitter's: a picture to the score map S and the mask M.
 

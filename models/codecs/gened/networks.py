@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The two networks of `gened` as the codec uses them: arrays in, arrays out, any size, bounded memory."""
+"""The networks of `gened` as the codec uses them: arrays in, arrays out, any size, bounded memory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -13,13 +14,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from gened.models.codecs.analog.blocks import BLOCK
+from gened.models.codecs.analog.blocks import BLOCK, grid_shape
 from gened.models.codecs.analog.linear import Analysis, LinearCoder, LinearEstimate
 from gened.models.codecs.base import Map, Picture
 from gened.models.codecs.gened.config import GenedConfig
 from gened.models.codecs.gened.decoder import DecoderInput, DecoderNetwork
+from gened.models.codecs.gened.encoder import COEFFICIENTS, EncoderInput, EncoderNetwork
 from gened.models.codecs.gened.importance import ImportanceNetwork
 from gened.models.codecs.gened.refine import refine
+from gened.models.codecs.gened.synthesis import gather, padded, told
 
 LOOK_AREA = 256 * 256
 """Pixels of the reduced picture in which the importance network looks for objects: as many as it was trained on."""
@@ -74,11 +77,11 @@ def ramp(part: slice, n: int) -> Float32Array:
 
 
 class Networks:
-    """Decoder and importance network with their weights.
+    """Decoder, importance network and, where the configuration has one, encoder, with their weights.
 
     Args:
         config: Their shape.
-        weights: By name, as `state_dict` of this module's networks behind `decoder.` and `importance.`.
+        weights: By name, as `state_dict` of this module's networks behind `decoder.`, `importance.` and `encoder.`.
         device: PyTorch device.
 
     Raises:
@@ -88,7 +91,9 @@ class Networks:
     def __init__(self, config: GenedConfig, weights: dict[str, Tensor], *, device: str = "cpu") -> None:
         self.device = torch.device(device)
         self.decoder, self.importance = DecoderNetwork(config), ImportanceNetwork(config)
-        for name, network in (("decoder.", self.decoder), ("importance.", self.importance)):
+        self.encoder = EncoderNetwork(config) if config.encoder else None
+        networks = {"decoder.": self.decoder, "importance.": self.importance}
+        for name, network in (networks | ({} if self.encoder is None else {"encoder.": self.encoder})).items():
             network.load_state_dict(
                 {key.removeprefix(name): value.float() for key, value in weights.items() if key.startswith(name)}
             )
@@ -114,6 +119,31 @@ class Networks:
             F.interpolate(probability, (height, width), mode="bilinear", align_corners=False)[0, 0].cpu().numpy()
         )
         return result
+
+    @torch.inference_mode()
+    def change(self, analysis: Analysis, x: Picture, rate: Fraction) -> Analysis:
+        """Coefficients with the encoder's correction; as they are where there is no encoder."""
+        if self.encoder is None:
+            return analysis
+        shape = grid_shape(analysis.size)
+        wide = padded(x, analysis.size)
+        classes, importance = analysis.layout.maps(shape)[1], told(analysis.layout.importance, shape)
+        total = np.zeros((COEFFICIENTS, *shape), np.float32)
+        weights = np.zeros(shape, np.float32)
+        for tile in tiles(*shape):
+            place, pixels = (tile.rows, tile.columns), tile.pixels()
+            weight = ramp(tile.rows, shape[0])[::BLOCK, None] * ramp(tile.columns, shape[1])[None, ::BLOCK]
+            given = EncoderInput(
+                self._tensor(wide[:, pixels[0], pixels[1]]),
+                torch.from_numpy(classes[place].copy())[None].to(self.device),
+                self._tensor(importance[place][None]), self._scalar(analysis.snr_db), self._scalar(float(rate)),
+            )  # fmt: skip
+            change = torch.nan_to_num(self.encoder(given).coefficients)[0].cpu().numpy()
+            total[:, place[0], place[1]] += weight * change
+            weights[place] += weight
+        by_block = (total / weights).reshape(COEFFICIENTS, -1).T
+        z = analysis.z + gather(torch.from_numpy(by_block), analysis.layout).numpy()
+        return replace(analysis, z=z)
 
     def refine(
         self,
@@ -156,21 +186,22 @@ class Networks:
         self, estimate: LinearEstimate, picture: Picture, error_std: Float32Array, tile: Tile, rate: Fraction
     ) -> Float32Array:
         """Picture and mask of one tile, [4, h, w]."""
-        importance = estimate.importance
-        shape = (tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start)
-        sent = np.full(shape, -1) if importance is None else importance[tile.rows, tile.columns]
+        sent = told(estimate.importance, grid_shape(estimate.size))[tile.rows, tile.columns]
         given = DecoderInput(
             picture=self._tensor(picture),
             error_std=self._tensor(error_std[None]),
             classes=torch.from_numpy(estimate.classes[tile.rows, tile.columns].copy())[None].to(self.device),
-            sent_mask=self._tensor(sent[None].astype(np.float32)),
-            snr_db=torch.tensor([estimate.snr_db], dtype=torch.float32, device=self.device),
-            rate=torch.tensor([float(rate)], dtype=torch.float32, device=self.device),
+            sent_mask=self._tensor(sent[None]),
+            snr_db=self._scalar(estimate.snr_db),
+            rate=self._scalar(float(rate)),
         )
         found = self.decoder(given)
         mask = torch.sigmoid(F.interpolate(found.mask_logit, scale_factor=4, mode="bilinear", align_corners=False))
         result: Float32Array = torch.nan_to_num(torch.cat([found.x_hat, mask], 1)[0], nan=0.5).cpu().numpy()
         return result
+
+    def _scalar(self, value: float) -> Tensor:
+        return torch.tensor([value], dtype=torch.float32, device=self.device)
 
     def _tensor(self, values: npt.NDArray[np.float32]) -> Tensor:
         batch = torch.from_numpy(np.ascontiguousarray(values, np.float32))[None].to(self.device)

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tables I and II of arXiv:2606.04015 and our own questions: variants of one configuration at equal, small training.
+
+    python -m gened.models.training.ablations --data ../shared/data/train --saliency runs/saliency \\
+        --eval ../shared/data/eval/sod --work runs/ablations --out results/codec/ablations.json
+
+Each variant is trained from the linear code alone with the same crops, steps and seed, and measured on the same
+pictures. A variant whose weights lie in the folder of the work already is only measured; what was cut off goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gened.gr_blocks.phy.errors import GenedError
+from gened.models.training.gened import CONFIG_FILE, train_as
+from gened.models.training.gened_config import GenedTraining
+from gened.models.training.loop import STATE_FILE, read_config
+
+PAPER = Path(__file__).parent / "configs" / "paper.toml"
+SMALL: dict[str, Any] = {"crop": 128, "batch": 4, "steps": 150, "warm_up": 20, "hold_share": 0.4, "ema_decay": 0.98}
+SNRS_DB = (1.0, 10.0)
+METRICS = ("psnr", "masks", "st_lpips", "brisque")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What differs from the paper's configuration."""
+
+    name: str
+    meaning: str
+    changes: dict[str, Any]
+    focus: float | None = None
+    """At evaluation; None: the codec's own."""
+
+
+VARIANTS = (
+    Variant("paper", "encoder and decoder of two branches, M, eqs. (21) to (26)", {}),
+    Variant("single", "Table I: one branch", {"dual": False}),
+    Variant(
+        "no-importance", "Table I: no importance prediction, no mask sent", {"predicts": False, "focus_share": 0.0}, 1.0
+    ),
+    Variant("no-objective", "Table I: no semantic objective, plain squared error", {"objective": "mse"}),
+    Variant("swin", "Table II: Swin in both branches", {"background": "swin"}),
+    Variant("cbam", "Table II: CBAM in both branches", {"foreground": "cbam"}),
+    Variant("full-match", "eq. (21) over all pixels", {"match_loss": "full"}),
+    Variant(
+        "background-mse", "that, and the background's squared error",
+        {"match_loss": "full", "lambda_background_mse": 1e-4}
+    ),
+    Variant("ours", "logarithm of the weighted error, full cross-entropy", {"objective": "log", "match_loss": "full"}),
+    Variant(
+        "ours-no-encoder", "that, without a network at the encoder: what is shipped",
+        {"objective": "log", "match_loss": "full", "encoder": False},
+    ),
+)  # fmt: skip
+
+
+def configured(variant: Variant, changes: dict[str, Any]) -> GenedTraining:
+    """The training of a variant."""
+    return replace(read_config(PAPER, GenedTraining), **{**SMALL, **variant.changes, **changes})
+
+
+def is_done(folder: Path, config: GenedTraining) -> bool:
+    """Whether the weights in a folder are of this whole training."""
+    try:
+        training = json.loads((folder / CONFIG_FILE).read_text())["training"][config.stage]
+    except (OSError, ValueError, KeyError):
+        return False
+    same = all(_plain(training.get(key)) == _plain(value) for key, value in asdict(config).items())
+    return same and training["steps_done"] == config.steps
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def measured(variant: Variant, folder: Path, pictures: Path, limit: int | None) -> list[dict[str, Any]]:
+    """Rows of the evaluation, one an SNR."""
+    from gened.models.codecs.registry import load_codec
+    from gened.models.evaluation.evaluate import evaluate
+
+    rows = evaluate(
+        load_codec(str(folder)), pictures, snrs_db=SNRS_DB, resize=256, limit=limit, focus=variant.focus,
+        metrics=METRICS, mask="codec" if variant.focus is None else "none",
+    )  # fmt: skip
+    return [{"variant": variant.name, "meaning": variant.meaning, **row} for row in rows]
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Trains and measures; the table as it is written."""
+    from gened.flowgraphs.report import run_meta
+
+    changes = {} if arguments.steps is None else {"steps": arguments.steps}
+    rows: list[dict[str, Any]] = []
+    trainings: dict[str, Any] = {}
+    for variant in VARIANTS:
+        if arguments.only and variant.name not in arguments.only:
+            continue
+        folder, config = arguments.work / variant.name, configured(variant, changes)
+        if not is_done(folder, config):
+            print(f"== {variant.name}: {variant.meaning}", flush=True)
+            train_as(
+                config, data=arguments.data, out=folder, saliency=arguments.saliency, device=arguments.device,
+                threads=arguments.threads, resume=(folder / STATE_FILE).exists(),
+            )  # fmt: skip
+        trainings[variant.name] = json.loads((folder / CONFIG_FILE).read_text())["training"][config.stage]["seconds"]
+        if arguments.eval is not None:
+            rows += measured(variant, folder, arguments.eval, arguments.limit)
+    meta = {**run_meta(sys.argv, seed=0), "seconds": trainings, "small": {**SMALL, **changes}}
+    return {"meta": meta, "rows": rows}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Of the command line."""
+    result = argparse.ArgumentParser(description="Train and measure the variants of the ablation table.")
+    result.add_argument("--data", type=Path, required=True, help="folder of tar shards or of pictures")
+    result.add_argument("--saliency", type=Path, help="a teacher's maps for the shards")
+    result.add_argument("--eval", type=Path, help="folder with images/ and masks/; without it nothing is measured")
+    result.add_argument("--work", type=Path, required=True, help="folder for the trainings")
+    result.add_argument("--out", type=Path, help="write the table here, as JSON")
+    result.add_argument("--only", nargs="*", choices=[variant.name for variant in VARIANTS], help="these variants")
+    result.add_argument("--steps", type=int, help=f"instead of {SMALL['steps']}")
+    result.add_argument("--limit", type=int, help="the first so many pictures")
+    result.add_argument("--device", default="cpu")
+    result.add_argument("--threads", type=int, default=2)
+    return result
+
+
+def main() -> int:
+    """For `python -m`."""
+    arguments = parser().parse_args()
+    try:
+        found = run(arguments)
+    except GenedError as error:
+        print(f"ablations: {error}", file=sys.stderr)
+        return 1
+    text = json.dumps(found, indent=1)
+    if arguments.out is not None:
+        arguments.out.write_text(text + "\n")
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

