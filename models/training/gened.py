@@ -153,10 +153,10 @@ class Run:
                 f"batch {config.batch} must be a multiple of {self.size} processes, and crop {config.crop} of 32"
             )
         photographs = load_photographs(data, min_side=config.crop, saliency=saliency)
-        self.held_out = [photo for photo in photographs if photo.mask is not None and _is_held_out(photo)]
+        self.held_out = [photo for photo in photographs if photo.mask is not None and is_held_out(photo)]
         if config.stage == "importance":
             known = [photo for photo in photographs if photo.mask is not None or photo.saliency is not None]
-            photographs = [photo for photo in known if photo.mask is None or not _is_held_out(photo)]
+            photographs = [photo for photo in known if photo.mask is None or not is_held_out(photo)]
             if not photographs:
                 raise ConfigError(f"{data} has no picture with a mask; give maps of a teacher with --saliency")
         self.n_photographs = len(photographs)
@@ -358,7 +358,8 @@ class Run:
         run(self.trainer, self.loss, stream, self.out, deadline=deadline, keep=self.keep, say=_say)
 
 
-def _is_held_out(photograph: Photograph) -> bool:
+def is_held_out(photograph: Photograph) -> bool:
+    """Whether the importance network never sees this photograph."""
     return zlib.crc32(photograph.key.encode()) % HELD_OUT == 0
 
 

@@ -17,7 +17,7 @@ from gened.gr_blocks.phy.errors import ConfigError
 from gened.gr_blocks.phy.types import Received
 from gened.models.codecs.gened.codec import LINEAR, Gened
 from gened.models.codecs.registry import load_codec
-from gened.models.training import ablations, gened, loop
+from gened.models.training import ablations, choose_focus, gened, loop
 from gened.models.training import gened_losses as losses
 from gened.models.training.gened_config import GenedTraining
 from gened.models.training.trainings import training_for
@@ -214,3 +214,21 @@ def test_the_statistics_are_kept_as_they_were(pictures: Path, tmp_path: Path) ->
     written = load_file(out / gened.WEIGHTS_FILE)
     for name, value in statistics.items():
         assert np.array_equal(written[LINEAR + name], value), name
+
+
+def test_the_default_focus_is_the_heaviest_that_costs_little(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [choose_focus.Figures(*line) for line in ((1, 27.0, 26.0, 0.5), (2, 26.9, 26.5, 0.5), (4, 26.5, 26.9, 0.5))]
+    assert choose_focus.choose(lines).focus == 2
+    folder = tmp_path / "codec"
+    gened.train(configured(tmp_path, steps=1), data=pictures, out=folder, threads=1)
+    monkeypatch.setattr(choose_focus, "FOCUSES", (1.0, 2.0))
+    monkeypatch.setattr(choose_focus, "SNRS_DB", (10.0,))
+    monkeypatch.setattr(choose_focus, "MAX_COST_DB", 100.0)
+    monkeypatch.setattr(choose_focus, "is_held_out", lambda _: True)
+    before = load_codec(str(folder)).codec_id
+    options = ["--data", str(pictures), "--codec", str(folder), "--limit", "1", "--write"]
+    assert choose_focus.run(choose_focus.parser().parse_args(options)).focus == 2
+    codec = load_codec(str(folder))
+    assert isinstance(codec, Gened) and codec.focus == 2 and codec.codec_id == before
