@@ -202,6 +202,12 @@ class TestCodec:
             arrived = received(codec.encode(x, rate=RATE, snr_db=snr_db, focus=1.0), size, snr_db)
             assert psnr_db(x, codec.decode(arrived).x_hat) > psnr_db(x, numpy_codec.decode(arrived).x_hat) + 0.1
 
+    @pytest.mark.parametrize(("snr_db", "expected_db"), [(1.0, 21.020), (10.0, 25.967)])
+    def test_the_checkpoint_keeps_its_psnr(self, codec: Gened, snr_db: float, expected_db: float) -> None:
+        x = photograph(ImageSize(192, 256))
+        x_hat = codec.decode(received(codec.encode(x, snr_db=snr_db), ImageSize(192, 256), snr_db)).x_hat
+        assert psnr_db(x, x_hat) == pytest.approx(expected_db, abs=0.02)
+
     def test_the_numpy_transmitter_sends_the_same_for_the_same_mask(self, codec: Gened) -> None:
         mask = np.zeros(tuple(SIZE), np.float32)
         mask[32:96, 48:128] = 1
