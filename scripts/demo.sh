@@ -8,13 +8,13 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib/setup.sh"
 
 OUT="$ROOT/out/demo"
-CAPTION="a tabby cat with green eyes looks past the camera"
+CAPTION="a cup of coffee on a red saucer with a spoon, on a wooden table"
 
 main() {
   setup
-  # "Chelsea", photographed by Stéfan van der Walt, CC0; it ships inside scikit-image, so nothing is fetched.
+  # "Coffee", photographed by Rachel Michetti, CC0; it ships inside scikit-image, so nothing is fetched.
   local photo
-  photo="$("$PYTHON" -c 'import pathlib, skimage; print(pathlib.Path(skimage.__file__).parent / "data" / "chelsea.png")')"
+  photo="$("$PYTHON" -c 'import pathlib, skimage; print(pathlib.Path(skimage.__file__).parent / "data" / "coffee.png")')"
   [ -s "$photo" ] || die "scikit-image came without its photographs; remove .venv and run again"
 
   say "gened loopback: transmitter, air and receiver are three processes; 10 dB SNR, 2 kHz carrier offset"
