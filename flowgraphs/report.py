@@ -118,7 +118,7 @@ def frame_report(facts: Mapping[str, Any]) -> FrameReport:
 def run_meta(argv: Sequence[str], *, seed: int) -> dict[str, Any]:
     """How a result came about: command line, commit, seed, versions, machine."""
     return {
-        "command": shlex.join([Path(argv[0]).name, *argv[1:]]) if argv else "",
+        "command": shlex.join([_command_name(argv[0]), *argv[1:]]) if argv else "",
         "commit": commit(),
         "seed": seed,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -130,6 +130,12 @@ def run_meta(argv: Sequence[str], *, seed: int) -> dict[str, Any]:
         },
         "machine": {"system": platform.platform(), "processor": _processor(), "n_cores": os.cpu_count()},
     }
+
+
+def _command_name(program: str) -> str:
+    """`gened` too where it was started as `python -m gened`."""
+    path = Path(program)
+    return path.parent.name if path.name == "__main__.py" else path.name
 
 
 def commit() -> str | None:

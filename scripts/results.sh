@@ -54,7 +54,7 @@ of_gened() {
 main() {
   [ $# -ge 1 ] || die "usage: scripts/results.sh EVAL_DATA [CODEC...]"
   local data codec
-  data="$(cd "$1" && pwd)" || die "there is no folder $1"
+  data="$(realpath --canonicalize-existing --relative-to="$ROOT" "$1")" || die "there is no folder $1"
   shift
   [ $# -gt 0 ] || set -- gened deepjscc softcast hevc-ldpc
   setup >&2

@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from gened.gr_blocks.phy.errors import GenedError
 from gened.models.training.gened import CONFIG_FILE, train_as
@@ -94,8 +97,6 @@ def measured(variant: Variant, folder: Path, pictures: Path, limit: int | None) 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Trains and measures; the table as it is written."""
-    from gened.flowgraphs.report import run_meta
-
     changes = {} if arguments.steps is None else {"steps": arguments.steps}
     rows: list[dict[str, Any]] = []
     trainings: dict[str, Any] = {}
@@ -112,7 +113,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         trainings[variant.name] = json.loads((folder / CONFIG_FILE).read_text())["training"][config.stage]["seconds"]
         if arguments.eval is not None:
             rows += measured(variant, folder, arguments.eval, arguments.limit)
-    meta = {**run_meta(sys.argv, seed=0), "seconds": trainings, "small": {**SMALL, **changes}}
+    meta = {
+        "command": shlex.join(["python", "-m", "gened.models.training.ablations", *sys.argv[1:]]),
+        "torch": torch.__version__, "seconds": trainings, "small": {**SMALL, **changes},
+    }  # fmt: skip
     return {"meta": meta, "rows": rows}
 
 

@@ -68,6 +68,7 @@ def test_a_report_is_written_whole_and_reads_back(tmp_path: Path) -> None:
 
 def test_meta_says_how_a_result_came_about() -> None:
     meta = run_meta(["/usr/bin/gened", "loopback", "my cat.png"], seed=7)
+    assert run_meta(["/x/gened/__main__.py", "check"], seed=7)["command"] == "gened check"
     assert meta["command"] == "gened loopback 'my cat.png'" and meta["seed"] == 7
     assert meta["versions"]["numpy"].startswith("1.26") and meta["versions"]["gnuradio"].startswith("3.10")
     assert meta["machine"]["n_cores"] >= 1
