@@ -106,7 +106,7 @@ def test_loopback_leaves_pictures_and_a_report_and_prints_nothing_but_json(
         assert load_image(out / frame["received"]).shape == load_image(out / frame["sent"]).shape == (96, 128, 3)
     for name in ("sent.png", "received.png", "side_by_side.png", "constellation.png"):
         assert load_image(out / name).std() > 1
-    assert json.loads(printed)["meta"]["command"].startswith("__main__.py loopback")
+    assert json.loads(printed)["meta"]["command"].startswith("gened loopback")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
