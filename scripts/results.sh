@@ -43,6 +43,7 @@ of_gened() {
     measure "gened-kodak-256-rate-${rate#1/}" "${kodak[@]}" --rate "$rate" --snr="$RATE_SNRS"
   done
   measure gened-kodak-full-rate-48 --codec gened --data "$data/kodak" --focus 1 --rate 1/48 --metrics psnr
+  measure gened-sod-256-truth --codec gened --data "$data/sod" --resize 256 --mask truth --metrics psnr,masks
   measure gened-kodak-256-erasure "${kodak[@]}" --erasure 0.1 --snr 7
   measure gened-kodak-256-told-more "${kodak[@]}" --snr-error 3
   measure gened-kodak-256-told-less "${kodak[@]}" --snr-error=-3

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from gened.gr_blocks.phy.errors import GenedError
-from gened.models.training.gened import CONFIG_FILE, train_as
+from gened.models.training.gened import CONFIG_FILE, train
 from gened.models.training.gened_config import GenedTraining
 from gened.models.training.loop import STATE_FILE, read_config
 
@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         folder, config = arguments.work / variant.name, configured(variant, changes)
         if not is_done(folder, config):
             print(f"== {variant.name}: {variant.meaning}", flush=True)
-            train_as(
+            train(
                 config, data=arguments.data, out=folder, saliency=arguments.saliency, device=arguments.device,
                 threads=arguments.threads, resume=(folder / STATE_FILE).exists(),
             )  # fmt: skip

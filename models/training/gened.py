@@ -378,7 +378,7 @@ def _say(line: str) -> None:
 
 
 def train(
-    config_path: Path,
+    config_path: Path | GenedTraining,
     *,
     data: Path,
     out: Path,
@@ -392,7 +392,7 @@ def train(
     """Train until the configured steps are done or the minutes are over.
 
     Args:
-        config_path: TOML, see `GenedTraining`.
+        config_path: TOML, see `GenedTraining`; or the configuration itself.
         data: Folder of tar shards or of pictures.
         out: Folder for weights, state, log and sample pictures; made if absent.
         saliency: A teacher's maps for the shards.
@@ -408,30 +408,13 @@ def train(
     Raises:
         GenedError: Bad configuration, no pictures, or a loss that is not a number.
     """
-    config = read_config(config_path, GenedTraining)
+    begun = time.monotonic()
+    config = config_path if isinstance(config_path, GenedTraining) else read_config(config_path, GenedTraining)
     if steps is not None:
         config = replace(config, steps=steps)
-    train_as(
-        config, data=data, out=out, saliency=saliency, minutes=minutes, device=device, threads=threads, resume=resume
-    )
-    return out
-
-
-def train_as(
-    config: GenedTraining,
-    *,
-    data: Path,
-    out: Path,
-    saliency: Path | None = None,
-    minutes: float | None = None,
-    device: str = "cpu",
-    threads: int = 2,
-    resume: bool = False,
-) -> None:
-    """`train` with a configuration that is no file."""
-    begun = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(threads)
     run_ = Run(config, data=data, saliency=saliency, out=out, device=device, threads=threads)
     _say(f"{run_.n_photographs} photographs, stage {config.stage}, prepared in {time.monotonic() - begun:.0f} s")
     run_.go(deadline=None if minutes is None else begun + 60 * minutes, resume=resume)
+    return out

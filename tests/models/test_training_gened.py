@@ -127,7 +127,7 @@ def test_the_small_variants_train_and_are_not_trained_twice(
     found = ablations.run(ablations.parser().parse_args(options))
     assert [row["variant"] for row in found["rows"]] == ["no-importance"] * 2 + ["ours-no-encoder"] * 2
     assert all(row["psnr_fg_db"] is not None for row in found["rows"])
-    monkeypatch.setattr(ablations, "train_as", None)
+    monkeypatch.setattr(ablations, "train", None)
     assert ablations.run(ablations.parser().parse_args(options))["rows"][0]["n"] == 1
 
 
