@@ -60,6 +60,8 @@ from gened.models.training.pictures import CropSampler, Photograph, load_photogr
 WEIGHTS_FILE, CONFIG_FILE, SAMPLES_FILE = "model.safetensors", "config.json", "samples.png"
 N_SAMPLES = 6
 TRAINED = {"decoder": ("decoder",), "importance": ("importance",), "both": ("decoder", "encoder")}
+BRANCHES = ("dual16", "dual8", "prediction", "routes8")
+"""The decoder's parts that variants of the branches do not have in common."""
 VALIDATION_SNRS_DB = (1.0, 4.0, 7.0, 10.0)
 HELD_OUT = 8
 """One photograph in so many with a mask made by hand is kept from the importance network, to see what it has learnt."""
@@ -91,6 +93,9 @@ def load_start(config: GenedTraining) -> tuple[dict[str, npt.NDArray[Any]], dict
     if not config.warm_start:
         for part in TRAINED[config.stage]:
             networks[part] = {}
+    if config.trunk_only:
+        networks["decoder"] = {k: v for k, v in networks["decoder"].items() if k.partition(".")[0] not in BRANCHES}
+        networks["encoder"] = {}
     return linear, networks
 
 
@@ -186,6 +191,9 @@ class Run:
         self.validation: dict[float, Sample | Flight] = {}
 
     def _load(self, network: nn.Module, weights: dict[str, Tensor]) -> None:
+        if self.config.trunk_only and network is self.networks["decoder"]:
+            own = {key: value for key, value in network.state_dict().items() if key.partition(".")[0] in BRANCHES}
+            weights = own | weights
         try:
             network.load_state_dict(weights)
         except RuntimeError as error:
