@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from gened.flowgraphs.control import require_free
 from gened.flowgraphs.importance import Box, importance
+from gened.gr_blocks.phy.budget import MAX_SIDE_MARGIN_DB
 from gened.gr_blocks.phy.errors import CodecError, ConfigError, LinkError
 from gened.models.images import Mask, Pixels, load_image, save_png
 
@@ -70,6 +71,8 @@ class TransmitConfig:
     """Weight of what is important, 1 for none; None: the codec's own."""
     refine_steps: int = 0
     """Gradient steps that the encoder spends on each picture."""
+    side_margin_db: float = 0.0
+    """How far a burst may fade below the design SNR before the side information is lost."""
     device: str = "cpu"
     """Of the encoder: a PyTorch device, or "numpy" for one that never loads PyTorch."""
     address: str = "tcp://127.0.0.1:5550"
@@ -90,6 +93,8 @@ class TransmitConfig:
             raise ConfigError(f"a focus of {self.focus:g}; give a positive number, 1 for none")
         if not 0 <= self.refine_steps <= MAX_REFINE_STEPS:
             raise ConfigError(f"{self.refine_steps} refinement steps; from 0 to {MAX_REFINE_STEPS} are possible")
+        if not 0 <= self.side_margin_db <= MAX_SIDE_MARGIN_DB:
+            raise ConfigError(f"a margin of {self.side_margin_db:g} dB; from 0 to {MAX_SIDE_MARGIN_DB:g} is possible")
 
     @property
     def n_frames_in_all(self) -> int:
@@ -160,8 +165,8 @@ def run_transmit(
             RadioProfile(address=config.address, sample_rate=config.sample_rate),
             codec=config.codec, rate=config.rate, snr_db=config.snr_design_db, station=config.station,
             caption_mode=config.caption_mode, session=config.session, seed=config.seed, focus=config.focus,
-            refine_steps=config.refine_steps, device=config.device, gap_len=config.gap_len,
-            on_report=outbox.report,
+            refine_steps=config.refine_steps, side_margin_db=config.side_margin_db,
+            device=config.device, gap_len=config.gap_len, on_report=outbox.report,
         )  # fmt: skip
         # A flowgraph does not keep its Python blocks alive: this name does.
         announcer = burst_announcer(control.announce)

@@ -53,6 +53,7 @@ class Transmitter(gr.top_block):
         seed: Of whatever the codec draws.
         focus: Weight of what is important; the codec's own when None.
         refine_steps: Gradient steps that the encoder spends on each picture.
+        side_margin_db: See `semantic_encoder`.
         device: See `semantic_encoder`.
         gap_len: Zeros behind each burst.
         is_continuous: Zeros while there is nothing to send, for sinks that run on a clock.
@@ -79,6 +80,7 @@ class Transmitter(gr.top_block):
         seed: int = 0,
         focus: float | None = None,
         refine_steps: int = 0,
+        side_margin_db: float = 0.0,
         device: str = "cpu",
         gap_len: int = 0,
         is_continuous: bool = False,
@@ -91,8 +93,8 @@ class Transmitter(gr.top_block):
         self._n_in_flight = 0
         self._changed = threading.Condition()
         self.encoder = semantic_encoder(
-            codec, rate, snr_db, session=session, seed=seed, focus=focus, refine_steps=refine_steps, device=device,
-            worker=worker, n_threads=n_threads,
+            codec, rate, snr_db, session=session, seed=seed, focus=focus, refine_steps=refine_steps,
+            side_margin_db=side_margin_db, device=device, worker=worker, n_threads=n_threads,
         )  # fmt: skip
         self.captions = caption_encoder(caption, station, caption_mode)
         self.modulator = frame_modulator(gap_len, is_continuous)

@@ -90,6 +90,7 @@ def evaluate(
     mask: Mask = MaskSource.CODEC,
     focus: options.Focus = None,
     refine: options.Refine = 0,
+    side_margin: options.SideMargin = 0.0,
     metrics: Annotated[
         str,
         typer.Option(
@@ -152,6 +153,7 @@ def evaluate(
         mask=mask.value,
         focus=focus,
         refine=refine,
+        side_margin_db=side_margin,
         erasure=erasure,
         snr_error_db=snr_error,
         seeds=seeds,
@@ -170,7 +172,7 @@ def evaluate(
             mask=mask.value,
             focus=focus,
             snr_error_db=snr_error,
-            options={"refine_steps": refine} if refine else {},
+            options={k: v for k, v in {"refine_steps": refine, "side_margin_db": side_margin}.items() if v},
             metrics=names,
             clip=clip,
             seeds=seeds,

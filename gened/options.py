@@ -231,6 +231,13 @@ Refine = Annotated[
         "--refine", metavar="N", min=0, max=500, help="Gradient steps that the sender spends on each photograph."
     ),
 ]
+SideMargin = Annotated[
+    float,
+    typer.Option(
+        "--side-margin", metavar="DB", min=0, max=30,
+        help="How far a burst may fade below the design SNR before class map and mask are lost.",
+    ),
+]  # fmt: skip
 Numpy = Annotated[
     bool, typer.Option("--numpy", help="Encode with NumPy alone: PyTorch is never loaded at the transmitter.")
 ]

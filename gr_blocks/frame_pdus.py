@@ -110,6 +110,7 @@ def encoded_to_pdu(frame: Frame, meta: Mapping[str, Any] | None = None) -> Any:
             "width": frame.size.width, "rate_num": frame.rate.numerator, "rate_den": frame.rate.denominator,
             "snr_design_db": frame.snr_design_db, "side_info": frame.encoded.side_info, "text": frame.text,
             "text_mode": frame.text_mode,
+            **({} if frame.encoded.side_mode is None else {"side_mode": frame.encoded.side_mode}),
         },
         frame.encoded.symbols,
     )  # fmt: skip
@@ -131,7 +132,9 @@ def encoded_from_pdu(message: Any) -> tuple[Frame, Meta]:
         size=_size(meta),
         rate=_rate(meta),
         snr_design_db=take(meta, "snr_design_db", float, -100, 100),
-        encoded=Encoded(symbols, _bytes(meta, "side_info") or b""),
+        encoded=Encoded(
+            symbols, _bytes(meta, "side_info") or b"", take(meta, "side_mode", str) if "side_mode" in meta else None
+        ),
         text=_bytes(meta, "text") or b"",
         text_mode=take({"text_mode": "bpsk-1/2", **meta}, "text_mode", str),
     )

@@ -30,6 +30,7 @@ class semantic_encoder(MessageBlock):  # noqa: N801
         seed: Of whatever the codec draws; frame n uses seed + n.
         focus: Weight of what is important, 1 for none; the codec's own when None or 0.
         refine_steps: Gradient steps that the encoder spends on each picture.
+        side_margin_db: How far a burst may fade below the design SNR before the side information is lost.
         device: Of the own worker's codecs: a PyTorch device, or "numpy" for one that never loads PyTorch.
         worker: To share with other blocks of this side; one of its own when None.
         queue_len: Pictures that may wait for the own worker.
@@ -49,6 +50,7 @@ class semantic_encoder(MessageBlock):  # noqa: N801
         seed: int = 0,
         focus: float | None = None,
         refine_steps: int = 0,
+        side_margin_db: float = 0.0,
         device: str = "cpu",
         worker: Worker | None = None,
         queue_len: int = DEFAULT_QUEUE_LEN,
@@ -61,6 +63,7 @@ class semantic_encoder(MessageBlock):  # noqa: N801
         self._seed = int(seed)
         self._focus = float(focus) if focus else None
         self._refine_steps = int(refine_steps)
+        self._side_margin_db = float(side_margin_db)
         self._n_taken = 0
         self.session = secrets.randbelow(2**16) if session is None or session < 0 else session % 2**16
         self._is_owner = worker is None
@@ -103,6 +106,7 @@ class semantic_encoder(MessageBlock):  # noqa: N801
         accepted = self.worker.submit(
             "encode", self._encoded, tag=tag, codec=self._codec, image=image, rate=self._rate, snr_db=snr_db,
             mask=mask, focus=self._focus, refine_steps=self._refine_steps, seed=self._seed + number,
+            side_margin_db=self._side_margin_db,
         )  # fmt: skip
         if not accepted:
             self.counters.report("n_refused", f"frame {number}: the encoder is still busy with earlier pictures")

@@ -77,6 +77,7 @@ class CodecService:
         focus: float | None = None,
         refine_steps: int = 0,
         seed: int = 0,
+        side_margin_db: float = 0.0,
     ) -> EncodedPicture:
         """Symbols of a picture.
 
@@ -89,17 +90,19 @@ class CodecService:
             focus: Weight of what is important; None: the codec's own.
             refine_steps: Gradient steps spent on the picture.
             seed: Of whatever the codec draws.
+            side_margin_db: How far a burst may fade before the side information is lost.
 
         Raises:
-            CodecError: Unknown codec, missing weights, or a rate, mask, focus or refinement that it cannot do.
+            CodecError: Unknown codec, missing weights, or a rate, mask, focus, refinement or margin that it cannot do.
         """
         chosen = self._codec(codec)
         x = to_float(image)
         importance = None if mask is None else mask.astype(np.float32) / np.float32(255)
         begin = time.perf_counter()
         encoded = chosen.encode(
-            x, rate=rate, snr_db=snr_db, mask=importance, focus=focus, refine_steps=refine_steps, seed=seed
-        )
+            x, rate=rate, snr_db=snr_db, mask=importance, focus=focus, refine_steps=refine_steps, seed=seed,
+            **({"side_margin_db": side_margin_db} if side_margin_db else {}),
+        )  # fmt: skip
         return EncodedPicture(encoded, chosen.codec_id, 1e3 * (time.perf_counter() - begin))
 
     def decode(self, codec_id: int, received: Received) -> DecodedPicture:

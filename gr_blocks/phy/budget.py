@@ -20,6 +20,8 @@ SIDE_BACKOFF_DB = 1.0
 """Side information takes the mode that a text would take at an SNR lower by so much: it decides everything, and is
 lost no oftener than the header (python -m gened.gr_blocks.bench.modes)."""
 
+MAX_SIDE_MARGIN_DB = 30.0
+
 
 def snr_class(snr_db: float) -> int:
     """The design SNR as its number in the header, 0 to 63."""
@@ -54,17 +56,17 @@ def n_bursts(size: ImageSize, rate: Fraction) -> int:
     return count
 
 
-def budget(size: ImageSize, rate: Fraction, snr_db: float) -> Budget:
+def budget(size: ImageSize, rate: Fraction, snr_db: float, side_margin_db: float = 0.0) -> Budget:
     """What a frame may spend.
 
     Args:
         size: Of the picture.
         rate: (analogue + side symbols) / (3 H W).
         snr_db: Es/N0 that the sender was told; counted as the header will tell it.
+        side_margin_db: How far a burst may fade below that before the side information is lost.
     """
-    return Budget(
-        frame_symbols(size, rate), mode_for_snr(quantize_snr_db(snr_db) - SIDE_BACKOFF_DB), n_bursts(size, rate)
-    )
+    side_mode = mode_for_snr(quantize_snr_db(snr_db) - SIDE_BACKOFF_DB - side_margin_db)
+    return Budget(frame_symbols(size, rate), side_mode, n_bursts(size, rate))
 
 
 def side_symbols(n_bytes: int, side_mode: str, n_bursts: int = 1) -> int:

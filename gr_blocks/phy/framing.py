@@ -55,13 +55,14 @@ def plan_bursts(frame: Frame) -> list[BurstContent]:
 
     Raises:
         FrameError: More symbols than its rate allows, or text or side information too long.
-        ConfigError: No such text mode.
+        ConfigError: No such mode of the text or of the side information.
     """
     mode(frame.text_mode)
     encoded = frame.encoded
     allowed = budget(frame.size, frame.rate, quantize_snr_db(frame.snr_design_db))
+    side_mode = allowed.side_mode if encoded.side_mode is None else encoded.side_mode
     count = n_bursts(frame.size, frame.rate)
-    side_cost = side_symbols(len(encoded.side_info), allowed.side_mode, count)
+    side_cost = side_symbols(len(encoded.side_info), side_mode, count)
     if len(encoded.symbols) + side_cost > allowed.symbols and len(encoded.symbols) > 0:
         raise FrameError(
             f"{len(encoded.symbols)} analogue and {side_cost} side symbols; rate {frame.rate} allows {allowed.symbols}"
@@ -80,7 +81,7 @@ def plan_bursts(frame: Frame) -> list[BurstContent]:
         header = Header(
             session=frame.session, frame=frame.number, burst=index, n_bursts=count, codec_id=frame.codec_id,
             size=frame.size,
-            rate=frame.rate, snr_design_db=quantize_snr_db(frame.snr_design_db), side_mode=allowed.side_mode,
+            rate=frame.rate, snr_design_db=quantize_snr_db(frame.snr_design_db), side_mode=side_mode,
             text_mode=frame.text_mode, n_symbols=len(symbols), side_len=len(encoded.side_info),
             text_len=len(frame.text),
             side_byte=single,
@@ -90,7 +91,7 @@ def plan_bursts(frame: Frame) -> list[BurstContent]:
                 f"a burst of {header.n_cells} cells; at most {MAX_BURST_CELLS}: less side information or a faster mode"
             )
         cells = [
-            digital_encode(side[index], allowed.side_mode) if index < len(side) else symbols[:0],
+            digital_encode(side[index], side_mode) if index < len(side) else symbols[:0],
             digital_encode(text[index], frame.text_mode) if index < len(text) else symbols[:0],
             symbols[header.first_symbol : header.first_symbol + header.n_analog],
         ]

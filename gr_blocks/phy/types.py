@@ -41,6 +41,8 @@ class Encoded:
     """[k] complex64, mean power 1 over what is sent; k may depend on the picture and may be 0."""
     side_info: bytes = b""
     """Travels under LDPC and CRC. A single byte rides in the header and costs no symbols."""
+    side_mode: str | None = None
+    """Digital mode of the side information where its sender wants more margin than the budget's; None: the budget's."""
 
 
 @dataclass(frozen=True)

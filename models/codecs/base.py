@@ -59,6 +59,7 @@ class Codec(Protocol):
         focus: float | None = None,
         refine_steps: int = 0,
         seed: int = 0,
+        side_margin_db: float = 0.0,
     ) -> Encoded:
         """Picture to symbols and side information, within `phy.budget.budget(size, rate, snr_db)`.
 
@@ -70,9 +71,12 @@ class Codec(Protocol):
             focus: Weight of important against other blocks; None: the codec's default.
             refine_steps: Gradient steps spent on this picture.
             seed: For codecs that draw.
+            side_margin_db: How far a burst may fade below `snr_db` before the side information is lost; only given
+                where it is not 0.
 
         Raises:
-            CodecError: The codec cannot do what is asked: the rate, or a mask, focus or refinement that it lacks.
+            CodecError: The codec cannot do what is asked: the rate, or a mask, focus, refinement or margin that it
+                lacks.
         """
         ...
 

@@ -89,6 +89,7 @@ class DeepJscc:
         focus: float | None = None,
         refine_steps: int = 0,
         seed: int = 0,
+        side_margin_db: float = 0.0,
     ) -> Encoded:
         """Picture to symbols.
 
@@ -100,12 +101,15 @@ class DeepJscc:
             focus: Not of this codec: None or 1.
             refine_steps: Not of this codec: 0.
             seed: Unused; the code is deterministic.
+            side_margin_db: Not of this codec: 0.
 
         Raises:
             CodecError: Another rate, or an option that this codec does not have.
         """
         if rate != RATE:
             raise CodecError(f"deepjscc was trained for rate {RATE} only, not {rate}; softcast takes any rate")
+        if side_margin_db:
+            raise CodecError("deepjscc has one byte of side information, in the header: it takes no margin")
         if mask is not None or focus not in (None, 1, 1.0) or refine_steps:
             raise CodecError("deepjscc spends the same on every patch: it takes no mask, no focus and no refinement")
         size = ImageSize(x.shape[1], x.shape[2])

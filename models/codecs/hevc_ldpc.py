@@ -54,6 +54,7 @@ class HevcLdpc:
         focus: float | None = None,
         refine_steps: int = 0,
         seed: int = 0,
+        side_margin_db: float = 0.0,
     ) -> Encoded:
         """Picture to symbols; none where the budget is too small for any picture.
 
@@ -65,12 +66,15 @@ class HevcLdpc:
             focus: Not of this codec: None or 1.
             refine_steps: Not of this codec: 0.
             seed: Unused; the code is deterministic.
+            side_margin_db: Not of this codec: 0.
 
         Raises:
             CodecError: A rate out of range, or an option that this codec does not have.
         """
         if not 0 < rate <= MAX_RATE:
             raise CodecError(f"hevc-ldpc does rates up to {MAX_RATE}, not {rate}")
+        if side_margin_db:
+            raise CodecError("hevc-ldpc has one byte of side information, in the header: it takes no margin")
         if mask is not None or focus not in (None, 1, 1.0) or refine_steps:
             raise CodecError("hevc-ldpc takes no mask, no focus and no refinement")
         n_symbols = budget(ImageSize(x.shape[1], x.shape[2]), rate, snr_db).symbols

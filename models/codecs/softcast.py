@@ -67,6 +67,7 @@ class SoftCast:
         focus: float | None = None,
         refine_steps: int = 0,
         seed: int = 0,
+        side_margin_db: float = 0.0,
     ) -> Encoded:
         """Picture to symbols.
 
@@ -78,10 +79,12 @@ class SoftCast:
             focus: Weight of important blocks against the others, 1/16 to 15; 4 unless told. It needs a mask.
             refine_steps: Not of this codec: 0.
             seed: Unused; the code is deterministic.
+            side_margin_db: How far a burst may fade below `snr_db` before the side information is lost, 0 to 30: it is
+                sent in a mode for that SNR, and the picture has the rest.
 
         Raises:
-            CodecError: A rate or a focus out of range, a focus without a mask, a refinement, or a mask of another
-                shape.
+            CodecError: A rate, a focus or a margin out of range, a focus without a mask, a refinement, or a mask of
+                another shape.
         """
         if refine_steps:
             raise CodecError("softcast has nothing to refine: give no refinement steps")
@@ -90,7 +93,9 @@ class SoftCast:
         importance, weight_q = block_importance(
             mask, DEFAULT_FOCUS if focus is None else focus, ImageSize(x.shape[1], x.shape[2])
         )
-        return self.linear.encode(x, rate=rate, snr_db=snr_db, importance=importance, weight_q=weight_q)
+        return self.linear.encode(
+            x, rate=rate, snr_db=snr_db, importance=importance, weight_q=weight_q, side_margin_db=side_margin_db
+        )
 
     def decode(self, received: Received) -> Decoded:
         """Symbols to picture; never raises on bad symbols.

@@ -141,7 +141,9 @@ def measure(codec: Codec, item: Item, setting: Setting, metrics: MetricSet) -> S
     )
     return Score(
         analog_symbols=len(sent.encoded.symbols),
-        side_symbols=side_symbols(len(sent.encoded.side_info), allowed.side_mode, allowed.n_bursts),
+        side_symbols=side_symbols(
+            len(sent.encoded.side_info), sent.encoded.side_mode or allowed.side_mode, allowed.n_bursts
+        ),
         caption_symbols=item.caption_symbols,
         lost=sent.is_lost,
         encode_ms=sent.encode_ms,

@@ -4,8 +4,9 @@
     python -m gened.models.training.ablations --data ../shared/data/train --saliency runs/saliency \\
         --eval ../shared/data/eval/sod --work runs/ablations --out results/codec/ablations.json
 
-Each variant begins from the shipped decoder without its branches and is trained with the same crops, steps and seed, and
-measured on the same pictures. (From the linear code alone, all lay within 0.1 dB of each other after 150 steps.) A variant whose weights lie in the folder of the work already is only measured; what was cut off goes on.
+Each variant begins from the shipped decoder without its branches and is trained with the same crops, steps and seed,
+and measured on the same pictures. (From the linear code alone, all lay within 0.1 dB of each other after 150 steps.)
+A variant whose weights lie in the folder of the work already is only measured; what was cut off goes on.
 """
 
 from __future__ import annotations
@@ -86,14 +87,15 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def measured(variant: Variant, folder: Path, pictures: Path, limit: int | None) -> list[dict[str, Any]]:
+def measured(variant: Variant, folder: Path, pictures: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Rows of the evaluation, one an SNR."""
     from gened.models.codecs.registry import load_codec
     from gened.models.evaluation.evaluate import evaluate
 
     rows = evaluate(
-        load_codec(str(folder)), pictures, snrs_db=SNRS_DB, resize=256, limit=limit, focus=variant.focus,
-        metrics=METRICS, mask="codec" if variant.focus is None else "none",
+        load_codec(str(folder)), pictures, snrs_db=SNRS_DB, resize=256, limit=arguments.limit, focus=variant.focus,
+        metrics=METRICS, mask="codec" if variant.focus is None else "none", workers=arguments.workers,
+        codec_name=str(folder),
     )  # fmt: skip
     return [{"variant": variant.name, "meaning": variant.meaning, **row} for row in rows]
 
@@ -115,7 +117,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             )  # fmt: skip
         trainings[variant.name] = json.loads((folder / CONFIG_FILE).read_text())["training"][config.stage]["seconds"]
         if arguments.eval is not None:
-            rows += measured(variant, folder, arguments.eval, arguments.limit)
+            rows += measured(variant, folder, arguments.eval, arguments)
     meta = {
         "command": shlex.join(["python", "-m", "gened.models.training.ablations", *sys.argv[1:]]),
         "torch": torch.__version__, "seconds": trainings, "small": {**SMALL, **changes},
@@ -134,6 +136,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--only", nargs="*", choices=[variant.name for variant in VARIANTS], help="these variants")
     result.add_argument("--steps", type=int, help=f"instead of {SMALL['steps']}")
     result.add_argument("--limit", type=int, help="the first so many pictures")
+    result.add_argument("--workers", type=int, default=1, help="processes that share the pictures")
     result.add_argument("--device", default="cpu")
     result.add_argument("--threads", type=int, default=2)
     return result

@@ -20,8 +20,8 @@ class GenedTraining(Schedule):
     statistics: str = "models/weights/softcast"
     """Folder with the linear code's statistics, where there is no `warm_start`."""
     trunk_only: bool = False
-    """Of the decoder that a warm start gives, take no branches and no importance prediction: those begin anew. So variants
-    that differ in their branches start equal."""
+    """Of the decoder that a warm start gives, take no branches and no importance prediction: those begin anew, and
+    variants that differ in them start equal."""
     crop: int = 256
     max_reduction: float = 2.5
     max_aspect: float = 1.5

@@ -90,3 +90,9 @@ def test_hostile_messages_are_counted_and_the_next_frame_passes(bench: Any, fram
 def test_an_unknown_mode_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="qpsk-1/2"):
         caption_encoder(mode_name="morse")
+
+
+def test_the_mode_of_the_side_information_is_kept(bench: Any, frame_of: Any) -> None:
+    frame = frame_of()
+    safe = dataclasses.replace(frame, encoded=dataclasses.replace(frame.encoded, side_mode="bpsk-1/2x2"))
+    assert passed(bench, caption_encoder("a house"), encoded_to_pdu(safe))[0].encoded.side_mode == "bpsk-1/2x2"

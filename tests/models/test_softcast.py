@@ -18,9 +18,11 @@ from PIL import Image
 from skimage import data
 
 from gened.gr_blocks.phy.budget import analog_budget, budget, side_symbols
+from gened.gr_blocks.phy.burst import ReceivedBurst
 from gened.gr_blocks.phy.channel import ChannelConfig, apply_symbols
 from gened.gr_blocks.phy.errors import CodecError
-from gened.gr_blocks.phy.types import ImageSize, Received
+from gened.gr_blocks.phy.framing import FrameAssembler, plan_bursts
+from gened.gr_blocks.phy.types import Frame, ImageSize, Received
 from gened.models.codecs.analog.blocks import activity, merge, split, to_pixels
 from gened.models.codecs.analog.choose import smooth
 from gened.models.codecs.analog.class_map import count_contexts, decode_maps, encode_maps, map_bits
@@ -465,3 +467,28 @@ np.save(sys.argv[2], SoftCast().decode(received).x_hat)
             timeout=240,
         )
         assert np.abs(np.load(f"{folder}/out.npy") - codec.decode(received).x_hat).max() < 1e-4
+
+
+def test_side_information_with_a_margin_is_paid_and_understood(codec: SoftCast) -> None:
+    """The receiver is told the mode by the header, and knows the plan from the number of symbols."""
+    x, size, rate = picture(), ImageSize(256, 256), Fraction(1, 24)
+    plain = codec.encode(x, rate=rate, snr_db=10.0)
+    safe = codec.encode(x, rate=rate, snr_db=10.0, side_margin_db=10.0)
+    assert safe.side_mode == budget(size, rate, 10.0, 10.0).side_mode == "bpsk-1/2x2" != plain.side_mode
+    assert len(safe.symbols) + side_symbols(len(safe.side_info), safe.side_mode) <= budget(size, rate, 10.0).symbols
+    received = []
+    for encoded in (plain, safe):
+        frame = Frame(1, 0, codec.codec_id, size, rate, 10.0, encoded)
+        assembler = FrameAssembler()
+        for content in plan_bursts(frame):
+            assert content.header.side_mode == encoded.side_mode
+            noise_var = np.full(len(content.symbols), 1e-3, np.float32)
+            burst = ReceivedBurst(content.header, content.symbols, noise_var, snr_est_db=30.0, cfo_cps=0.0, n_samples=1)
+            received += [codec.decode(frame.received) for frame in assembler.push(burst)]
+    better, worse = (psnr_db(decoded.x_hat, x) for decoded in received)
+    assert better - 1.5 < worse < better
+
+
+def test_a_margin_is_bounded(codec: SoftCast) -> None:
+    with pytest.raises(CodecError, match="a margin of -1 dB"):
+        codec.encode(picture(), rate=Fraction(1, 24), snr_db=10.0, side_margin_db=-1.0)

@@ -75,3 +75,9 @@ def test_what_is_left_for_analogue_symbols_is_never_negative_and_exact() -> None
     side_mode = budget(SMALL, RATE, 10.0).side_mode
     assert analog_budget(SMALL, RATE, 10.0, 50) == 8192 - side_symbols(50, side_mode)
     assert analog_budget(ImageSize(64, 64), Fraction(1, 96), 0.0, 2000) == 0
+
+
+def test_a_margin_takes_a_mode_for_a_lower_snr() -> None:
+    plain, safe = budget(SMALL, RATE, 10.0), budget(SMALL, RATE, 10.0, 6.0)
+    assert safe.side_mode == budget(SMALL, RATE, 4.0).side_mode != plain.side_mode
+    assert safe.symbols == plain.symbols

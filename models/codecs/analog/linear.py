@@ -16,10 +16,10 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from gened.gr_blocks.phy.budget import analog_budget, budget, quantize_snr_db, side_symbols
+from gened.gr_blocks.phy.budget import MAX_SIDE_MARGIN_DB, budget, frame_symbols, quantize_snr_db, side_symbols
 from gened.gr_blocks.phy.errors import CodecError
 from gened.gr_blocks.phy.interleave import qpsk_stream
-from gened.gr_blocks.phy.types import Encoded, ImageSize, Received
+from gened.gr_blocks.phy.types import Budget, Encoded, ImageSize, Received
 from gened.models.codecs.analog.blocks import BLOCK, VALUES, grid_shape, merge, split
 from gened.models.codecs.analog.choose import choose_classes
 from gened.models.codecs.analog.class_map import IntMap, decode_maps, encode_maps
@@ -159,6 +159,8 @@ class Analysis:
     size: ImageSize
     snr_db: float
     """Design SNR, as the header tells it."""
+    side_mode: str
+    """Digital mode of the side information."""
 
 
 class LinearCoder:
@@ -172,13 +174,31 @@ class LinearCoder:
         self.statistics = statistics
 
     def encode(
-        self, x: Picture, *, rate: Fraction, snr_db: float, importance: IntMap | None = None, weight_q: int = UNWEIGHTED
+        self,
+        x: Picture,
+        *,
+        rate: Fraction,
+        snr_db: float,
+        importance: IntMap | None = None,
+        weight_q: int = UNWEIGHTED,
+        side_margin_db: float = 0.0,
     ) -> Encoded:
         """Picture to symbols; the arguments are those of `analyse`."""
-        return self.pack(self.analyse(x, rate=rate, snr_db=snr_db, importance=importance, weight_q=weight_q))
+        return self.pack(
+            self.analyse(
+                x, rate=rate, snr_db=snr_db, importance=importance, weight_q=weight_q, side_margin_db=side_margin_db
+            )
+        )
 
     def analyse(
-        self, x: Picture, *, rate: Fraction, snr_db: float, importance: IntMap | None = None, weight_q: int = UNWEIGHTED
+        self,
+        x: Picture,
+        *,
+        rate: Fraction,
+        snr_db: float,
+        importance: IntMap | None = None,
+        weight_q: int = UNWEIGHTED,
+        side_margin_db: float = 0.0,
     ) -> Analysis:
         """Picture to plan and coefficients.
 
@@ -188,27 +208,31 @@ class LinearCoder:
             snr_db: Es/N0 that the code is made for.
             importance: See `block_importance`.
             weight_q: Of the important blocks, in `WEIGHT_UNIT`.
+            side_margin_db: How far a burst may fade below `snr_db` before the side information is lost.
 
         Raises:
-            CodecError: A rate out of range.
+            CodecError: A rate or a margin out of range.
         """
         if not MIN_RATE <= rate <= MAX_RATE:
             raise CodecError(f"this codec does rates from {MIN_RATE} to {MAX_RATE}, not {rate}")
+        if not 0 <= side_margin_db <= MAX_SIDE_MARGIN_DB:
+            raise CodecError(f"a margin of {side_margin_db:g} dB; from 0 to {MAX_SIDE_MARGIN_DB:g} is possible")
         size = ImageSize(x.shape[1], x.shape[2])
         snr_db = quantize_snr_db(snr_db)
+        allowed = budget(size, rate, snr_db, side_margin_db)
         blocks = split(np.nan_to_num(x, nan=0.5))
-        candidates = self._candidates(blocks, size, rate, snr_db, importance, weight_q)
+        candidates = self._candidates(blocks, size, allowed, snr_db, importance, weight_q)
         side, layout = candidates[0]
         if len(candidates) > 1:
             side, layout = min(candidates, key=lambda candidate: self._expected_error(blocks, candidate[1], snr_db))
-        return Analysis(self._coefficients(blocks, layout), layout, side, size, snr_db)
+        return Analysis(self._coefficients(blocks, layout), layout, side, size, snr_db, allowed.side_mode)
 
     def pack(self, analysis: Analysis) -> Encoded:
         """Coefficients to symbols."""
         values, scale_code = self._scaled(analysis.z, analysis.layout)
         reals = spread(values)
         symbols = (reals[0::2] + 1j * reals[1::2]).astype(np.complex64)
-        return Encoded(symbols=symbols, side_info=bytes([scale_code]) + analysis.side)
+        return Encoded(symbols, bytes([scale_code]) + analysis.side, analysis.side_mode)
 
     def estimate(self, received: Received) -> LinearEstimate | None:
         """What was sent, as far as it is linear to tell; None without side information, or with what none sends.
@@ -220,7 +244,9 @@ class LinearCoder:
         if not side or not MIN_RATE <= received.rate <= MAX_RATE or not np.isfinite(snr_db):
             return None
         snr_db = quantize_snr_db(snr_db)
-        layout = self._layout_of(side[1:], size, snr_db, analog_budget(size, received.rate, snr_db, len(side)))
+        # As many as the header tells: what the side information leaves depends on the mode that its sender chose.
+        n_symbols = min(len(received.symbols), frame_symbols(size, received.rate))
+        layout = self._layout_of(side[1:], size, snr_db, n_symbols)
         reals, noise_var = _real_coordinates(received, layout.n_reals)
         powers = layout.powers()
         scale = 10 ** ((SCALE_MIN_DB + SCALE_STEP_DB * side[0]) / 20)
@@ -254,18 +280,16 @@ class LinearCoder:
         self,
         blocks: Float32Array,
         size: ImageSize,
-        rate: Fraction,
+        allowed: Budget,
         snr_db: float,
         importance: IntMap | None,
         weight_q: int,
     ) -> list[tuple[bytes, Layout]]:
         """Side information behind the scale, and layout: of one class for all, and of a class map."""
-        allowed = budget(size, rate, snr_db)
         shape = grid_shape(size)
         found: list[tuple[bytes, Layout]] = []
         if importance is None and len(blocks) <= MAP_ALWAYS_FROM:  # who asks for importance needs a map of it
-            layout = self._layout_of(b"", size, snr_db, analog_budget(size, rate, snr_db, 1))
-            found.append((b"", layout))
+            found.append((b"", self._layout_of(b"", size, snr_db, allowed.symbols)))
 
         def cost(n_bytes: int) -> int:
             return side_symbols(n_bytes, allowed.side_mode, allowed.n_bursts)
@@ -276,12 +300,11 @@ class LinearCoder:
             n_symbols=lambda n_bits: max(0, allowed.symbols - cost(2 + int(n_bits / 8))),
         )  # fmt: skip
         side = encode_maps(classes, self.statistics.frequencies, weight_q, importance) or b"\0"
-        n_symbols = analog_budget(size, rate, snr_db, 1 + len(side))
+        n_symbols = max(0, allowed.symbols - cost(1 + len(side)))
         if cost(1 + len(side)) <= allowed.symbols and len(side) < MAX_SIDE_LEN:
             found.append((side, self._layout(classes, importance, weight_q, snr_db, n_symbols)))
         if not found:
-            common = self._layout_of(b"", size, snr_db, analog_budget(size, rate, snr_db, 1))
-            found.append((b"", common))
+            found.append((b"", self._layout_of(b"", size, snr_db, allowed.symbols)))
         return found
 
     def _coefficients(self, blocks: Float32Array, layout: Layout) -> Float32Array:

@@ -88,6 +88,7 @@ class Gened:
         focus: float | None = None,
         refine_steps: int = 0,
         seed: int = 0,
+        side_margin_db: float = 0.0,
     ) -> Encoded:
         """Picture to symbols.
 
@@ -99,10 +100,12 @@ class Gened:
             focus: Weight of important blocks against the others, 1/16 to 15; None: the default of the weights; 1: none.
             refine_steps: Gradient steps through the decoder, spent on this picture's symbols.
             seed: Of the noise in the refinement.
+            side_margin_db: How far a burst may fade below `snr_db` before the side information is lost, 0 to 30: it is
+                sent in a mode for that SNR, and the picture has the rest.
 
         Raises:
-            CodecError: A rate or a focus out of range, a mask of another shape, or a refinement without PyTorch or of
-                more than a million pixels.
+            CodecError: A rate, a focus or a margin out of range, a mask of another shape, or a refinement without
+                PyTorch or of more than a million pixels.
         """
         size = ImageSize(x.shape[1], x.shape[2])
         if refine_steps and self.networks is None:
@@ -115,7 +118,9 @@ class Gened:
         if mask is None and focus != 1 and self.networks is not None:
             mask = self.networks.find_importance(np.nan_to_num(x, nan=0.5))
         importance, weight_q = block_importance(mask, focus, size)
-        analysis = self.linear.analyse(x, rate=rate, snr_db=snr_db, importance=importance, weight_q=weight_q)
+        analysis = self.linear.analyse(
+            x, rate=rate, snr_db=snr_db, importance=importance, weight_q=weight_q, side_margin_db=side_margin_db
+        )
         if self.networks is not None and len(analysis.z):
             analysis = self.networks.change(analysis, np.nan_to_num(x, nan=0.5), rate)
         if refine_steps and self.networks is not None and len(analysis.z):

@@ -10,6 +10,7 @@ Plan, class map and mask stay as they are, so nothing about the frame changes bu
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -84,7 +85,7 @@ def refine(
         optimizer.step()
     refined = z.detach().cpu().numpy().astype(np.float32)
     good = bool(np.isfinite(refined).all())
-    return Analysis(refined if good else analysis.z, layout, analysis.side, size, analysis.snr_db)
+    return replace(analysis, z=refined if good else analysis.z)
 
 
 def _batch(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]], device: torch.device) -> Tensor:
