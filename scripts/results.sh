@@ -48,7 +48,7 @@ of_gened() {
   measure gened-kodak-256-told-more "${kodak[@]}" --snr-error 3
   measure gened-kodak-256-told-less "${kodak[@]}" --snr-error=-3
   measure gened-kodak-256-rayleigh-block-estimated-margin "${kodak[@]}" --channel rayleigh-block --seeds 2 --over loopback \
-    --snr-error=-6
+    --side-margin 12
   measure gened-kodak-256-refine "${kodak[@]}" --refine 50 --snr 1,10 --limit 8
 }
 
