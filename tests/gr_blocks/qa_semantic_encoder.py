@@ -32,10 +32,10 @@ def test_a_picture_becomes_a_frame_that_describes_it(bench: Any, shared_worker: 
     assert meta["encode_ms"] == 1.0
 
 
-def test_what_is_important_and_the_weight_and_the_steps_reach_the_codec(
+def test_what_is_important_and_the_weight_the_steps_and_the_margin_reach_the_codec(
     bench: Any, shared_worker: Any, picture: Any
 ) -> None:
-    block = semantic_encoder("thumbnail", focus=3.5, refine_steps=20, worker=shared_worker)
+    block = semantic_encoder("thumbnail", focus=3.5, refine_steps=20, side_margin_db=9, worker=shared_worker)
     pictures, encoded = bench.source_of(block, "pictures"), bench.sink_of(block, "encoded")
     bench.start()
     mask = np.zeros((96, 128), np.uint8)
@@ -46,6 +46,7 @@ def test_what_is_important_and_the_weight_and_the_steps_reach_the_codec(
     pictures.send(picture_to_pdu(picture, {"frame": 1}))
     frames = [encoded_from_pdu(message) for message in encoded.wait(2)]
     assert [frame.encoded.side_info for frame, _ in frames] == [b"10 3.5 20", b"None None 20"]
+    assert {frame.encoded.side_mode for frame, _ in frames} == {"bpsk-1/2x2"}
     assert "mask" not in frames[0][1]
 
 

@@ -33,6 +33,7 @@ class ThumbnailService:
         focus: float | None = None,
         refine_steps: int = 0,
         seed: int = 0,
+        side_margin_db: float = 0.0,
     ) -> EncodedPicture:
         """Its side information is "t", or tells what it was asked for."""
         if codec == "broken":
@@ -43,7 +44,7 @@ class ThumbnailService:
         is_plain = mask is None and (focus, refine_steps) == (None, 0)
         n_important = None if mask is None else int((mask == 255).sum())
         side_info = b"t" if is_plain else f"{n_important} {focus} {refine_steps}".encode()
-        return EncodedPicture(Encoded(symbols, side_info), CODEC_ID, 1.0)
+        return EncodedPicture(Encoded(symbols, side_info, "bpsk-1/2x2" if side_margin_db else None), CODEC_ID, 1.0)
 
     def decode(self, codec_id: int, received: Received) -> DecodedPicture:
         if codec_id != CODEC_ID:
