@@ -232,3 +232,19 @@ def test_the_default_focus_is_the_heaviest_that_costs_little(
     assert choose_focus.run(choose_focus.parser().parse_args(options)).focus == 2
     codec = load_codec(str(folder))
     assert isinstance(codec, Gened) and codec.focus == 2 and codec.codec_id == before
+
+
+def test_variants_of_the_branches_begin_from_the_same_trunk(pictures: Path, tmp_path: Path) -> None:
+    starts = [
+        gened.Run(
+            ablations.configured(variant, {"crop": 64, "batch": 1}),
+            data=pictures, saliency=None, out=tmp_path, device="cpu", threads=1,
+        ).networks["decoder"].state_dict()
+        for variant in ablations.VARIANTS if variant.name in ("paper", "cbam")
+    ]  # fmt: skip
+    warm, _ = starts
+    shipped = gened.load_start(ablations.configured(ablations.VARIANTS[0], {}))[1]["decoder"]
+    assert shipped and not any(name.startswith(gened.BRANCHES) for name in shipped)
+    for start in starts:
+        assert all(torch.equal(start[name], shipped[name]) for name in shipped)
+    assert any(name.startswith(gened.BRANCHES) for name in warm)
