@@ -35,6 +35,16 @@ of_codec() {
   measure "$codec-sod-256" --codec "$codec" --data "$data/sod" "${small[@]}" --metrics psnr,masks # at its own focus
 }
 
+# by_symbols CODEC DATA RATE...: foreground and ST-LPIPS at 10 dB, to be drawn against payload symbols.
+by_symbols() {
+  local codec="$1" data="$2" rate
+  shift 2
+  for rate in "$@"; do
+    measure "$codec-sod-256-rate-${rate#1/}" --codec "$codec" --data "$data/sod" --resize 256 --rate "$rate" --snr 10 \
+      --metrics psnr,masks,st_lpips
+  done
+}
+
 # What only gened does.
 of_gened() {
   local data="$1" rate
@@ -65,8 +75,13 @@ main() {
     if [ "$codec" = gened ]; then
       of_codec gened "$data" --focus 1
       of_gened "$data"
+      by_symbols gened "$data" 1/48 1/36 1/24 1/12
     else
       of_codec "$codec" "$data"
+      case "$codec" in
+        deepjscc) by_symbols deepjscc "$data" 1/24 ;;
+        hevc-ldpc) by_symbols hevc-ldpc "$data" 1/48 1/36 1/24 1/12 ;;
+      esac
     fi
   done
 }
