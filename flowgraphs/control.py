@@ -50,14 +50,14 @@ class Hello(_Message):
 
 
 class Ready(_Message):
-    """Air has understood the `Hello` of this session and counts its samples from 0."""
+    """Air has understood the `Hello` with this number and counts the samples behind it from 0."""
 
     type: Literal["ready"] = "ready"
     session: Annotated[int, Field(ge=0, le=2**32 - 1)]
 
 
 class Burst(_Message):
-    """Samples `start` to `start + length` of this session's stream are one burst."""
+    """Samples `start` to `start + length` of the stream with this number are one burst."""
 
     type: Literal["burst"] = "burst"
     session: Annotated[int, Field(ge=0, le=2**32 - 1)]
@@ -76,7 +76,7 @@ class End(_Message):
 
 
 class Done(_Message):
-    """All samples of this session have gone out: the transmitter may leave."""
+    """All samples of the stream with this number have gone out: the transmitter may leave."""
 
     type: Literal["done"] = "done"
     session: Annotated[int, Field(ge=0, le=2**32 - 1)]

@@ -80,7 +80,7 @@ class SenderStream:
         return self._n_queued >= MAX_QUEUED
 
     def has_given(self, n_samples: int) -> bool:
-        """Whether the first `n_samples` of this session have been taken."""
+        """Whether the first `n_samples` of the stream have been taken."""
         return self._position >= n_samples
 
     def restart(self) -> None:

@@ -93,9 +93,10 @@ class SoftCast:
         importance, weight_q = block_importance(
             mask, DEFAULT_FOCUS if focus is None else focus, ImageSize(x.shape[1], x.shape[2])
         )
-        return self.linear.encode(
+        analysis = self.linear.analyse(
             x, rate=rate, snr_db=snr_db, importance=importance, weight_q=weight_q, side_margin_db=side_margin_db
         )
+        return self.linear.pack(analysis)
 
     def decode(self, received: Received) -> Decoded:
         """Symbols to picture; never raises on bad symbols.

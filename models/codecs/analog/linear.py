@@ -173,23 +173,6 @@ class LinearCoder:
     def __init__(self, statistics: Statistics) -> None:
         self.statistics = statistics
 
-    def encode(
-        self,
-        x: Picture,
-        *,
-        rate: Fraction,
-        snr_db: float,
-        importance: IntMap | None = None,
-        weight_q: int = UNWEIGHTED,
-        side_margin_db: float = 0.0,
-    ) -> Encoded:
-        """Picture to symbols; the arguments are those of `analyse`."""
-        return self.pack(
-            self.analyse(
-                x, rate=rate, snr_db=snr_db, importance=importance, weight_q=weight_q, side_margin_db=side_margin_db
-            )
-        )
-
     def analyse(
         self,
         x: Picture,
