@@ -25,6 +25,7 @@ FOLDER = Path("weights", "vST0.0")
 ALEXNET, VGG16 = "alex_shift_tolerant.pth", "vgg_shift_tolerant.pth"
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 """ImageNet's mean and deviation for pictures in [-1, 1], as LPIPS 0.1 has them."""
+VGG16_CHANNELS = (64, 128, 256, 512)
 
 
 class Blur(nn.Module):
@@ -89,10 +90,17 @@ class Vgg16Features(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pictures [B, 3, H, W] in [0, 1] to features, [B, 512, about H/8, about W/8]."""
+        return self.stages(x)[-1]
+
+    def stages(self, x: Tensor) -> list[Tensor]:
+        """Features of all four stages of pictures [B, 3, H, W] in [0, 1]; channels `VGG16_CHANNELS`."""
         assert isinstance(self.shift, Tensor) and isinstance(self.scale, Tensor)
         h = (2 * x - 1 - self.shift) / self.scale
-        result: Tensor = self.slice4(self.slice3(self.slice2(self.slice1(h))))
-        return result
+        found = []
+        for part in (self.slice1, self.slice2, self.slice3, self.slice4):
+            h = part(h)
+            found.append(h)
+        return found
 
 
 def _convolutions(inputs: int, outputs: int, count: int) -> list[nn.Module]:

@@ -6,6 +6,8 @@
     ├── FrameError       a frame cannot be sent as asked (too large, bad lengths)
     ├── ImageError       a file is not a usable picture
     ├── CodecError       unknown codec, wrong weights, a rate the codec cannot do
+    ├── CaptionerError   a captioner that lacks its model or cannot work
+    ├── EditorError      unknown editor, missing weights, a picture it cannot edit
     └── LinkError        sockets, ports, processes, time limits
 
 What comes off the air is data, not an error: receivers count and drop, they do not raise.
@@ -30,6 +32,14 @@ class ImageError(GenedError):
 
 class CodecError(GenedError):
     """Unknown codec, missing or wrong weights, or a rate that the codec cannot do."""
+
+
+class CaptionerError(GenedError):
+    """Unknown captioner, a missing model, or a picture that it cannot describe."""
+
+
+class EditorError(GenedError):
+    """Unknown editor, missing weights or packages, or a picture that it cannot edit."""
 
 
 class LinkError(GenedError):

@@ -12,6 +12,7 @@ A variant whose weights lie in the folder of the work already is only measured; 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import shlex
 import sys
@@ -56,11 +57,16 @@ VARIANTS = (
     Variant("swin", "Table II: Swin in both branches", {"background": "swin"}),
     Variant("cbam", "Table II: CBAM in both branches", {"foreground": "cbam"}),
     Variant("full-match", "eq. (21) over all pixels", {"match_loss": "full"}),
+    Variant("full-single", "that, one branch", {"match_loss": "full", "dual": False}),
+    Variant("full-swin", "that, Swin in both branches", {"match_loss": "full", "background": "swin"}),
+    Variant("full-cbam", "that, CBAM in both branches", {"match_loss": "full", "foreground": "cbam"}),
     Variant(
-        "background-mse", "that, and the background's squared error",
+        "background-mse", "eq. (21) over all pixels and the background's squared error",
         {"match_loss": "full", "lambda_background_mse": 1e-4}
     ),
-    Variant("ours", "logarithm of the weighted error, full cross-entropy", {"objective": "log", "match_loss": "full"}),
+    Variant(
+        "ours", "logarithm of the weighted error, full cross-entropy", {"objective": "log", "match_loss": "full"}
+    ),
     Variant(
         "ours-no-encoder", "that, without a network at the encoder: what is shipped",
         {"objective": "log", "match_loss": "full", "encoder": False},
@@ -97,7 +103,7 @@ def measured(variant: Variant, folder: Path, pictures: Path, arguments: argparse
         metrics=METRICS, mask="codec" if variant.focus is None else "none", workers=arguments.workers,
         codec_name=str(folder),
     )  # fmt: skip
-    return [{"variant": variant.name, "meaning": variant.meaning, **row} for row in rows]
+    return rows
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -105,19 +111,20 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     changes = {} if arguments.steps is None else {"steps": arguments.steps}
     rows: list[dict[str, Any]] = []
     trainings: dict[str, Any] = {}
-    for variant in VARIANTS:
-        if arguments.only and variant.name not in arguments.only:
-            continue
-        folder, config = arguments.work / variant.name, configured(variant, changes)
+    wanted = [variant for variant in VARIANTS if not arguments.only or variant.name in arguments.only]
+    for seed, variant in itertools.product(arguments.seeds, wanted):
+        name = variant.name if seed == 1 else f"{variant.name}-{seed}"
+        folder, config = arguments.work / name, configured(variant, {**changes, "seed": seed})
         if not is_done(folder, config):
-            print(f"== {variant.name}: {variant.meaning}", flush=True)
+            print(f"== {name}: {variant.meaning}", flush=True)
             train(
                 config, data=arguments.data, out=folder, saliency=arguments.saliency, device=arguments.device,
                 threads=arguments.threads, resume=(folder / STATE_FILE).exists(),
             )  # fmt: skip
-        trainings[variant.name] = json.loads((folder / CONFIG_FILE).read_text())["training"][config.stage]["seconds"]
+        trainings[name] = json.loads((folder / CONFIG_FILE).read_text())["training"][config.stage]["seconds"]
         if arguments.eval is not None:
-            rows += measured(variant, folder, arguments.eval, arguments)
+            found = measured(variant, folder, arguments.eval, arguments)
+            rows += [{"variant": variant.name, "seed": seed, "meaning": variant.meaning, **row} for row in found]
     meta = {
         "command": shlex.join(["python", "-m", "gened.models.training.ablations", *sys.argv[1:]]),
         "torch": torch.__version__, "seconds": trainings, "small": {**SMALL, **changes},
@@ -134,6 +141,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--work", type=Path, required=True, help="folder for the trainings")
     result.add_argument("--out", type=Path, help="write the table here, as JSON")
     result.add_argument("--only", nargs="*", choices=[variant.name for variant in VARIANTS], help="these variants")
+    result.add_argument("--seeds", type=int, nargs="+", default=[1], help="train and measure once for each (default 1)")
     result.add_argument("--steps", type=int, help=f"instead of {SMALL['steps']}")
     result.add_argument("--limit", type=int, help="the first so many pictures")
     result.add_argument("--workers", type=int, default=1, help="processes that share the pictures")

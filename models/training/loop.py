@@ -111,6 +111,17 @@ def prepared(make: Callable[[int], Item], first: int, *, threads: int) -> Iterat
                 future.cancel()
 
 
+def average_gradients(model: nn.Module) -> None:
+    """The mean over all processes, in each of them."""
+    if not distributed.is_initialized():
+        return
+    for parameter in model.parameters():
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        distributed.all_reduce(parameter.grad)
+        parameter.grad /= distributed.get_world_size()
+
+
 class Trainer:
     """A network with its optimiser and the moving average of its weights, saved and restored together.
 
@@ -125,6 +136,8 @@ class Trainer:
         self.model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {name: value.detach().clone() for name, value in model.state_dict().items()}
         self.optimizer = torch.optim.AdamW(self.parameter_groups(), lr=schedule.learning_rate, betas=(0.9, 0.98))
+        self.extras: dict[str, nn.Module | torch.optim.Optimizer] = {}
+        """What else a state holds, such as a discriminator and its optimiser; training them is their owner's part."""
         self.step = 0
         self.seconds = 0.0
 
@@ -148,7 +161,7 @@ class Trainer:
             group["lr"] = learning_rate(self.schedule, self.step) * group["scale"]
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        self._average_gradients()
+        average_gradients(self.model)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.schedule.clip_norm)
         self.optimizer.step()
         self.step += 1
@@ -161,20 +174,12 @@ class Trainer:
                     self.average[name].copy_(value)
         return float(loss.detach())
 
-    def _average_gradients(self) -> None:
-        if not distributed.is_initialized():
-            return
-        for parameter in self.model.parameters():
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            distributed.all_reduce(parameter.grad)
-            parameter.grad /= distributed.get_world_size()
-
     def save(self, out: Path) -> None:
         """The state, from which `restore` goes on; the file appears whole or not at all."""
         state = {
             "step": self.step, "seconds": self.seconds, "schedule": asdict(self.schedule),
             "model": self.model.state_dict(), "average": self.average, "optimizer": self.optimizer.state_dict(),
+            "extras": {name: extra.state_dict() for name, extra in self.extras.items()},
         }  # fmt: skip
         part = out / (STATE_FILE + ".part")
         torch.save(state, part)
@@ -194,6 +199,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         for name, value in state["average"].items():
             self.average[name].copy_(value)
+        for name, extra in self.extras.items():
+            extra.load_state_dict(state["extras"][name])
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
 
 

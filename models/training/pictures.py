@@ -203,6 +203,10 @@ class CropSampler:
             return crop, self._part_of_map(cut, cut.photograph.saliency)
         return crop, None
 
+    def key(self, number: int) -> str:
+        """Of the photograph that crop `number` is cut from."""
+        return self._cut(number).photograph.key
+
     def captions(self, number: int) -> tuple[str, ...]:
         """Of the photograph that crop `number` is cut from; may be none."""
         return self._cut(number).photograph.captions

@@ -12,6 +12,7 @@ from gened.gr_blocks.phy.errors import ConfigError
 
 TRAININGS: dict[str, str] = {
     "deepjscc": "gened.models.training.deepjscc",
+    "editor": "gened.models.training.editor",
     "gened": "gened.models.training.gened",
 }
 """Codec to module; a configuration that names none is deepjscc's."""

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Captions without a language model: objects with counts, colours and places, regions of colour, tone.
+
+    photograph -> detector -> objects ---------------+
+               -> names of colours -> regions, tone  +-> clauses, the most important first -> as many as fit
+    mask ------> where no object is known -----------+
+
+It says less rather than wrong: an object only where the detector is sure, a colour only where one prevails, and "sky"
+only for what is bright, smooth and above.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from gened.models.captioning.base import MAX_BYTES, fitted
+from gened.models.captioning.colours import colour_indices, main_colour
+from gened.models.captioning.detector import Detection, Detector, MissingDetectorError
+from gened.models.codecs.base import Map, Picture
+
+SIDE = 96
+"""Colours are named on the picture reduced to this side."""
+LARGE_AREA, MIN_AREA = 0.5, 0.002
+MAX_KINDS = 4
+NUMBERS = ("no", "a", "two", "three", "four", "five", "six")
+PLURALS = {
+    "person": "people", "sheep": "sheep", "knife": "knives", "mouse": "mice", "skis": "skis", "scissors": "scissors",
+    "aeroplane": "airplanes", "bus": "buses", "bench": "benches", "couch": "couches", "sandwich": "sandwiches",
+    "wine glass": "wine glasses", "toothbrush": "toothbrushes",
+}  # fmt: skip
+SINGULARS = {
+    "aeroplane": "airplane", "motorbike": "motorcycle", "sofa": "couch", "pottedplant": "potted plant",
+    "diningtable": "dining table", "tvmonitor": "television", "skis": "pair of skis", "scissors": "pair of scissors",
+}  # fmt: skip
+COLOURLESS = ("person",)
+"""What is not called by a colour: one of clothes would be said of the person."""
+
+
+class _Group(NamedTuple):
+    """Objects of one kind."""
+
+    name: str
+    members: list[Detection]
+
+    @property
+    def weight(self) -> float:
+        """What it counts among the others: by area, and by how sure its best member is."""
+        return float(np.sqrt(sum(member.area for member in self.members))) * max(
+            member.score for member in self.members
+        )
+
+    @property
+    def box(self) -> Detection:
+        """All members together."""
+        edges = np.array([member[2:] for member in self.members])
+        low, high = edges.min(0), edges.max(0)
+        return Detection(self.name, 1.0, float(low[0]), float(low[1]), float(high[2]), float(high[3]))
+
+
+class LayoutCaptioner:
+    """Describes what is where.
+
+    Args:
+        device: For the detector.
+        detects: False: colours and mask alone; None: with the detector where its weights are installed.
+
+    Raises:
+        MissingDetectorError: `detects` is True and the weights are not installed.
+    """
+
+    name = "layout"
+
+    def __init__(self, device: str = "cpu", *, detects: bool | None = None) -> None:
+        self.detector: Detector | None = None
+        if detects is not False:
+            try:
+                self.detector = Detector(device)
+            except MissingDetectorError:
+                if detects:
+                    raise
+
+    def describe(self, x: Picture, *, max_bytes: int = MAX_BYTES, mask: Map | None = None) -> str:
+        """Such as "two dogs, left, brown; green below; blue sky above"."""
+        pixels = _small(x)
+        indices = colour_indices(pixels)
+        found = [] if self.detector is None else [d for d in self.detector(x) if d.area >= MIN_AREA]
+        groups = _groups(found)
+        clauses = [_clause(group, indices) for group in groups[:MAX_KINDS]]
+        if not groups and mask is not None:
+            clauses += _masked_clause(mask, indices)
+        if len(groups) > 1:
+            clauses[2:2] = _relation(groups[0], groups[1])
+        clauses += _regions(pixels, indices, found)
+        tone = _tone(pixels)
+        place = 1 if clauses else 0
+        clauses[place:place] = tone
+        return fitted(clauses, max_bytes)
+
+
+def _small(x: Picture) -> npt.NDArray[np.float32]:
+    """[96, 96, 3] in [0, 1]."""
+    pixels = np.rint(255 * x.clip(0, 1)).astype(np.uint8).transpose(1, 2, 0)
+    return np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BOX), np.float32) / 255
+
+
+def _groups(found: list[Detection]) -> list[_Group]:
+    by_name: dict[str, list[Detection]] = {}
+    for detection in found:
+        by_name.setdefault(SINGULARS.get(detection.name, detection.name), []).append(detection)
+    return sorted((_Group(name, members) for name, members in by_name.items()), key=lambda group: -group.weight)
+
+
+def _clause(group: _Group, indices: npt.NDArray[np.int64]) -> str:
+    """Such as "two dogs, left, brown"."""
+    count = len(group.members)
+    if count == 1:
+        noun = f"{'an' if group.name[0] in 'aeiou' else 'a'} {group.name}"
+    else:
+        number = NUMBERS[count] if count < len(NUMBERS) else "many"
+        noun = f"{number} {PLURALS.get(group.name, group.name + 's')}"
+    parts = [noun]
+    if place := _place(group.box):
+        parts.append(place)
+    if group.name not in COLOURLESS:
+        colours = {_colour(member, indices) for member in group.members}
+        if len(colours) == 1 and (colour := colours.pop()):
+            parts.append(colour)
+    return ", ".join(parts)
+
+
+def _place(box: Detection) -> str:
+    if box.area > LARGE_AREA:
+        return "large"
+    across, down = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+    vertical = "top" if down < 0.33 else "bottom" if down > 0.67 else ""
+    horizontal = "left" if across < 0.38 else "right" if across > 0.62 else ""
+    return " ".join(part for part in (vertical, horizontal) if part) or "centre"
+
+
+def _inner(box: Detection) -> tuple[slice, slice]:
+    """The middle of a box, where the object is rather than what is behind it, in cells of the small picture."""
+    width, height = box.right - box.left, box.bottom - box.top
+    left, right = box.left + 0.2 * width, box.right - 0.2 * width
+    top, bottom = box.top + 0.2 * height, box.bottom - 0.2 * height
+    rows = slice(int(top * SIDE), max(int(top * SIDE) + 1, int(np.ceil(bottom * SIDE))))
+    return rows, slice(int(left * SIDE), max(int(left * SIDE) + 1, int(np.ceil(right * SIDE))))
+
+
+def _colour(box: Detection, indices: npt.NDArray[np.int64]) -> str | None:
+    return main_colour(indices[_inner(box)])
+
+
+def _relation(one: _Group, two: _Group) -> list[str]:
+    """How the second kind stands to the first, where their boxes leave no doubt."""
+    a, b = one.box, two.box
+    first, second = (
+        group.name if len(group.members) == 1 else PLURALS.get(group.name, group.name + "s") for group in (one, two)
+    )
+    if a.right < b.left:
+        return [f"{first} left of {second}"]
+    if b.right < a.left:
+        return [f"{first} right of {second}"]
+    if a.bottom < b.top:
+        return [f"{first} above {second}"]
+    if b.bottom < a.top:
+        return [f"{first} below {second}"]
+    return []
+
+
+def _masked_clause(mask: Map, indices: npt.NDArray[np.int64]) -> list[str]:
+    """What the codec finds important, where nobody knows what it is."""
+    grey = Image.fromarray(np.rint(255 * np.asarray(mask, np.float32).clip(0, 1)).astype(np.uint8))
+    small = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX), np.float32) / 255
+    share = float(small.mean())
+    if not 0.01 < share < 0.7:
+        return []
+    rows, columns = (np.average(np.arange(SIDE), weights=small.sum(axis) + 1e-9) / SIDE for axis in (1, 0))
+    half = 0.5 * share**0.5
+    box = Detection("object", 1.0, *(float(v) for v in (columns - half, rows - half, columns + half, rows + half)))
+    colour = main_colour(indices, small)
+    return [f"{colour} object, {_place(box)}"] if colour else [f"an object, {_place(box)}"]
+
+
+def _regions(pixels: npt.NDArray[np.float32], indices: npt.NDArray[np.int64], found: list[Detection]) -> list[str]:
+    """What prevails above and below, outside of the objects."""
+    outside = np.ones((SIDE, SIDE), np.float32)
+    for box in found:
+        rows, columns = (
+            slice(int(box.top * SIDE), int(np.ceil(box.bottom * SIDE))),
+            slice(int(box.left * SIDE), int(np.ceil(box.right * SIDE))),
+        )
+        outside[rows, columns] = 0
+    third = SIDE // 3
+    parts = []
+    names: dict[str, str | None] = {}
+    for where, rows in (("above", slice(0, third)), ("below", slice(SIDE - third, SIDE))):
+        weights = outside[rows]
+        names[where] = main_colour(indices[rows], weights) if weights.mean() > 0.3 else None
+    if names["above"] and names["above"] == names["below"]:
+        return [f"{names['above']} background"]
+    for where, name in names.items():
+        if name is not None:
+            is_sky = where == "above" and _is_sky(pixels[:third], name)
+            parts.append(f"{name} sky" if is_sky else f"{name} {where}")
+    return parts
+
+
+def _is_sky(top: npt.NDArray[np.float32], colour: str) -> bool:
+    """Bright, smooth, blue or of a cloud's colour, and brighter upwards than a wall would be expected to reach."""
+    if colour not in ("blue", "turquoise"):
+        return False
+    grey = top.mean(-1)
+    slope = float(np.abs(np.diff(grey, axis=1)).mean() + np.abs(np.diff(grey, axis=0)).mean())
+    return float(grey.mean()) > 0.4 and slope < 0.03
+
+
+def _tone(pixels: npt.NDArray[np.float32]) -> list[str]:
+    """Of the whole picture, where it is out of the ordinary."""
+    brightness = float(pixels.mean())
+    chroma = float((pixels.max(-1) - pixels.min(-1)).mean())
+    words = []
+    if brightness < 0.25:
+        words.append("dark")
+    elif brightness > 0.68:
+        words.append("bright")
+    if chroma < 0.02:
+        words.append("black and white")
+    elif chroma > 0.4:
+        words.append("vivid")
+    return [f"{' '.join(words)} scene"] if words else []

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The editor that comes with the package: one step of a network of 10 MB, told SNR, mask and words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from gened.gr_blocks.phy.errors import EditorError
+from gened.models.editing.base import Edited, EditRequest, blended
+from gened.models.editing.embedded_network import MULTIPLE, EditorInput, EditorNetwork
+from gened.models.editing.tiles import in_tiles
+from gened.models.editing.words import word_tensors
+
+WEIGHTS = Path(__file__).parents[1] / "weights" / "editor"
+TILE, OVERLAP = 640, 96
+
+
+class EmbeddedEditor:
+    """The default.
+
+    Args:
+        device: PyTorch device.
+        weights: Folder of other weights for this network.
+
+    Raises:
+        EditorError: No such weights, weights of another network, or no such device.
+    """
+
+    name = "embedded"
+
+    def __init__(self, *, device: str = "cpu", weights: str | Path | None = None) -> None:
+        folder = Path(weights or WEIGHTS)
+        network = EditorNetwork()
+        try:
+            network.load_state_dict(
+                {key: value.float() for key, value in load_file(folder / "model.safetensors").items()}
+            )
+            self._device = torch.device(device)
+            self._network = network.eval().requires_grad_(False).to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        except (OSError, SafetensorError) as error:
+            raise EditorError(f"cannot read the editor's weights in {folder}: {error}") from error
+        except RuntimeError as error:
+            raise EditorError(f"the embedded editor cannot run: {str(error).splitlines()[0]}") from error
+        self.max_batch = 1 if self._device.type == "cpu" else 8
+
+    def edit(self, request: EditRequest) -> Edited:
+        """One picture of any size; the network has nothing to draw, so the seed changes nothing."""
+        return self.edit_batch([request])[0]
+
+    def edit_batch(self, requests: Sequence[EditRequest]) -> list[Edited]:
+        """Pictures of one size."""
+        begun = time.perf_counter()
+        height, width = requests[0].x_hat.shape[1:]
+        if len(requests) > 1 and max(height, width) <= TILE:
+            edited = list(self._through([self._stacked(request) for request in requests], requests))
+        else:
+            edited = [self._tiled(request) for request in requests]
+        seconds = (time.perf_counter() - begun) / len(requests)
+        return [
+            Edited(blended(request.x_hat, picture, request.strength), seconds, self.name)
+            for request, picture in zip(requests, edited, strict=True)
+        ]
+
+    @staticmethod
+    def _stacked(request: EditRequest) -> npt.NDArray[np.float32]:
+        """Picture and mask, [4, H, W]; without one the mask is zero."""
+        mask = np.zeros(request.x_hat.shape[1:], np.float32) if request.mask is None else request.mask
+        return np.concatenate([request.x_hat, mask[None].astype(np.float32)])
+
+    def _tiled(self, request: EditRequest) -> npt.NDArray[np.float32]:
+        return in_tiles(
+            self._stacked(request), lambda part: self._through([part], [request])[0], tile=TILE, overlap=OVERLAP
+        )
+
+    def _through(
+        self, parts: Sequence[npt.NDArray[np.float32]], requests: Sequence[EditRequest]
+    ) -> npt.NDArray[np.float32]:
+        """[B, 3, h, w] of parts [4, h, w] of any size: mirrored up to a multiple of the network's."""
+        height, width = parts[0].shape[1:]
+        x = torch.from_numpy(np.stack(parts)).to(self._device)
+        x = _padded(x, -height % MULTIPLE, -width % MULTIPLE).contiguous(memory_format=torch.channels_last)
+        words, starts = word_tensors([request.text for request in requests])
+        snr_db = [np.nan if request.snr_est_db is None else request.snr_est_db for request in requests]
+        knows_mask = [float(request.mask is not None and bool(request.mask.any())) for request in requests]
+        given = EditorInput(
+            x[:, :3], x[:, 3:], torch.tensor(knows_mask, device=self._device),
+            torch.tensor(snr_db, dtype=torch.float32, device=self._device), words.to(self._device),
+            starts.to(self._device),
+        )  # fmt: skip
+        try:
+            with torch.inference_mode():
+                edited = self._network(given)[:, :, :height, :width]
+        except RuntimeError as error:  # out of memory, above all
+            raise EditorError(f"the editor failed: {str(error).splitlines()[0]}") from error
+        result: npt.NDArray[np.float32] = edited.float().cpu().numpy()
+        return result
+
+
+def _padded(x: Tensor, bottom: int, right: int) -> Tensor:
+    """Mirrored at the lower and right borders."""
+    if not bottom and not right:
+        return x
+    return torch.nn.functional.pad(x, (0, right, 0, bottom), mode="reflect")

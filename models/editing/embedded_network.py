@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The network of the embedded editor: one step from what was received to what it may have been.
+
+                 I_r [3, H, W], mask [1, H, W]          SNR, words
+                      | pixels 2x2 -> channels              | perceptron
+                      v                                     v
+    1/2    48: block ------------------------------+ block block -> residual, pixels 2x2 -> I_g - I_r
+    1/4    96:   + block block --------------- + block block block
+    1/8   144:       + block block -------- + block block block
+    1/16  192:            + block block ---+
+
+Every block is told the conditions. Normalisation is over the channels of a position alone, so that a large picture may
+be edited in tiles.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from gened.models.codecs.gened.layers import EMBEDDING, SNR_KNOTS_DB, ResidualBlock, zeroed
+from gened.models.editing.words import VOCABULARY
+
+WIDTHS = (48, 96, 144, 192)
+DOWN, UP = (1, 2, 2, 2), (2, 3, 3)
+"""Blocks of each resolution on the way down, and on the way up."""
+MULTIPLE = 2 ** len(WIDTHS)
+"""Height and width are multiples of this."""
+WORD_WIDTH = 48
+
+
+class EditorInput(NamedTuple):
+    """A batch of received pictures and what is known of them."""
+
+    x_hat: Tensor
+    """[B, 3, H, W] in [0, 1]; height and width are multiples of 16."""
+    mask: Tensor
+    """[B, 1, H, W] in [0, 1]; zero where it is not known."""
+    knows_mask: Tensor
+    """[B], 1 or 0."""
+    snr_db: Tensor
+    """[B]; NaN where it is not known."""
+    words: Tensor
+    """[n] int64: the numbers of all words of all texts, one text behind the other."""
+    word_starts: Tensor
+    """[B] int64: where each text begins in `words`."""
+
+
+class _Conditions(nn.Module):
+    """SNR, whether the mask is known, and the words, as a vector: [B, 64]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("knots", torch.tensor(SNR_KNOTS_DB, dtype=torch.float32), persistent=False)
+        self.mlp = nn.Sequential(nn.Linear(len(SNR_KNOTS_DB) + 2, EMBEDDING), nn.SiLU())
+        self.table = nn.EmbeddingBag(VOCABULARY, WORD_WIDTH, mode="mean")
+        self.read = nn.Linear(WORD_WIDTH, EMBEDDING)
+        self.mix = nn.Sequential(nn.Linear(EMBEDDING, EMBEDDING), nn.SiLU())
+
+    def forward(self, given: EditorInput) -> Tensor:
+        """The vector that every block is told."""
+        assert isinstance(self.knots, Tensor)
+        knows_snr = torch.isfinite(given.snr_db)
+        snr_db = torch.where(knows_snr, given.snr_db, 0.0).clamp(-6, 22)
+        bumps = torch.exp(-0.5 * ((snr_db[:, None] - self.knots) / 2.0) ** 2) * knows_snr[:, None]
+        told = torch.cat([bumps, knows_snr[:, None].to(bumps.dtype), given.knows_mask[:, None].to(bumps.dtype)], 1)
+        text = self.read(self.table(given.words, given.word_starts))
+        result: Tensor = self.mix(self.mlp(told) + text)
+        return result
+
+
+class EditorNetwork(nn.Module):
+    """One-step restoration, conditioned; 4.7 million parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conditions = _Conditions()
+        self.first = nn.Conv2d(4 * 4, WIDTHS[0], 3, padding=1)
+        self.down = nn.ModuleList(
+            nn.ModuleList(ResidualBlock(width) for _ in range(count)) for width, count in zip(WIDTHS, DOWN, strict=True)
+        )
+        self.reduce = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in zip(WIDTHS, WIDTHS[1:], strict=False))
+        self.enlarge = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in zip(WIDTHS, WIDTHS[1:], strict=False))
+        self.up = nn.ModuleList(
+            nn.ModuleList(ResidualBlock(width) for _ in range(count)) for width, count in zip(WIDTHS, UP, strict=False)
+        )
+        self.last = zeroed(nn.Conv2d(WIDTHS[0], 3 * 4, 3, padding=1))
+
+    def forward(self, given: EditorInput) -> Tensor:
+        """I_g, [B, 3, H, W], not clipped."""
+        told = self.conditions(given)
+        x = torch.cat([2 * given.x_hat - 1, given.mask], 1)
+        h = self.first(F.pixel_unshuffle(x, 2))
+        kept: list[Tensor] = []
+        for level, blocks in enumerate(self.down):
+            if level:
+                kept.append(h)
+                h = self.reduce[level - 1](h)
+            for block in blocks:  # type: ignore[attr-defined]
+                h = block(h, told)
+        for level in reversed(range(len(self.up))):
+            h = kept[level] + F.pixel_shuffle(self.enlarge[level](h), 2)
+            for block in self.up[level]:  # type: ignore[attr-defined]
+                h = block(h, told)
+        return given.x_hat + F.pixel_shuffle(self.last(F.silu(h)), 2)
