@@ -30,7 +30,7 @@ from gened.flowgraphs.control import (
     configure,
 )
 from gened.flowgraphs.sender_stream import SenderStream
-from gened.gr_blocks.address import split_address
+from gened.gr_blocks.phy.address import split_address
 from gened.gr_blocks.phy.channel import ChannelConfig, SampleChannel
 from gened.gr_blocks.phy.errors import ConfigError
 from gened.gr_blocks.phy.types import ComplexArray

@@ -95,6 +95,14 @@ def _run(
         from gened.flowgraphs.receive import run_receive
 
         run_receive(config, stop=stop, on_frame=tell)
+    elif role == "editor":
+        from gened.models.editing.registry import load_editor
+        from gened.models.editing.server import EditorServer
+
+        EditorServer(
+            lambda device: load_editor(config.backend, device=device, **config.options), config.backend,
+            devices=(config.device,), address=config.address,
+        ).serve(stop, lambda address: tell({"state": "ready", "address": address}))  # fmt: skip
     else:
         raise GenedError(f"no role '{role}'")
 

@@ -29,7 +29,7 @@ class Child:
     """One process of `flowgraphs.child`.
 
     Args:
-        role: `air`, `transmit` or `receive`.
+        role: `air`, `transmit`, `receive` or `editor`.
         config: Of that role; must be picklable.
 
     Raises:

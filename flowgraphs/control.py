@@ -18,7 +18,7 @@ import msgpack
 import zmq
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from gened.gr_blocks.address import split_address
+from gened.gr_blocks.phy.address import split_address
 from gened.gr_blocks.phy.errors import LinkError
 
 MAX_MESSAGE_BYTES = 4096

@@ -114,23 +114,34 @@ def figures_of(report: FrameReport) -> list[tuple[str, str]]:
     ]
 
 
-def side_by_side(sent: Pixels | None, received: Pixels | None, report: FrameReport, mask: Mask | None = None) -> Pixels:
-    """Both pictures, the caption as it arrived, and the figures, on white.
+def side_by_side(
+    sent: Pixels | None,
+    received: Pixels | None,
+    report: FrameReport,
+    mask: Mask | None = None,
+    *,
+    edited: Pixels | None = None,
+) -> Pixels:
+    """The pictures, the caption as it arrived, and the figures, on white.
 
     Args:
         sent: [H, W, 3] uint8, or None where only the receiver is known.
         received: The same; None when the frame was lost.
         report: Of this frame.
-        mask: [H, W] uint8, what is important as the receiver knows it; its outline is drawn on both pictures.
+        mask: [H, W] uint8, what is important as the receiver knows it; its outline is drawn on sent and received.
+        edited: What the editor made of it, a third picture; None: no third picture.
 
     Returns:
-        [H', W', 3] uint8; about 1200 pixels wide whatever the pictures' size.
+        [H', W', 3] uint8; about 1200 pixels wide for two pictures, 1780 for three, whatever their size.
     """
     shape = next((picture.shape for picture in (sent, received) if picture is not None), (3, 4, 3))
     scale = PANEL_SIDE / max(shape[:2])
     size = (max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale)))
     column = max(size[0], PANEL_SIDE)
-    width = 2 * MARGIN + 2 * column + GAP
+    panels = [("sent", sent, "not known here", mask), ("received", received, "lost", mask)]
+    if edited is not None:
+        panels.append(("edited", edited, "", None))
+    width = 2 * MARGIN + len(panels) * column + (len(panels) - 1) * GAP
     caption, caption_ink = _caption(report)
     caption_font = _font(22, "-Oblique" if caption_ink == INK else "")
     lines = wrapped(caption, caption_font, width - 2 * MARGIN, MAX_CAPTION_LINES)
@@ -140,12 +151,15 @@ def side_by_side(sent: Pixels | None, received: Pixels | None, report: FrameRepo
     height = figures_top + 58 * -(-len(figures) // N_COLUMNS) + MARGIN - 8
     page = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(page)
-    for index, (title, pixels, note) in enumerate((("sent", sent, "not known here"), ("received", received, "lost"))):
+    for index, (title, pixels, note, outline) in enumerate(panels):
         left = MARGIN + index * (column + GAP)
         draw.text((left, MARGIN), title, fill=INK, font=_font(20, "-Bold"))
-        page.paste(_panel(pixels, size, note, mask), (left + (column - size[0]) // 2, MARGIN + 34))
+        page.paste(_panel(pixels, size, note, outline), (left + (column - size[0]) // 2, MARGIN + 34))
     detail = f"frame {report.frame}, {shape[1]} x {shape[0]} pixels"
-    draw.text((width - MARGIN, MARGIN + 3), detail, fill=GREY, font=_font(16), anchor="ra")
+    draw.text((MARGIN + 2 * column + GAP, MARGIN + 3), detail, fill=GREY, font=_font(16), anchor="ra")
+    if edited is not None:
+        by = "" if report.editor_ms is None else f"in {report.editor_ms:,.0f} ms; a guess, not a photograph"
+        draw.text((width - MARGIN, MARGIN + 3), by, fill=GREY, font=_font(16), anchor="ra")
     if mask is not None:
         note = f"outlined: important, {100 * np.mean(mask >= 128):.0f} %"
         draw.text((MARGIN + column, MARGIN + 3), note, fill=GREY, font=_font(16), anchor="ra")

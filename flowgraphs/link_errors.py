@@ -4,7 +4,16 @@
 from __future__ import annotations
 
 from gened.flowgraphs.control import PortInUseError
-from gened.gr_blocks.phy.errors import CodecError, ConfigError, FrameError, GenedError, ImageError, LinkError
+from gened.gr_blocks.phy.errors import (
+    CaptionerError,
+    CodecError,
+    ConfigError,
+    EditorError,
+    FrameError,
+    GenedError,
+    ImageError,
+    LinkError,
+)
 from gened.models.images import ImageSizeError, MissingImageError, NotAnImageError
 
 
@@ -20,7 +29,7 @@ _BY_NAME: dict[str, type[GenedError]] = {
     kind.__name__: kind
     for kind in (
         GenedError, ConfigError, FrameError, CodecError, LinkError, ImageError, ImageSizeError, MissingImageError,
-        NotAnImageError, PortInUseError, NoFrameError, ChildDiedError,
+        NotAnImageError, PortInUseError, NoFrameError, ChildDiedError, EditorError, CaptionerError,
     )
 }  # fmt: skip
 

@@ -34,7 +34,15 @@ WINDOW = 4
 LOST_S = ASSEMBLY_S + 2.0
 """A frame of which nothing was heard for so long, while others neither, makes room for the next."""
 POLL_S = 0.1
-OLD_FILES = ("sent*.png", "received*.png", "mask.png", "side_by_side*.png", "constellation.*", "report.json")
+OLD_FILES = (
+    "sent*.png",
+    "received*.png",
+    "edited*.png",
+    "mask.png",
+    "side_by_side*.png",
+    "constellation.*",
+    "report.json",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,8 +38,8 @@ def make_report(out: Path, *, sent: dict[int, Facts], received: dict[int, Facts]
     ]
     report = Report(meta=run_meta(config.argv, seed=config.seed), frames=frames)
     write_report(out / "report.json", report)
-    masks = {number: facts["mask"] for number, facts in received.items() if facts.get("mask")}
-    _draw(out, frames, masks, pictures)
+    beside = {number: (facts.get("mask"), facts.get("edited_picture")) for number, facts in received.items()}
+    _draw(out, frames, beside, pictures)
     return report
 
 
@@ -75,14 +75,19 @@ def _frame(
     return frame_report(facts)
 
 
-def _draw(out: Path, frames: list[FrameReport], masks: dict[int, str], pictures: _Pictures) -> None:
+def _draw(
+    out: Path, frames: list[FrameReport], beside: dict[int, tuple[str | None, str | None]], pictures: _Pictures
+) -> None:
     """One page a photograph, of the first of its frames that arrived; the first page under the plain name too."""
     shown: dict[str | None, FrameReport] = {}
     for frame in sorted(frames, key=lambda frame: frame.received is None):
         shown.setdefault(frame.sent, frame)
     for index, name in enumerate(sorted(shown, key=str)):
-        mask = pictures.mask(masks.get(shown[name].frame))
-        page = side_by_side(pictures.load(name), pictures.load(shown[name].received), shown[name], mask)
+        mask_name, edited_name = beside.get(shown[name].frame, (None, None))
+        page = side_by_side(
+            pictures.load(name), pictures.load(shown[name].received), shown[name], pictures.mask(mask_name),
+            edited=pictures.load(edited_name),
+        )  # fmt: skip
         if len(shown) > 1:
             save_png(out / f"side_by_side-{index:04d}.png", page)
         if index == 0:

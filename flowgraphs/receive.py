@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A receiver's whole run: samples through the flowgraph into pictures, with what air tells of itself beside them.
 
-samples 5551 -> Receiver (GNU Radio) -> received*.png, facts
-status  5553 -----------------------------^
+samples 5551 -> Receiver (GNU Radio) -> received*.png -> facts
+status  5553 --------------|---------------------------^
+                           `-> editor -> edited*.png ----'
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import numpy as np
 import zmq
 
 from gened.flowgraphs.control import ControlSocket, Status
+from gened.flowgraphs.editing import EditConfig, EditorSide
 from gened.flowgraphs.link_errors import NoFrameError
-from gened.gr_blocks.address import split_address
+from gened.gr_blocks.phy.address import split_address
 from gened.gr_blocks.phy.errors import ConfigError
 from gened.gr_blocks.phy.types import ComplexArray, ReceivedFrame
 from gened.models.images import Mask, Pixels, save_png
@@ -63,6 +65,8 @@ class ReceiveConfig:
     codec tells of importance lies beside them: `received-0000-mask.png` and `mask.png`."""
     has_report: bool = True
     """Leave report.json, side_by_side.png and constellation.png of the first frame in `out` too."""
+    edit: EditConfig | None = None
+    """Who edits the pictures; None: nobody. Edited ones are `edited-0000.png`, and the first one `edited.png`."""
     argv: tuple[str, ...] = ()
     """For the report."""
 
@@ -84,11 +88,16 @@ class _Inbox:
         self.last_s = time.monotonic()
         """When a frame last came."""
         self.first: tuple[Pixels, Mask | None] | None = None
+        self.first_edited: Pixels | None = None
+        """Of the same frame."""
         self.symbols: tuple[ComplexArray, ComplexArray] | None = None
         """Digital and analogue symbols of the first frame."""
         self._config = config
         self._on_frame = on_frame
         self._session: int | None = None
+        self._first_key: tuple[Any, Any] | None = None
+        self._waiting: dict[tuple[Any, Any], Facts] = {}
+        """Facts of frames whose pictures are with the editor, by session and frame."""
 
     def frame(self, frame: ReceivedFrame, _meta: Facts) -> None:
         """Before it is decoded."""
@@ -106,6 +115,29 @@ class _Inbox:
             facts |= self._keep(self._config.out, image, mask, facts)
         if image is not None and self.first is None:
             self.first = (image, mask)
+            self._first_key = _key(facts)
+        if image is not None and self._config.edit is not None:
+            self._waiting[_key(facts)] = facts
+            return
+        self._complete(facts)
+
+    def edited(self, image: Pixels | None, meta: Facts) -> None:
+        """When the editor has given a picture back, changed or not."""
+        key = _key(meta)
+        facts = self._waiting.pop(key, {"frame": meta.get("frame"), "session": meta.get("session")})
+        facts |= {name: meta.get(name) for name in ("edited", "edit_reason", "edit_backend", "editor_ms")}
+        if image is not None and meta.get("edited"):
+            if self._first_key == key:
+                self.first_edited = image
+            if self._config.out is not None:
+                name = str(facts.get("received") or "received.png").replace("received", "edited", 1)
+                _save(self._config.out, {name: image})
+                if self._first_key == key or not self._config.is_numbered:
+                    _save(self._config.out, {"edited.png": image})
+                facts["edited_picture"] = name
+        self._complete(facts)
+
+    def _complete(self, facts: Facts) -> None:
         self.frames.append(facts)
         self.last_s = time.monotonic()
         if self._on_frame is not None:
@@ -138,6 +170,10 @@ def _save(out: Path, pictures: dict[str, Pixels | None]) -> None:
             save_png(out / name, pixels)
 
 
+def _key(facts: Facts) -> tuple[Any, Any]:
+    return facts.get("session"), facts.get("frame")
+
+
 def _thinned(symbols: ComplexArray) -> ComplexArray:
     return symbols[:: max(1, -(-len(symbols) // N_POINTS))].copy()
 
@@ -168,14 +204,20 @@ def run_receive(
     inbox = _Inbox(config, on_frame)
     context: zmq.Context[Any] = zmq.Context()
     control = ControlSocket(context, zmq.SUB, config.control, binds=False)
+    editor = None if config.edit is None else EditorSide(config.edit)
     receiver = Receiver(
         RadioProfile(address=config.address, sample_rate=config.sample_rate),
         codecs=config.codecs, timeout_s=ASSEMBLY_S, on_frame=inbox.frame, on_picture=inbox.picture,
+        on_edited=inbox.edited, editor=None if editor is None else editor.client,
+        edit_strength=1.0 if config.edit is None else config.edit.strength,
     )  # fmt: skip
     receiver.start()
     try:
-        _listen(config, receiver, control, inbox, stop, on_frame)
+        _listen(config, receiver, control, inbox, stop, on_frame, editor)
     finally:
+        if editor is not None:
+            editor.close()  # what is with it comes back as it was, while the flowgraph still runs
+            receiver.drain(1.0)
         receiver.stop()
         receiver.wait()
         control.close()
@@ -192,10 +234,13 @@ def _listen(
     inbox: _Inbox,
     stop: threading.Event,
     on_frame: Callable[[Facts], None] | None,
+    editor: EditorSide | None,
 ) -> None:
     """Waits for the end, whichever comes first."""
     is_ready, is_armed, over_s = False, False, 0.0
     while not stop.wait(POLL_S):
+        if editor is not None:
+            editor.look()
         for message in control.receive():
             if isinstance(message, Status):
                 inbox.status = message
@@ -259,4 +304,4 @@ def _leave(config: ReceiveConfig, out: Path, inbox: _Inbox) -> None:
     shown = next((frame for frame in frames if frame.received is not None), frames[0])
     save_png(out / "constellation.png", constellation(digital, analog, shown))
     image, mask = inbox.first or (None, None)
-    save_png(out / "side_by_side.png", side_by_side(None, image, shown, mask))
+    save_png(out / "side_by_side.png", side_by_side(None, image, shown, mask, edited=inbox.first_edited))

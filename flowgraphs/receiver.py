@@ -2,6 +2,7 @@
 """The receiver: samples from a radio profile's source in, pictures out.
 
 source -> burst_detector -> frame_demodulator -> caption_decoder -> semantic_decoder -> on_picture, image_writer
+                                                                          `-> picture_editor -> on_edited
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gnuradio import gr
 
@@ -21,8 +22,12 @@ from gened.gr_blocks.frame_pdus import Image, Meta, picture_from_pdu, received_f
 from gened.gr_blocks.image_writer import image_writer
 from gened.gr_blocks.message_block import MessageBlock
 from gened.gr_blocks.phy.types import ReceivedFrame
+from gened.gr_blocks.picture_editor import picture_editor
 from gened.gr_blocks.semantic_decoder import semantic_decoder
 from gened.models.worker import Worker
+
+if TYPE_CHECKING:
+    from gened.models.editing.client import EditorClient
 
 BUFFERED_S = 0.5
 """Samples that may wait before the detector: what a radio sends while Python does something else."""
@@ -36,16 +41,17 @@ OnPicture = Callable[[Image | None, Meta], None]
 class _exit(MessageBlock):  # noqa: N801
     """Where the flowgraph hands frames and pictures to Python."""
 
-    def __init__(self, sample_rate: float, on_frame: OnFrame | None, on_picture: OnPicture | None) -> None:
+    def __init__(
+        self, sample_rate: float, on_frame: OnFrame | None, on_picture: OnPicture | None, on_edited: OnPicture | None
+    ) -> None:
         handlers: dict[str, Callable[[Any], None]] = {
-            "frames": self._frame,
-            "pictures": self._picture,
-            "reports": self._report,
-        }
+            "frames": self._frame, "pictures": self._picture, "reports": self._report, "edited": self._edited,
+        }  # fmt: skip
         super().__init__("receiver_exit", handlers, ())
         self._sample_rate = sample_rate
         self._on_frame = on_frame
         self._on_picture = on_picture
+        self._on_edited = on_edited
 
     def _frame(self, message: Any) -> None:
         self.counters.add("n_frames")
@@ -60,6 +66,14 @@ class _exit(MessageBlock):  # noqa: N801
                 self._on_picture(image, self._with_units(meta))
         finally:
             self.counters.add("n_ended")
+
+    def _edited(self, message: Any) -> None:
+        try:
+            image, meta = picture_from_pdu(message)
+            if self._on_edited is not None:
+                self._on_edited(image, self._with_units(meta))
+        finally:
+            self.counters.add("n_edits_ended")
 
     def _report(self, message: Any) -> None:
         try:
@@ -92,6 +106,11 @@ class Receiver(gr.top_block):
             sfo_est_ppm, erased_fraction, caption, station, crc_ok, analog_symbols, side_symbols, caption_symbols,
             on_air_samples, airtime_s, n_bursts, n_bursts_received, codec, decode_ms, is_lost`, and `mask`, [H, W]
             uint8, where the codec tells what is important.
+        on_edited: Called with each picture that the editor gave back, in the order in which they were decoded; facts
+            as above with `edited, edit_reason, edit_backend, editor_ms`. Where `edited` is false the picture is the
+            received one.
+        editor: Connection to an editing service; None: nothing is edited.
+        edit_strength: In [0, 1].
         worker: To share; one of its own when None.
         n_threads: Threads of the own worker.
 
@@ -108,6 +127,9 @@ class Receiver(gr.top_block):
         timeout_s: float = 2.0,
         on_frame: OnFrame | None = None,
         on_picture: OnPicture | None = None,
+        on_edited: OnPicture | None = None,
+        editor: EditorClient | None = None,
+        edit_strength: float = 1.0,
         worker: Worker | None = None,
         n_threads: int | None = None,
     ) -> None:
@@ -117,7 +139,8 @@ class Receiver(gr.top_block):
         self.demodulator = frame_demodulator(timeout_s)
         self.captions = caption_decoder()
         self.decoder = semantic_decoder(codecs, worker=worker, n_threads=n_threads)
-        self._exit = _exit(profile.sample_rate, on_frame, on_picture)
+        self.editor = None if editor is None else picture_editor(strength=edit_strength, client=editor)
+        self._exit = _exit(profile.sample_rate, on_frame, on_picture, on_edited)
         if hasattr(self.source, "set_min_output_buffer"):
             self.source.set_log_level("warn")  # GNU Radio tells of the buffer on stdout
             self.source.set_min_output_buffer(min(MAX_BUFFERED, int(BUFFERED_S * profile.sample_rate)))
@@ -128,6 +151,9 @@ class Receiver(gr.top_block):
         self.msg_connect(self.captions, "frames", self._exit, "frames")
         self.msg_connect(self.decoder, "pictures", self._exit, "pictures")
         self.msg_connect(self.decoder, "reports", self._exit, "reports")
+        if self.editor is not None:
+            self.msg_connect(self.decoder, "pictures", self.editor, "pictures")
+            self.msg_connect(self.editor, "pictures", self._exit, "edited")
         self.writer = None if out_dir is None else image_writer(out_dir)
         if self.writer is not None:
             self.msg_connect(self.decoder, "pictures", self.writer, "pictures")
@@ -157,6 +183,8 @@ class Receiver(gr.top_block):
             "detector": self.detector, "demodulator": self.demodulator, "captions": self.captions,
             "decoder": self.decoder, "exit": self._exit,
         }  # fmt: skip
+        if self.editor is not None:
+            blocks["editor"] = self.editor
         return {name: block.stats() for name, block in blocks.items()}
 
     def _is_idle(self) -> bool:
@@ -169,7 +197,9 @@ class Receiver(gr.top_block):
         n_frames = stats["demodulator"].get("n_frames", 0)
         has_played = self.n_samples_received >= getattr(self.source, "n_samples", -AFTER_END) + AFTER_END
         is_empty = self.demodulator.n_pending == 0 and n_bursts <= n_demodulated and n_frames <= n_ended
-        return has_played and is_empty and self._has_written(stats["decoder"].get("n_decoded", 0))
+        n_pictures = stats["decoder"].get("n_decoded", 0)
+        has_edited = self.editor is None or stats["exit"].get("n_edits_ended", 0) >= n_pictures
+        return has_played and is_empty and has_edited and self._has_written(n_pictures)
 
     def _has_written(self, n_pictures: int) -> bool:
         """Whether the writer has come to so many pictures; a flowgraph that is stopped before leaves them out."""

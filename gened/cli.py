@@ -15,6 +15,7 @@ from gened.air import air
 from gened.check import check
 from gened.companion import companion
 from gened.data import data
+from gened.editor import editor
 from gened.evaluate import evaluate
 from gened.exit_codes import epilog, exit_code
 from gened.gr_blocks.phy.errors import GenedError
@@ -50,6 +51,7 @@ for command, panel in (
     (check, TOOLS),
 ):
     app.command(rich_help_panel=panel, epilog=epilog())(command)
+app.add_typer(editor, name="editor", rich_help_panel=LINK, epilog=epilog())
 app.add_typer(data, name="data", rich_help_panel=CODECS, epilog=epilog())
 
 

@@ -76,6 +76,12 @@ def loopback(
             show_default=False,
         ),
     ] = None,
+    editor: options.EditorName = "",
+    editor_keys: options.EditorKeys = None,
+    editor_device: options.EditorDevice = "",
+    editor_option: options.EditorOption = None,
+    edit_strength: options.EditStrength = 1.0,
+    edit_timeout: options.EditTimeout = 60.0,
     json_only: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -143,6 +149,14 @@ def loopback(
             timeout_s=timeout,
             until_end=True,
             codecs=(codec,),
+            edit=options.edit_config(
+                editor,
+                keys=editor_keys,
+                device=editor_device,
+                chosen=editor_option,
+                strength=edit_strength,
+                timeout_s=edit_timeout,
+            ),
         ),
         out=out,
         argv=tuple(sys.argv),
@@ -210,7 +224,15 @@ def _print_result(console: Console, report: Report, out: Path) -> None:
         f"{n_received} of {len(report.frames)} frames received, {n_texts} of {n_with_text} captions whole",
         highlight=False,
     )
-    for name in ("sent.png", "received.png", "mask.png", "side_by_side.png", "constellation.png", "report.json"):
+    for name in (
+        "sent.png",
+        "received.png",
+        "edited.png",
+        "mask.png",
+        "side_by_side.png",
+        "constellation.png",
+        "report.json",
+    ):
         if (out / name).is_file():
             console.print(str(out / name), soft_wrap=True, highlight=False, markup=False)
 

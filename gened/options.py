@@ -13,6 +13,7 @@ import typer
 from gened.gr_blocks.phy.errors import ConfigError
 
 if TYPE_CHECKING:
+    from gened.flowgraphs.editing import EditConfig
     from gened.gr_blocks.phy.channel import ChannelConfig
 
 CHANNELS = "awgn, rayleigh-block, rician-block, multipath"
@@ -238,9 +239,93 @@ SideMargin = Annotated[
         help="How far a burst may fade below the design SNR before class map and mask are lost.",
     ),
 ]  # fmt: skip
+EditorName = Annotated[
+    str,
+    typer.Option(
+        "--editor", metavar="NAME",
+        help="Edit what is received: embedded, realesrgan, diffusers, or tcp://HOST:PORT of a service.",
+        show_default="none",
+    ),
+]  # fmt: skip
+EditorKeys = Annotated[
+    Path | None,
+    typer.Option("--editor-keys", metavar="DIR", help="CURVE keys for the service.", show_default="no encryption"),
+]
+EditorOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--editor-option", metavar="NAME=VALUE", help="Of the editor, such as model=FOLDER; repeatable.",
+        show_default=False,
+    ),
+]  # fmt: skip
+EditorDevice = Annotated[
+    str, typer.Option("--editor-device", help="PyTorch device of the editor.", show_default="cuda, or cpu")
+]
+EditStrength = Annotated[
+    float, typer.Option("--edit-strength", min=0, max=1, help="0 leaves the picture as it is, 1 is all.")
+]
+EditTimeout = Annotated[
+    float,
+    typer.Option("--edit-timeout", min=0.1, help="Deliver a picture as received when it is not back after so long, s."),
+]
 Numpy = Annotated[
     bool, typer.Option("--numpy", help="Encode with NumPy alone: PyTorch is never loaded at the transmitter.")
 ]
+
+
+def parse_options(texts: list[str] | None) -> dict[str, Any]:
+    """Options of an editor or a captioner, NAME=VALUE: numbers, true and false as such, all else as text.
+
+    Raises:
+        ConfigError: No NAME=VALUE.
+    """
+    found: dict[str, Any] = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise ConfigError(f"'{text}' is not an option; write it like model=FOLDER")
+        found[name] = _plain_value(value)
+    return found
+
+
+def _plain_value(text: str) -> Any:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def edit_config(
+    editor: str, *, keys: Path | None, device: str, chosen: list[str] | None, strength: float, timeout_s: float
+) -> EditConfig | None:
+    """Who edits; None where nobody does.
+
+    Raises:
+        GenedError: An unknown editor, or an option that is none.
+    """
+    if not editor or editor == "none":
+        return None
+    from gened.flowgraphs.editing import EditConfig
+
+    return EditConfig(
+        editor=editor, keys=keys, device=device or default_device(editor), options=parse_options(chosen),
+        strength=strength, timeout_s=timeout_s,
+    )  # fmt: skip
+
+
+def default_device(backend: str) -> str:
+    """The first GPU where there is one and the backend can use it."""
+    if backend in ("none", "realesrgan") or "://" in backend:
+        return "cpu"
+    try:
+        import torch
+    except ImportError:
+        return "cpu"
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
 
 
 def encoder_device(is_numpy: bool) -> str:

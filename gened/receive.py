@@ -37,6 +37,12 @@ def receive(
     sample_rate: options.SampleRate = 1e6,
     address: Annotated[str, typer.Option("--address", help="Where the air's samples are.")] = "tcp://127.0.0.1:5551",
     control: Annotated[str, typer.Option("--control", help="Where the air tells its state.")] = "tcp://127.0.0.1:5553",
+    editor: options.EditorName = "",
+    editor_keys: options.EditorKeys = None,
+    editor_device: options.EditorDevice = "",
+    editor_option: options.EditorOption = None,
+    edit_strength: options.EditStrength = 1.0,
+    edit_timeout: options.EditTimeout = 60.0,
     json_only: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -56,6 +62,14 @@ def receive(
         timeout_s=timeout,
         until_end=until_end,
         codecs=tuple(codec or ()),
+        edit=options.edit_config(
+            editor,
+            keys=editor_keys,
+            device=editor_device,
+            chosen=editor_option,
+            strength=edit_strength,
+            timeout_s=edit_timeout,
+        ),
         argv=tuple(sys.argv),
     )
     console = Console(stderr=True, quiet=quiet, highlight=False)

@@ -19,6 +19,7 @@ BLOCKS = (
     "frame_demodulator",
     "frame_modulator",
     "image_writer",
+    "picture_editor",
     "picture_source",
     "semantic_decoder",
     "semantic_encoder",

@@ -13,8 +13,8 @@ import numpy as np
 import zmq
 from gnuradio import gr
 
-from gened.gr_blocks.address import split_address
 from gened.gr_blocks.message_block import Counters
+from gened.gr_blocks.phy.address import split_address
 from gened.gr_blocks.phy.errors import LinkError
 from gened.gr_blocks.phy.types import ComplexArray
 

@@ -39,6 +39,10 @@ DOORS_TO_MODELS = {
     "gened.models.worker",
     "gened.models.images",
     "gened.models.codecs.registry",
+    "gened.models.editing.base",
+    "gened.models.editing.client",
+    "gened.models.editing.registry",
+    "gened.models.editing.server",
     "gened.models.evaluation.metrics",
 }
 """What blocks and flowgraphs may take from models: the worker, whose process runs the networks, and what loads none."""

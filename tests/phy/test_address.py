@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from gened.gr_blocks.address import split_address
+from gened.gr_blocks.phy.address import split_address
 from gened.gr_blocks.phy.errors import ConfigError
 
 

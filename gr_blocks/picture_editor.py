@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Block: received pictures out to the editing service, and back as they come, in their order."""
+
+from __future__ import annotations
+
+import collections
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gened.gr_blocks.frame_pdus import Image, Mask, Meta, picture_from_pdu, picture_to_pdu
+from gened.gr_blocks.message_block import MessageBlock
+from gened.gr_blocks.phy.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gened.models.editing.base import Edited
+    from gened.models.editing.client import EditorClient
+
+DEFAULT_ADDRESS = "tcp://127.0.0.1:5560"
+TIMEOUT_S = 30.0
+
+
+class _Slot:
+    """A picture on its way; filled when its answer has come."""
+
+    def __init__(self, image: Image, mask: Mask | None, meta: Meta) -> None:
+        self.image, self.mask, self.meta = image, mask, meta
+        self.answer: Edited | None = None
+
+
+class picture_editor(MessageBlock):  # noqa: N801
+    """Asks the service to edit each picture; never waits for it in a handler.
+
+    Ports: `pictures` in; `pictures` out, one for each that came in and in the same order: I_g with `edited` true, or
+    the picture as it came with `edited` false and `edit_reason` - the service is absent, slow, crashed, busy or answers
+    rubbish. Both bring `editor_ms` and `edit_backend`. Words, mask and SNR that a picture brings go with it.
+
+    Args:
+        address: Of the service that `gened editor serve` runs.
+        keys: Folder with the client's CURVE keys; none when empty.
+        strength: In [0, 1]; 0 leaves the pictures as they are.
+        timeout_s: A picture that has not come back after so long is passed on as it came.
+        client: To use instead of a connection of its own.
+    """
+
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        keys: str | Path = "",
+        strength: float = 1.0,
+        timeout_s: float = TIMEOUT_S,
+        *,
+        client: EditorClient | None = None,
+    ) -> None:
+        super().__init__("picture_editor", {"pictures": self._edit}, ("pictures",))
+        if not 0 <= strength <= 1:
+            raise ConfigError(f"an editing strength of {strength:g}; from 0 to 1 is possible")
+        self._address, self._keys, self._timeout_s = address, Path(keys) if keys else None, timeout_s
+        self._strength = float(strength)
+        self._is_owner = client is None
+        self.client = client
+        self._slots: collections.deque[_Slot] = collections.deque()
+        self._lock = threading.Lock()
+
+    def start(self) -> bool:
+        """Called by the flowgraph; connects, which does not wait for the service."""
+        if self.client is None:
+            from gened.models.editing.client import EditorClient  # here, so that Companion need not load it
+
+            self.client = EditorClient(self._address, keys=self._keys, timeout_s=self._timeout_s)
+        return True
+
+    def stop(self) -> bool:
+        """Called by the flowgraph; what is on its way is passed on as it came."""
+        if self._is_owner and self.client is not None:
+            self.client.close()
+            self.client = None
+        return True
+
+    @property
+    def n_pending(self) -> int:
+        """Pictures that have come and not left."""
+        with self._lock:
+            return len(self._slots)
+
+    def _edit(self, message: Any) -> None:
+        from gened.models.editing.base import EditRequest
+        from gened.models.images import to_float
+
+        image, meta = picture_from_pdu(message)
+        mask = meta.pop("mask", None)
+        slot = _Slot(image, mask, meta)
+        request = EditRequest(
+            to_float(image), text=_text(meta), mask=None if mask is None else mask.astype(np.float32) / np.float32(255),
+            snr_est_db=_finite(meta, "snr_est_db", -100, 100),
+            noise_var_mean=_finite(meta, "noise_var_mean", 0, 1e6),
+            strength=self._strength, seed=int(meta.get("frame") or 0),
+        )  # fmt: skip
+        assert self.client is not None
+        with self._lock:
+            self._slots.append(slot)
+
+        def answered(edited: Edited) -> None:
+            slot.answer = edited
+            self._pass_on()
+
+        self.client.submit(request, answered)
+
+    def _pass_on(self) -> None:
+        """What is at the head of the line and has its answer; any thread."""
+        with self._lock:  # held while publishing, so that no two threads change the order
+            while self._slots and self._slots[0].answer is not None:
+                self._publish(self._slots.popleft())
+
+    def _publish(self, slot: _Slot) -> None:
+        from gened.models.images import to_uint8
+
+        answer = slot.answer
+        assert answer is not None
+        meta = {
+            **slot.meta, "edited": answer.edited, "edit_backend": answer.backend,
+            "edit_reason": None if answer.edited else answer.reason, "editor_ms": 1e3 * answer.seconds,
+        }  # fmt: skip
+        if answer.edited:
+            self.counters.add("n_edited")
+        else:
+            self.counters.report("n_unedited", f"frame {meta.get('frame')}: {answer.reason}")
+        self.publish("pictures", picture_to_pdu(to_uint8(answer.x) if answer.edited else slot.image, meta, slot.mask))
+
+
+def _text(meta: Meta) -> str:
+    """The words that arrived whole."""
+    caption = meta.get("caption")
+    return caption if isinstance(caption, str) and meta.get("crc_ok") is not False else ""
+
+
+def _finite(meta: Meta, key: str, low: float, high: float) -> float | None:
+    value = meta.get(key)
+    is_number = isinstance(value, float) and low <= value <= high
+    return float(value) if is_number and value is not None else None
