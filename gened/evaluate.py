@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gened import options
+from gened.gr_blocks.phy.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -24,6 +25,14 @@ class Over(StrEnum):
 
     CHANNEL = "channel"
     LOOPBACK = "loopback"
+
+
+class Words(StrEnum):
+    """What the editor is told."""
+
+    RIGHT = "right"
+    NONE = "none"
+    OTHER = "other"
 
 
 class MaskSource(StrEnum):
@@ -94,13 +103,25 @@ def evaluate(
     metrics: Annotated[
         str,
         typer.Option(
-            "--metrics", metavar="NAME,...", help="Of psnr, ms_ssim, masks, st_lpips, brisque, clip_score; or all."
+            "--metrics",
+            metavar="NAME,...",
+            help="Of psnr, ms_ssim, masks, st_lpips, brisque, kid, recognition, clip_score; all: the first five.",
         ),
     ] = "psnr,ms_ssim,masks",
     clip: Annotated[
         str | None,
         typer.Option("--clip", metavar="NAME_OR_FOLDER", help="CLIP model for clip_score.", show_default=False),
     ] = None,
+    editor: options.EditorName = "",
+    editor_device: options.EditorDevice = "",
+    editor_option: options.EditorOption = None,
+    edit_strength: options.EditStrength = 1.0,
+    edit_words: Annotated[
+        Words, typer.Option("--edit-words", help="What the editor is told: its caption, nothing, or another picture's.")
+    ] = Words.RIGHT,
+    captioner: Annotated[
+        str, typer.Option("--captioner", metavar="NAME", help="Describes pictures without captions, for the editor.")
+    ] = "layout",
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Noise drawings a picture.")] = 1,
     limit: Limit = None,
     workers: Annotated[
@@ -131,6 +152,7 @@ def evaluate(
     from gened.models.evaluation.evaluate import evaluate as run
     from gened.models.evaluation.files import require_writable
     from gened.models.evaluation.metric_set import parse_metrics
+    from gened.models.evaluation.workers import EditorPlan
 
     snrs_db = options.parse_numbers(snr)
     config = options.channel_config(
@@ -142,6 +164,15 @@ def evaluate(
     names = parse_metrics(metrics)
     codec_name = options.default_codec(codec)
     chosen = load_codec(codec_name, device=device)
+    plan = None
+    if editor and editor != "none":
+        if "://" in editor:
+            raise ConfigError("evaluation loads its editor itself: name a backend, not a service")
+        plan = EditorPlan(
+            editor, device=editor_device or options.default_device(editor),
+            options=options.parse_options(editor_option),
+            strength=edit_strength, words=edit_words.value, captioner=captioner,
+        )  # fmt: skip
     about = describe(
         data,
         limit=limit,
@@ -158,6 +189,7 @@ def evaluate(
         snr_error_db=snr_error,
         seeds=seeds,
         workers=workers,
+        editor=None if plan is None else asdict(plan),
     )
     with pictures_progress(quiet=quiet) as progress:
         task = progress.add_task(f"{chosen.name} over {data.name or data}", total=None)
@@ -182,6 +214,7 @@ def evaluate(
             codec_name=codec_name,
             device=device,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
+            editor=plan,
         )
     text = json.dumps({"meta": {**run_meta(sys.argv, seed=0), **about}, "rows": rows}, indent=1, allow_nan=False)
     if out is not None:

@@ -20,7 +20,7 @@ import gened
 from gened.gr_blocks.phy.errors import ConfigError
 from gened.models.evaluation.measure import Score
 
-SOURCES = ("models/codecs", "models/evaluation", "gr_blocks/phy")
+SOURCES = ("models/codecs", "models/editing", "models/captioning", "models/evaluation", "gr_blocks/phy")
 
 
 @functools.cache

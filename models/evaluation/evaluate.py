@@ -17,20 +17,21 @@ from gened.gr_blocks.phy.errors import ConfigError
 from gened.models.codecs.base import Codec
 from gened.models.evaluation.data import find_mask, find_pictures, read_captions
 from gened.models.evaluation.measure import MaskSource, Over, Score
-from gened.models.evaluation.metric_set import DEFAULT, METRICS, MetricSet
+from gened.models.evaluation.metric_set import DEFAULT, METRICS, Figures, MetricSet
 from gened.models.evaluation.metrics import bootstrap_interval
-from gened.models.evaluation.workers import Plan, measure_here, measure_in_processes
+from gened.models.evaluation.workers import EditorPlan, Plan, measure_here, measure_in_processes
 
 ROW_KEYS = (
     "codec", "editor", "channel", "rate", "snr_db", "n", "analog_symbols", "side_symbols", "caption_symbols",
     "payload_symbols", "psnr_db", "psnr_db_ci95", "ms_ssim", "psnr_fg_db", "psnr_bg_db", "mask_iou", "mask_fmeasure",
-    "lpips", "st_lpips", "brisque", "kid", "clip_score", "lost_fraction", "encode_ms", "decode_ms", "editor_ms",
+    "lpips", "st_lpips", "brisque", "kid", "kid_ci95", "clip_score", "class_agreement", "detector_f1",
+    "lost_fraction", "encode_ms", "decode_ms", "editor_ms",
 )  # fmt: skip
 DIGITS = {"psnr_db": 3, "psnr_fg_db": 3, "psnr_bg_db": 3, "brisque": 3, "clip_score": 3}
 """Decimals of a figure; 5 of all others."""
-WHERE_KNOWN = (*METRICS["masks"], "clip_score")
-"""Means over the pictures that have a mask, or a caption. Any other figure that one picture lacks is unknown for all:
-a mean over other pictures than its neighbour's would mislead."""
+WHERE_KNOWN = (*METRICS["masks"], "clip_score", "detector_f1")
+"""Means over the pictures that have a mask, a caption, or objects. Any other figure that one picture lacks is unknown
+for all: a mean over other pictures than its neighbour's would mislead."""
 MASK_FIGURES = ("mask_iou", "mask_fmeasure")
 
 TABLE_LINES = (
@@ -38,19 +39,21 @@ TABLE_LINES = (
     ("ms_ssim", "MS-SSIM", ".4f"),
     ("psnr_fg_db", "PSNR dB, foreground", ".2f"), ("psnr_bg_db", "PSNR dB, background", ".2f"),
     ("mask_iou", "mask IoU", ".3f"), ("mask_fmeasure", "mask F-measure", ".3f"), ("st_lpips", "ST-LPIPS", ".3f"),
-    ("brisque", "BRISQUE", ".1f"), ("clip_score", "CLIP score", ".1f"), ("lost_fraction", "lost", ".1%"),
+    ("brisque", "BRISQUE", ".1f"), ("kid", "kernel distance", ".3f"), ("class_agreement", "same class", ".1%"),
+    ("detector_f1", "same objects, F1", ".3f"), ("clip_score", "CLIP score", ".1f"), ("lost_fraction", "lost", ".1%"),
     ("payload_symbols", "symbols", ".0f"), ("encode_ms", "encode ms", ".0f"), ("decode_ms", "decode ms", ".0f"),
+    ("editor_ms", "editor ms", ".0f"),
 )  # fmt: skip
 """Key, name and pattern of each line of the table."""
 
 
-def _mean(scores: Sequence[Score], key: str) -> float | None:
-    values = [score.figures[key] for score in scores]
+def _mean(figures: Sequence[Figures], key: str, lost: Sequence[bool]) -> float | None:
+    values = [each[key] for each in figures]
     if key in MASK_FIGURES and any(value is not None for value in values):
         # A lost picture brought no mask: nothing of the foreground was found.
         values = [
-            0.0 if score.lost and score.figures["psnr_fg_db"] is not None else value
-            for score, value in zip(scores, values, strict=True)
+            0.0 if is_lost and each["psnr_fg_db"] is not None else value
+            for each, value, is_lost in zip(figures, values, lost, strict=True)
         ]
     known = [value for value in values if value is not None]
     if not known or (len(known) < len(values) and key not in WHERE_KNOWN):
@@ -58,16 +61,25 @@ def _mean(scores: Sequence[Score], key: str) -> float | None:
     return round(float(np.mean(known)), DIGITS.get(key, 5))
 
 
-def _row(codec: Codec, channel: str, rate: Fraction, snr_db: float, scores: list[Score]) -> dict[str, Any]:
+def _row(
+    codec: Codec, channel: str, rate: Fraction, snr_db: float, scores: list[Score], editor: str | None = None
+) -> dict[str, Any]:
+    """Of the received pictures, or of what the editor made of them."""
     analog, side, caption = (
         float(np.mean([getattr(score, name) for score in scores]))
         for name in ("analog_symbols", "side_symbols", "caption_symbols")
     )
-    low, high = bootstrap_interval([score.figures["psnr_db"] or 0.0 for score in scores])
+    figures = [score.figures if editor is None else (score.edited or {})["figures"] for score in scores]
+    patches = [score.patches if editor is None else (score.edited or {})["patches"] for score in scores]
+    low, high = bootstrap_interval([each["psnr_db"] or 0.0 for each in figures])
     row: dict[str, Any] = dict.fromkeys(ROW_KEYS)
-    row.update({key: _mean(scores, key) for key in scores[0].figures})
+    row.update({key: _mean(figures, key, [score.lost for score in scores]) for key in figures[0]})
+    row.update(_kernel_distance(patches))
+    if editor is not None:
+        times = [ms for score in scores if (ms := (score.edited or {})["editor_ms"]) is not None]
+        row["editor_ms"] = round(float(np.median(times)), 1) if times else None
     row.update(
-        codec=codec.name, editor="none", channel=channel, rate=f"{rate}", snr_db=snr_db, n=len(scores),
+        codec=codec.name, editor=editor or "none", channel=channel, rate=f"{rate}", snr_db=snr_db, n=len(scores),
         analog_symbols=round(analog, 1), side_symbols=round(side, 1), caption_symbols=round(caption, 1),
         payload_symbols=round(analog + side + caption, 1), psnr_db_ci95=[round(low, 3), round(high, 3)],
         lost_fraction=float(np.mean([score.lost for score in scores])),
@@ -75,6 +87,17 @@ def _row(codec: Codec, channel: str, rate: Fraction, snr_db: float, scores: list
         decode_ms=round(float(np.median([score.decode_ms for score in scores])), 1),
     )  # fmt: skip
     return row
+
+
+def _kernel_distance(patches: Sequence[Sequence[str] | None]) -> dict[str, Any]:
+    """Over all pictures; nothing where the features were not asked for."""
+    known = [pair for pair in patches if pair is not None]
+    if not known:
+        return {}
+    from gened.models.evaluation.kernel_distance import distance_interval, unpacked
+
+    value, low, high = distance_interval([unpacked(a) for a, _ in known], [unpacked(b) for _, b in known])
+    return {"kid": round(value, 5), "kid_ci95": [round(low, 5), round(high, 5)]}
 
 
 def _plan(data: Path, limit: int | None, focus: float | None, mask: MaskSource, **others: Any) -> Plan:
@@ -115,6 +138,7 @@ def evaluate(
     device: str = "cpu",
     options: dict[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    editor: EditorPlan | None = None,
 ) -> list[dict[str, Any]]:
     """The metrics of a codec over a folder of pictures, a row an SNR.
 
@@ -140,9 +164,11 @@ def evaluate(
         device: PyTorch device on which they do.
         options: Further keywords of the codec's `encode`.
         progress: Called with pictures done and to do.
+        editor: Who edits what was received; None: nobody.
 
     Returns:
-        Rows with the keys `ROW_KEYS`; None where unknown.
+        Rows with the keys `ROW_KEYS`, an SNR each; None where unknown. With an editor a row of the received pictures
+        comes before each row of what became of them.
 
     Raises:
         GenedError: No pictures, a metric that cannot be had, or a codec that cannot do what is asked.
@@ -151,6 +177,7 @@ def evaluate(
     plan = _plan(
         data, limit, focus, mask, snrs_db=tuple(snrs_db), rate=rate, channel=channel, over=over, seeds=seeds,
         resize=resize, snr_error_db=snr_error_db, options=options or {}, metrics=tuple(metrics), clip=clip, cache=cache,
+        editor=editor,
     )  # fmt: skip
     if not math.isfinite(snr_error_db):
         raise ConfigError(f"an SNR error of {snr_error_db:g} dB; give a finite number")
@@ -164,10 +191,12 @@ def evaluate(
     else:
         scores = measure_here(codec, plan, told)
     name = channel.kind if over == "channel" else f"{channel.kind} over loopback"
-    return [
-        _row(codec, name, rate, snr_db, [score for picture in scores for score in picture[level]])
-        for level, snr_db in enumerate(plan.snrs_db)
-    ]
+    rows = []
+    for level, snr_db in enumerate(plan.snrs_db):
+        at_level = [score for picture in scores for score in picture[level]]
+        for edited_by in (None,) if editor is None else (None, editor.name):
+            rows.append(_row(codec, name, rate, snr_db, at_level, edited_by))
+    return rows
 
 
 def describe(
@@ -188,12 +217,15 @@ def describe(
 
 
 def table(rows: list[dict[str, Any]]) -> Table:
-    """For a terminal: a column an SNR, a line a figure; figures that no row has get no line."""
+    """For a terminal: a column an SNR, a line a figure; figures that no row has get no line.
+
+    Columns of edited pictures have the editor's name in their heading."""
     first = rows[0]
     result = Table(title=f"{first['codec']}, rate {first['rate']}, {first['channel']}, {first['n']} pictures")
     result.add_column("SNR dB")
     for row in rows:
-        result.add_column(f"{row['snr_db']:g}", justify="right", no_wrap=True)
+        by = "" if row["editor"] == "none" else f" {row['editor']}"
+        result.add_column(f"{row['snr_db']:g}{by}", justify="right", no_wrap=True)
     shown = [{**row, "low": row["psnr_db_ci95"][0], "high": row["psnr_db_ci95"][1]} for row in rows]
     for key, name, pattern in TABLE_LINES:
         if any(row[key] is not None for row in shown):

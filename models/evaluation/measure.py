@@ -18,10 +18,11 @@ from gened.gr_blocks.phy.header import quantize_snr_db
 from gened.gr_blocks.phy.modulator import modulate_frame
 from gened.gr_blocks.phy.receiver import Receiver
 from gened.gr_blocks.phy.types import Encoded, Frame, Received
-from gened.models.codecs.base import Codec, Decoded
+from gened.models.codecs.base import Codec, Decoded, Map, Picture
+from gened.models.editing.base import Editor, EditRequest
 from gened.models.evaluation.data import Item
 from gened.models.evaluation.metric_set import Figures, MetricSet
-from gened.models.evaluation.metrics import mean_picture
+from gened.models.evaluation.metrics import mean_picture, rounded
 
 SAMPLE_RATE_HZ = 1e6
 
@@ -87,6 +88,11 @@ class Score:
     decode_ms: float
     figures: Figures
     """What the metrics say, by the keys of a row."""
+    patches: tuple[str, str] | None = None
+    """For the kernel distance: of the original and of the received picture."""
+    edited: dict[str, Any] | None = None
+    """The same of what the editor made of it: `figures`, `patches`, `editor_ms`, `is_edited`, `reason`; None without
+    an editor."""
 
 
 def encoder_options(item: Item, setting: Setting) -> dict[str, Any]:
@@ -126,8 +132,18 @@ def send(codec: Codec, item: Item, setting: Setting) -> Sent:
     return Sent(encoded, decoded, encode_ms, 1e3 * (time.perf_counter() - begun))
 
 
-def measure(codec: Codec, item: Item, setting: Setting, metrics: MetricSet) -> Score:
-    """`send`, and what the metrics say of it; a lost picture scores as its mean grey.
+def measure(
+    codec: Codec, item: Item, setting: Setting, metrics: MetricSet, editor: Editor | None = None, text: str = ""
+) -> Score:
+    """`send`, and what the metrics say of it; a lost picture scores as its mean grey, edited or not.
+
+    Args:
+        codec: What is measured.
+        item: What is sent.
+        setting: How.
+        metrics: Those asked for.
+        editor: Told of the received picture, too, where there is one.
+        text: The words that the editor is told.
 
     Raises:
         GenedError: The codec cannot do what is asked.
@@ -149,7 +165,34 @@ def measure(codec: Codec, item: Item, setting: Setting, metrics: MetricSet) -> S
         encode_ms=sent.encode_ms,
         decode_ms=sent.decode_ms,
         figures=metrics.figures(item, x_hat, mask),
+        patches=metrics.patches(item, x_hat),
+        edited=None
+        if editor is None
+        else _edited(editor, item, x_hat, mask, setting, text, metrics, lost=sent.is_lost),
     )
+
+
+def _edited(
+    editor: Editor,
+    item: Item,
+    x_hat: Picture,
+    mask: Map | None,
+    setting: Setting,
+    text: str,
+    metrics: MetricSet,
+    *,
+    lost: bool,
+) -> dict[str, Any]:
+    """What the editor made of a received picture, which reaches it with 8 bits, as over the service."""
+    x, editor_ms, is_edited, reason = x_hat, None, False, "the frame was lost"
+    if not lost:
+        request = EditRequest(rounded(x_hat), text=text, mask=mask, snr_est_db=setting.snr_db, seed=setting.seed)
+        answer = editor.edit(request)
+        x, editor_ms, is_edited, reason = answer.x, 1e3 * answer.seconds, answer.edited, answer.reason
+    return {
+        "figures": metrics.figures(item, x, mask), "patches": metrics.patches(item, x), "editor_ms": editor_ms,
+        "is_edited": is_edited, "reason": reason,
+    }  # fmt: skip
 
 
 def _through_channel(frame: Frame, setting: Setting) -> Received:

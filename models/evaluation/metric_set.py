@@ -17,6 +17,8 @@ from gened.models.evaluation.metrics import mask_fmeasure, mask_iou, masked_psnr
 if TYPE_CHECKING:
     from gened.models.evaluation.brisque import Brisque
     from gened.models.evaluation.clip_score import ClipScore
+    from gened.models.evaluation.kernel_distance import PatchFeatures
+    from gened.models.evaluation.recognition import Recognition
     from gened.models.evaluation.st_lpips import StLpips
 
 METRICS: dict[str, tuple[str, ...]] = {
@@ -26,25 +28,29 @@ METRICS: dict[str, tuple[str, ...]] = {
     "st_lpips": ("st_lpips",),
     "brisque": ("brisque",),
     "clip_score": ("clip_score",),
+    "kid": ("kid",),
+    "recognition": ("class_agreement", "detector_f1"),
 }
-"""Name to the keys of a row. `lpips` and `kid` are in no list: no package carries the networks that they are defined
-with, so their keys stay null."""
+"""Name to the keys of a row. `lpips` is in no list: no package carries the trunks that it is defined with, so its key
+stays null. `kid` is of a set of pictures: one picture gives features, see `kernel_distance.py`."""
 DEFAULT = ("psnr", "ms_ssim", "masks")
 """What costs little beside encoding and decoding."""
+EXTRA = ("kid", "recognition")
+"""What needs further packages, see docs/editor.md."""
 FIGURES = tuple(key for keys in METRICS.values() for key in keys)
 
 Figures = dict[str, float | None]
 
 
 def parse_metrics(text: str) -> tuple[str, ...]:
-    """Names with commas between them; "all" for all but `clip_score`, which needs a model.
+    """Names with commas between them; "all" for all but `clip_score`, which needs a model, and those of `EXTRA`.
 
     Raises:
         ConfigError: An unknown name; the message lists the known ones.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     if names == ["all"]:
-        return tuple(name for name in METRICS if name != "clip_score")
+        return tuple(name for name in METRICS if name not in ("clip_score", *EXTRA))
     unknown = [name for name in names if name not in METRICS]
     if unknown or not names:
         raise ConfigError(f"metric '{unknown[0] if unknown else text}'; known are {', '.join(METRICS)}, or all")
@@ -81,6 +87,21 @@ class MetricSet:
             from gened.models.evaluation.brisque import Brisque
 
             self._brisque = Brisque()
+        self._patches: PatchFeatures | None = None
+        self._recognition: Recognition | None = None
+        if chosen & {"kid", "recognition"}:
+            _require("torch", "kid")
+            from gened.models.evaluation.recognition import Classifier
+
+            classifier = Classifier()
+            if "kid" in chosen:
+                from gened.models.evaluation.kernel_distance import PatchFeatures
+
+                self._patches = PatchFeatures(classifier)
+            if "recognition" in chosen:
+                from gened.models.evaluation.recognition import Recognition
+
+                self._recognition = Recognition(classifier)
         if clip is not None:
             _require("torch", "clip_score")
             from gened.models.evaluation.clip_score import ClipScore
@@ -111,7 +132,13 @@ class MetricSet:
             found["brisque"] = self._brisque(x_hat)
         if self._clip is not None and item.caption is not None:
             found["clip_score"] = self._clip(x_hat, item.caption)
+        if self._recognition is not None:
+            found |= self._recognition(item.x, x_hat)
         return {key: value if value is None or math.isfinite(value) else None for key, value in found.items()}
+
+    def patches(self, item: Item, x_hat: Picture) -> tuple[str, str] | None:
+        """What the kernel distance needs of the picture as it was and as it was received; None where nobody asks."""
+        return None if self._patches is None else (self._patches.of_original(item.x), self._patches(x_hat))
 
     def versions(self) -> dict[str, str | None]:
         """Each key of a row with the library and version behind it; None where it was not measured."""
@@ -123,9 +150,11 @@ class MetricSet:
             "st_lpips": None if self._st_lpips is None else self._st_lpips.version,
             "brisque": None if self._brisque is None else self._brisque.version,
             "clip_score": None if self._clip is None else self._clip.version,
+            "kid": None if self._patches is None else self._patches.version,
+            "recognition": None if self._recognition is None else self._recognition.version,
         }
         named = {key: by_metric[name] for name, keys in METRICS.items() if name in self.names for key in keys}
-        return {key: named.get(key) for key in (*FIGURES, "lpips", "kid")}
+        return {key: named.get(key) for key in (*FIGURES, "lpips")}
 
 
 def _require(package: str, metric: str) -> None:

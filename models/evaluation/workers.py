@@ -7,17 +7,21 @@ import os
 import queue
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gened.gr_blocks.phy.channel import ChannelConfig
 from gened.gr_blocks.phy.errors import GenedError
+from gened.models.captioning.base import Captioner
+from gened.models.captioning.registry import load_captioner
 from gened.models.codecs.base import Codec
 from gened.models.codecs.registry import load_codec
+from gened.models.editing.base import Editor
+from gened.models.editing.registry import load_editor
 from gened.models.evaluation.cache import ScoreCache
-from gened.models.evaluation.data import read_captions, read_item
+from gened.models.evaluation.data import Item, read_captions, read_item
 from gened.models.evaluation.measure import MaskSource, Over, Score, Setting, measure
 from gened.models.evaluation.metric_set import DEFAULT, MetricSet
 from gened.models.worker import JobResult, Worker
@@ -27,6 +31,23 @@ PICTURE_TIMEOUT_S = 3600.0
 """A picture of 4096x4096 with all metrics, at many SNRs, on a busy machine."""
 SEED_STEP = 1000
 """Between the noise drawings of one picture; pictures count in ones."""
+
+
+Words = Literal["right", "none", "other"]
+"""What the editor is told: the picture's own caption, nothing, or the caption of the next picture."""
+
+
+@dataclass(frozen=True)
+class EditorPlan:
+    """Who edits what was received, and what it is told."""
+
+    name: str
+    device: str = "cpu"
+    options: dict[str, Any] = field(default_factory=dict)
+    strength: float = 1.0
+    words: Words = "right"
+    captioner: str = "layout"
+    """Describes the pictures of a data set that has no captions."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +69,7 @@ class Plan:
     metrics: tuple[str, ...] = DEFAULT
     clip: str | None = None
     cache: Path | None = None
+    editor: EditorPlan | None = None
 
 
 class Evaluator:
@@ -59,6 +81,26 @@ class Evaluator:
         self._captions = read_captions(plan.data)
         self._metrics = MetricSet(plan.metrics, clip=plan.clip)
         self._cache = ScoreCache(plan.cache)
+        self._editor: Editor | None = None
+        self._captioner: Captioner | None = None
+        if plan.editor is not None:
+            self._editor = load_editor(plan.editor.name, device=plan.editor.device, **plan.editor.options)
+            if plan.editor.words != "none" and any(path.name not in self._captions for path in plan.paths):
+                self._captioner = load_captioner(plan.editor.captioner)
+
+    def _item(self, index: int) -> Item:
+        """A picture with its caption; where the data have none, the captioner's, if there is an editor to tell it."""
+        item = read_item(self._plan.data, self._plan.paths[index], self._plan.resize, self._captions)
+        if item.caption is None and self._captioner is not None:
+            return replace(item, caption=self._captioner.describe(item.x))
+        return item
+
+    def _text(self, index: int, item: Item) -> str:
+        """What the editor is told."""
+        words = "none" if self._plan.editor is None else self._plan.editor.words
+        if words == "other":
+            item = self._item((index + 1) % len(self._plan.paths))
+        return "" if words == "none" else item.caption or ""
 
     def measure(self, index: int) -> list[list[Score]]:
         """Scores of a picture: for each SNR, one for each noise drawing.
@@ -67,7 +109,8 @@ class Evaluator:
             GenedError: The picture cannot be read, or the codec cannot do what is asked.
         """
         plan = self._plan
-        item = read_item(plan.data, plan.paths[index], plan.resize, self._captions)
+        item = self._item(index)
+        text = self._text(index, item)
         base = Setting(
             rate=plan.rate,
             channel=plan.channel,
@@ -81,6 +124,9 @@ class Evaluator:
             "codec": [self._codec.name, self._codec.codec_id],
             "picture": item.content_hash(),
             "metrics": self._metrics.versions(),
+            "editor": None
+            if plan.editor is None
+            else [asdict(plan.editor), text, getattr(self._editor, "version", "")],
         }
         scores: list[list[Score]] = []
         for snr_db in plan.snrs_db:
@@ -90,7 +136,7 @@ class Evaluator:
                 key = {**known, **setting.as_key()}
                 score = self._cache.find(key)
                 if score is None:
-                    score = measure(self._codec, item, setting, self._metrics)
+                    score = measure(self._codec, item, setting, self._metrics, self._editor, text)
                     self._cache.keep(key, score)
                 scores[-1].append(score)
         return scores
