@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gened.flowgraphs.control import require_free
+from gened.flowgraphs.describing import CaptionConfig, Describer
 from gened.flowgraphs.importance import Box, importance
 from gened.gr_blocks.phy.budget import MAX_SIDE_MARGIN_DB
 from gened.gr_blocks.phy.errors import CodecError, ConfigError, LinkError
@@ -48,7 +49,9 @@ class TransmitConfig:
     n_frames: int | None = None
     """Frames in all, the photographs in turn; None: one a photograph."""
     captions: tuple[str, ...] = ()
-    """In turn, as the photographs; none: no text."""
+    """In turn, as the photographs; none: what `describe` says."""
+    describe: CaptionConfig | None = None
+    """Who describes the photographs, where there are no captions; None: no text."""
     caption_mode: str = "auto"
     station: str = ""
     codec: str = "softcast"
@@ -149,9 +152,26 @@ def run_transmit(
         ConfigError: The mask or a box does not fit a photograph; nothing was sent.
         PortInUseError: Another program listens at one of the addresses.
         CodecError: No frame could be encoded.
+        CaptionerError: The captioner cannot be made; nothing was sent.
         LinkError: Air did not answer, or took no more samples, within the time limit.
     """
     pictures = _Pictures(config)
+    describer = None if config.captions or config.describe is None else Describer(config.describe)
+    try:
+        return _transmit(config, pictures, describer, stop, on_frame, permits)
+    finally:
+        if describer is not None:
+            describer.close()
+
+
+def _transmit(
+    config: TransmitConfig,
+    pictures: _Pictures,
+    describer: Describer | None,
+    stop: threading.Event,
+    on_frame: Callable[[Facts], None] | None,
+    permits: threading.Semaphore | None,
+) -> list[Facts]:
     for address in (config.address, config.control):
         require_free(address)
     from gened.flowgraphs.burst_announcer import SenderControl, burst_announcer, require_ready
@@ -175,7 +195,7 @@ def run_transmit(
             transmitter.start()
             try:
                 outbox.state("ready")
-                _send_all(config, transmitter, pictures, outbox, stop, permits)
+                _send_all(config, transmitter, pictures, describer, outbox, stop, permits)
                 _finish(config, transmitter, control, stop)
             finally:
                 transmitter.stop()
@@ -228,6 +248,7 @@ def _send_all(
     config: TransmitConfig,
     transmitter: Transmitter,
     pictures: _Pictures,
+    describer: Describer | None,
     outbox: _Outbox,
     stop: threading.Event,
     permits: threading.Semaphore | None,
@@ -236,6 +257,8 @@ def _send_all(
     due_s = time.monotonic()
     for number in range(config.n_frames_in_all):
         image, mask, meta = pictures.frame(number)
+        if describer is not None and (words := describer(meta["photo"], image, mask)):
+            meta["caption"] = words
         while permits is not None and not stop.is_set() and not permits.acquire(timeout=POLL_S):
             pass
         stop.wait(max(0.0, due_s - time.monotonic()))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ import typer
 from gened.gr_blocks.phy.errors import ConfigError
 
 if TYPE_CHECKING:
+    from gened.flowgraphs.describing import CaptionConfig
     from gened.flowgraphs.editing import EditConfig
     from gened.gr_blocks.phy.channel import ChannelConfig
 
@@ -162,6 +164,25 @@ CodecName = Annotated[
 Caption = Annotated[
     list[str] | None, typer.Option("--caption", help="Text beside the picture; repeat it for one caption a photograph.")
 ]
+CaptionFile = Annotated[
+    Path | None,
+    typer.Option("--caption-file", metavar="FILE", help="Captions in UTF-8, a line a photograph.", show_default=False),
+]
+CaptionerName = Annotated[
+    str,
+    typer.Option(
+        "--captioner", metavar="NAME",
+        help="Who describes a photograph without caption: layout, transformers, or none.",
+    ),
+]  # fmt: skip
+CaptionerOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--captioner-option", metavar="NAME=VALUE", help="Of the captioner, such as model=FOLDER; repeatable.",
+        show_default=False,
+    ),
+]  # fmt: skip
+CaptionBytes = Annotated[int, typer.Option("--caption-bytes", help="Most bytes that a captioner may use.")]
 CaptionMode = Annotated[
     str,
     typer.Option(
@@ -299,6 +320,42 @@ def _plain_value(text: str) -> Any:
     return text
 
 
+def all_captions(captions: list[str] | None, file: Path | None) -> tuple[str, ...]:
+    """Captions from the command line, then those of the file.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds none.
+    """
+    found = list(captions or ())
+    if file is not None:
+        try:
+            lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read the captions in {file}: {error}") from error
+        if not any(lines):
+            raise ConfigError(f"{file} holds no caption; write one a line, in UTF-8")
+        found += lines
+    return tuple(found)
+
+
+def caption_config(
+    captioner: str, *, chosen: list[str] | None, max_bytes: int, without_torch: bool
+) -> CaptionConfig | None:
+    """Who describes the photographs; None where nobody does.
+
+    Raises:
+        GenedError: An unknown captioner, or an option that is none.
+    """
+    if not captioner or captioner == "none":
+        return None
+    from gened.flowgraphs.describing import CaptionConfig
+
+    values = parse_options(chosen)
+    if captioner == "layout" and without_torch:
+        values = {"detects": False, **values}
+    return CaptionConfig(captioner=captioner, options=values, max_bytes=max_bytes)
+
+
 def edit_config(
     editor: str, *, keys: Path | None, device: str, chosen: list[str] | None, strength: float, timeout_s: float
 ) -> EditConfig | None:
@@ -358,7 +415,7 @@ def require_codec(name: str) -> None:
         raise CodecError(f"unknown codec '{name}'; known are {', '.join(codec_names())}, or give a folder with weights")
 
 
-def require_text(captions: list[str] | None, station: str, mode_name: str) -> None:
+def require_text(captions: Sequence[str], station: str, mode_name: str) -> None:
     """Looks whether captions fit into a frame and their mode exists, before anything is started.
 
     Raises:
@@ -370,5 +427,5 @@ def require_text(captions: list[str] | None, station: str, mode_name: str) -> No
 
     if mode_name != "auto":
         mode(mode_name)
-    for caption in captions or [""]:
+    for caption in captions or ("",):
         pack_records(Records(caption=caption or None, station=station or None))

@@ -26,6 +26,10 @@ def transmit(
     refine: options.Refine = 0,
     side_margin: options.SideMargin = 0.0,
     caption: options.Caption = None,
+    caption_file: options.CaptionFile = None,
+    captioner: options.CaptionerName = "layout",
+    captioner_option: options.CaptionerOption = None,
+    caption_bytes: options.CaptionBytes = 106,
     caption_mode: options.CaptionMode = "auto",
     station: options.Station = "",
     frames: options.Frames = None,
@@ -54,11 +58,15 @@ def transmit(
     device = options.encoder_device(numpy)
     codec = options.default_codec(codec, device=device)
     options.require_codec(codec)
-    options.require_text(caption, station, caption_mode)
+    captions = options.all_captions(caption, caption_file)
+    options.require_text(captions, station, caption_mode)
     config = TransmitConfig(
         photos=tuple(photos),
         n_frames=frames,
-        captions=tuple(caption or ()),
+        captions=captions,
+        describe=options.caption_config(
+            captioner, chosen=captioner_option, max_bytes=caption_bytes, without_torch=numpy
+        ),
         caption_mode=caption_mode,
         station=station,
         codec=codec,
