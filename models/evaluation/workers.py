@@ -88,6 +88,9 @@ class Evaluator:
             if plan.editor.words != "none" and any(path.name not in self._captions for path in plan.paths):
                 self._captioner = load_captioner(plan.editor.captioner)
 
+    def _editor_version(self) -> str:
+        return "" if self._editor is None else self._editor.version
+
     def _item(self, index: int) -> Item:
         """A picture with its caption; where the data have none, the captioner's, if there is an editor to tell it."""
         item = read_item(self._plan.data, self._plan.paths[index], self._plan.resize, self._captions)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from safetensors import SafetensorError
@@ -98,10 +99,13 @@ class PairSampler:
             rows.append((index, left, top, text, snr_db, shows_mask, is_flipped))
         return self._batch(rows, size)
 
-    def validation(self, low_db: float, high_db: float) -> Batch:
-        """Whole held-out pictures of these SNRs, with all that is known of them."""
+    def validation_indices(self, low_db: float, high_db: float) -> npt.NDArray[np.int64]:
+        """Which held-out pairs of these SNRs are looked at."""
         snr_db = self.pairs.snr_db[self.held_out]
-        chosen = self.held_out[(snr_db >= low_db) & (snr_db < high_db)][:N_VALIDATION]
+        return self.held_out[(snr_db >= low_db) & (snr_db < high_db)][:N_VALIDATION]
+
+    def validation(self, chosen: npt.NDArray[np.int64]) -> Batch:
+        """Whole pictures with all that is known of them."""
         rows = [
             (int(i), 0, 0, self.captions.get(int(self.pairs.number[i]), ""), float(self.pairs.snr_db[i]), True, False)
             for i in chosen
@@ -217,17 +221,18 @@ class Run:
         """Held-out pictures before and after: PSNR, and the training's own distance."""
         figures, rows = {}, []
         for low_db, high_db in ((-2.0, 4.0), (4.0, 10.0), (10.0, 16.0)):
-            batch = self.sampler.validation(low_db, high_db)
-            if not len(batch.x):
+            chosen = self.sampler.validation_indices(low_db, high_db)
+            if not len(chosen):
                 continue
-            batch = to_device(batch, self.device)
+            batch = to_device(self.sampler.validation(chosen), self.device)
             edited = torch.cat([self._edited(batch.given, i) for i in range(len(batch.x))]).clamp(0, 1)
             name = f"{low_db:g}..{high_db:g}"
             for key, pictures in (("before", batch.given.x_hat), ("after", edited)):
                 figures[f"psnr_db_{key}_{name}"] = _psnr_db(pictures, batch.x)
                 figures[f"distance_{key}_{name}"] = self._mean_distance(pictures, batch.x)
             rows += [batch.x[:N_SAMPLES], batch.given.x_hat[:N_SAMPLES], edited[:N_SAMPLES]]
-        _write_sheet(rows, self.out / SAMPLES_FILE)
+        if rows:
+            _write_sheet(rows, self.out / SAMPLES_FILE)
         return figures
 
     def _edited(self, given: EditorInput, index: int) -> Tensor:
