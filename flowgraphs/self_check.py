@@ -24,12 +24,13 @@ from gened.gr_blocks.phy.receiver import Receiver
 from gened.gr_blocks.phy.records import Records, pack_records, unpack_records
 from gened.gr_blocks.phy.types import Encoded, Frame, ImageSize
 from gened.models.codecs.registry import codec_names, load_codec
+from gened.models.editing.registry import load_editor
 
 TRIAL_CAPTION = "the quick brown fox jumps over the lazy dog"
 TRIAL_OFFSET_HZ = 20e3
 TRIAL_RATE_HZ = 1e6
 SNR_TOLERANCE_DB = 1.0
-PORTS = range(5550, 5554)
+PORTS = (*range(5550, 5554), 5560)
 PACKAGES = {
     "ldpc": "ldpc",
     "zfec": "zfec",
@@ -69,6 +70,11 @@ def run_checks(snr_db: float) -> list[Item]:
     items.append(_tried("PyTorch", partial(_package, "torch", "torch"), remedy, is_needed=False))
     for name in codec_names():
         items.append(_tried(f"codec {name}", partial(_codec, name), "", is_needed=name == "softcast"))
+    for name in ("embedded", "realesrgan"):
+        items.append(_tried(f"editor {name}", partial(_editor, name), "", is_needed=False))
+    remedy = "the editor and the captioner of big models need it: pip install 'gr-gened[editor]'"
+    items.append(_tried("diffusers", partial(_package, "diffusers", "diffusers"), remedy, is_needed=False))
+    items.append(_tried("detector of captions", _detector, "", is_needed=False))
     items.append(_tried(f"a burst at {snr_db:g} dB", partial(_trial, snr_db), "the receiver did not read it"))
     items += [_tried(f"port {port}", partial(_port, port), "", is_needed=False) for port in PORTS]
     return items
@@ -108,6 +114,17 @@ def _codec(name: str) -> str:
 def _port(port: int) -> str:
     require_free(f"tcp://127.0.0.1:{port}")
     return "free"
+
+
+def _editor(name: str) -> str:
+    return load_editor(name).version
+
+
+def _detector() -> str:
+    from gened.models.captioning.detector import weights_folder
+
+    weights_folder()
+    return "captions name objects"
 
 
 def _trial(snr_db: float) -> str:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Sends one photograph over the air of a simulated radio and shows what came out. Usage: scripts/demo.sh [OPTIONS]
+# Sends one photograph over the air of a simulated radio, edits what came out, and shows all three. Usage: scripts/demo.sh [OPTIONS]
 #
 # Installs what is missing first. The options are those of `gened loopback`: scripts/demo.sh --snr 4 --channel rayleigh-block
 set -euo pipefail
@@ -8,7 +8,6 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib/setup.sh"
 
 OUT="$ROOT/out/demo"
-CAPTION="a cup of coffee on a red saucer with a spoon, on a wooden table"
 
 main() {
   setup
@@ -17,16 +16,17 @@ main() {
   photo="$("$PYTHON" -c 'import pathlib, skimage; print(pathlib.Path(skimage.__file__).parent / "data" / "coffee.png")')"
   [ -s "$photo" ] || die "scikit-image came without its photographs; remove .venv and run again"
 
-  say "gened loopback: transmitter, air and receiver are three processes; 10 dB SNR, 2 kHz carrier offset"
-  timeout -k 30 300 "$VENV/bin/gened" loopback "$photo" --caption "$CAPTION" --snr 10 --freq-offset 2000 --seed 1 --out "$OUT" "$@"
+  say "gened loopback: transmitter, air and receiver are three processes, the editor a fourth; 4 dB SNR, 2 kHz carrier offset"
+  timeout -k 30 300 "$VENV/bin/gened" loopback "$photo" --snr 4 --freq-offset 2000 --seed 1 --editor embedded --out "$OUT" "$@"
 
-  local name
-  for name in sent.png received.png side_by_side.png constellation.png report.json; do
+  local name names=(sent.png received.png side_by_side.png constellation.png report.json)
+  [[ " $* " == *" --editor"* ]] || names+=(edited.png)
+  for name in "${names[@]}"; do
     [ -s "$OUT/$name" ] || die "the link ran, but left no $OUT/$name"
   done
   say "look at these:"
   printf '   %-46s %s\n' \
-    "$OUT/side_by_side.png" "what was sent beside what was received, with the caption and the figures" \
+    "$OUT/side_by_side.png" "sent, received and edited, with the caption that the machine wrote and the figures" \
     "$OUT/constellation.png" "the symbols as they arrived: the caption's keep to a grid, the picture's fill the plane" \
     "$OUT/report.json" "every figure of every frame"
 }

@@ -38,6 +38,7 @@ ARROWS = {
 DOORS_TO_MODELS = {
     "gened.models.worker",
     "gened.models.images",
+    "gened.models.captioning.detector",
     "gened.models.captioning.registry",
     "gened.models.codecs.registry",
     "gened.models.editing.base",

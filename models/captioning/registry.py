@@ -50,7 +50,9 @@ def load_captioner(name: str, *, device: str = "cpu", **options: Any) -> Caption
     try:
         factory = cast(Callable[..., Captioner], getattr(importlib.import_module(module), attribute))
     except ModuleNotFoundError as error:
-        raise CaptionerError(f"captioner {name} needs the Python package {error.name}, which is not installed") from error
+        raise CaptionerError(
+            f"captioner {name} needs the Python package {error.name}, which is not installed"
+        ) from error
     known = [key for key in inspect.signature(factory).parameters if key != "device"]
     for key in options:
         if key not in known:

@@ -4,7 +4,7 @@
                  I_r [3, H, W], mask [1, H, W]          SNR, words
                       | pixels 2x2 -> channels              | perceptron
                       v                                     v
-    1/2    48: block ------------------------------+ block block -> residual, pixels 2x2 -> I_g - I_r
+    1/2    48: block ------------------------------+ block block -> pixels 2x2 -> 3x3 -> I_g - I_r
     1/4    96:   + block block --------------- + block block block
     1/8   144:       + block block -------- + block block block
     1/16  192:            + block block ---+
@@ -30,6 +30,8 @@ DOWN, UP = (1, 2, 2, 2), (2, 3, 3)
 MULTIPLE = 2 ** len(WIDTHS)
 """Height and width are multiples of this."""
 WORD_WIDTH = 48
+FULL_WIDTH = 12
+"""Channels at the picture's own size."""
 
 
 class EditorInput(NamedTuple):
@@ -73,7 +75,7 @@ class _Conditions(nn.Module):
 
 
 class EditorNetwork(nn.Module):
-    """One-step restoration, conditioned; 4.7 million parameters."""
+    """One-step restoration, conditioned; 4.9 million parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,7 +89,8 @@ class EditorNetwork(nn.Module):
         self.up = nn.ModuleList(
             nn.ModuleList(ResidualBlock(width) for _ in range(count)) for width, count in zip(WIDTHS, UP, strict=False)
         )
-        self.last = zeroed(nn.Conv2d(WIDTHS[0], 3 * 4, 3, padding=1))
+        self.last = nn.Conv2d(WIDTHS[0], 4 * FULL_WIDTH, 3, padding=1)
+        self.finish = zeroed(nn.Conv2d(FULL_WIDTH, 3, 3, padding=1))
 
     def forward(self, given: EditorInput) -> Tensor:
         """I_g, [B, 3, H, W], not clipped."""
@@ -105,4 +108,5 @@ class EditorNetwork(nn.Module):
             h = kept[level] + F.pixel_shuffle(self.enlarge[level](h), 2)
             for block in self.up[level]:  # type: ignore[attr-defined]
                 h = block(h, told)
-        return given.x_hat + F.pixel_shuffle(self.last(F.silu(h)), 2)
+        # A convolution at full size comes last: without it the four pixels of a cell make a grid that is seen.
+        return given.x_hat + self.finish(F.silu(F.pixel_shuffle(self.last(F.silu(h)), 2)))

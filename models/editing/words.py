@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-VOCABULARY = 4096
+VOCABULARY = 3072
 """Rows of the table; the last one stands for no words at all."""
 NOTHING = VOCABULARY - 1
 MAX_TOKENS = 64

@@ -161,7 +161,7 @@ class Run:
         torch.manual_seed(config.seed)
         network = EditorNetwork()
         if config.warm_start:
-            network.load_state_dict(load_weights(Path(config.warm_start)))
+            _warm(network, load_weights(Path(config.warm_start)))
         self.distance = PerceptualDistance().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.critic = Critic().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.critic_optimizer = torch.optim.Adam(
@@ -186,19 +186,20 @@ class Run:
                 real = trunk.stages(batch.x)
             made = trunk.stages(edited)
             distance = self.distance(made, real).mean()
-            self._teach_critic(real, [stage.detach() for stage in made])
+            self._teach_critic((real, batch.x), ([stage.detach() for stage in made], edited.detach()))
             strength = config.adversarial_weight if self.trainer.step >= config.adversarial_from else 0.0
             total = config.perceptual_weight * distance
             if strength:
                 self.critic.requires_grad_(False)
-                total = total + strength * maker_loss(self.critic(made))
+                total = total + strength * maker_loss(self.critic(made, edited))
                 self.critic.requires_grad_(True)
         pixels = pixel_loss(edited.float(), batch.x, batch.mask, config.foreground_weight)
         result: Tensor = total + config.pixel_weight * pixels
         return result
 
-    def _teach_critic(self, real: list[Tensor], made: list[Tensor]) -> None:
-        loss = critic_loss(self.critic(real), self.critic(made))
+    def _teach_critic(self, real: tuple[list[Tensor], Tensor], made: tuple[list[Tensor], Tensor]) -> None:
+        """One step of the critic, from stages and pixels of both kinds."""
+        loss = critic_loss(self.critic(*real), self.critic(*made))
         self.critic_optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         average_gradients(self.critic)
@@ -288,6 +289,14 @@ def load_weights(folder: Path) -> dict[str, Tensor]:
         return {name: value.float() for name, value in load_file(folder / WEIGHTS_FILE).items()}
     except (OSError, SafetensorError) as error:
         raise ConfigError(f"cannot read {folder / WEIGHTS_FILE}: {error}") from error
+
+
+def _warm(network: EditorNetwork, weights: dict[str, Tensor]) -> None:
+    """Takes the weights that fit; layers of another shape begin anew."""
+    own = network.state_dict()
+    fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    _say(f"{len(fitting)} of {len(own)} tensors are taken over")
+    network.load_state_dict(own | fitting)
 
 
 def _psnr_db(x_hat: Tensor, x: Tensor) -> float:

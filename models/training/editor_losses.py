@@ -46,11 +46,13 @@ def _unit(features: Tensor) -> Tensor:
 
 
 class Critic(nn.Module):
-    """How much of a photograph's look the features of the frozen trunk have: a small network on each of its stages.
+    """How much of a photograph's look there is: a small network on each stage of the frozen trunk, one on the pixels.
 
-        stage -> 1x1 to 64 -> [half size] -> 3x3, half size -> 3x3 -> a word for each place
+        stage  -> 1x1 to 64 -> [half size] -> 3x3, half size -> 3x3 -> a word for each place
+        pixels -> 4x4, half size -> 4x4, half size -> 3x3 -> a word for each place
 
-    Features that know objects let a discriminator of this size learn in hundreds of steps.
+    Features that know objects let a discriminator of this size learn in hundreds of steps. They are blurred before they
+    are thinned out, though, and do not see a grid of single pixels: the last head does.
 
     References:
         Sauer et al., "Projected GANs converge faster", NeurIPS 2021.
@@ -68,10 +70,21 @@ class Critic(nn.Module):
             )
             for index in CRITIC_STAGES
         )
+        self.pixels = nn.Sequential(
+            spectral_norm(nn.Conv2d(3, WIDTH // 2, 4, stride=2, padding=1)),
+            nn.LeakyReLU(0.2),
+            spectral_norm(nn.Conv2d(WIDTH // 2, WIDTH, 4, stride=2, padding=1)),
+            nn.LeakyReLU(0.2),
+            spectral_norm(nn.Conv2d(WIDTH, WIDTH, 3, padding=1)),
+            nn.LeakyReLU(0.2),
+            spectral_norm(nn.Conv2d(WIDTH, 1, 3, padding=1)),
+        )
 
-    def forward(self, stages: list[Tensor]) -> list[Tensor]:
-        """From the trunk's stages, [B, 1, h, w] each: positive where it looks like a photograph."""
-        return [head(_unit(stages[i]) * 8) for head, i in zip(self.heads, CRITIC_STAGES, strict=True)]
+    def forward(self, stages: list[Tensor], x: Tensor) -> list[Tensor]:
+        """From the trunk's stages and the pictures in [0, 1], [B, 1, h, w] each: positive where it looks real."""
+        words = [head(_unit(stages[i]) * 8) for head, i in zip(self.heads, CRITIC_STAGES, strict=True)]
+        # What neighbouring pixels differ by, enlarged: a spectral norm would hide a faint grid.
+        return [*words, self.pixels(8 * (x - F.avg_pool2d(x, 5, 1, 2, count_include_pad=False)))]
 
 
 def critic_loss(real: list[Tensor], made: list[Tensor]) -> Tensor:

