@@ -50,6 +50,11 @@ def plot(
     drop: options.Drop = 0.0,
     mask: Mask = MaskSource.CODEC,
     focus: options.Focus = None,
+    draw_mask: Annotated[
+        bool, typer.Option("--draw-mask", help="Sheet: outline what the receiver holds for important.")
+    ] = False,
+    editor: options.EditorName = "",
+    editor_option: options.EditorOption = None,
     device: options.Device = "cpu",
     quiet: options.Quiet = False,
 ) -> None:
@@ -59,7 +64,15 @@ def plot(
             raise ConfigError("a sheet takes no results but pictures: gened plot --sheet --data FOLDER --codec NAME")
         from gened.models.codecs.registry import load_codec
         from gened.models.evaluation.measure import Setting
-        from gened.models.evaluation.sheet import make_sheet
+        from gened.models.evaluation.sheet import Extras, make_sheet
+
+        extras = Extras(draws_masks=draw_mask)
+        if editor and editor != "none":
+            from gened.models.captioning.registry import load_captioner
+            from gened.models.editing.registry import load_editor
+
+            chosen = options.parse_options(editor_option)
+            extras = Extras(draw_mask, load_editor(editor, device=device, **chosen), load_captioner("layout"))
 
         snrs_db = options.parse_numbers(snr)
         config = options.channel_config(
@@ -75,6 +88,7 @@ def plot(
                 setting=Setting(rate=rate, channel=config, over=over.value, mask=mask.value, focus=focus),
                 resize=resize,
                 limit=limit,
+                extras=extras,
                 progress=lambda done, total: progress.update(task, completed=done, total=total),
             )
     elif not results:

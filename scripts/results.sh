@@ -9,17 +9,11 @@
 set -euo pipefail
 # shellcheck source=scripts/lib/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/setup.sh"
+# shellcheck source=scripts/lib/measure.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/measure.sh"
 
 OUT="results/codec"
 RATE_SNRS="-2,1,4,7,10,13,20"
-
-# measure NAME OPTIONS...: one evaluation, into results/codec/NAME.json.
-measure() {
-  local name="$1"
-  shift
-  say "$name"
-  "$PYTHON" -m gened evaluate --quiet --cache runs/cache --workers "${WORKERS:-2}" --out "$OUT/$name.json" "$@" >/dev/null
-}
 
 # of_codec CODEC DATA OPTIONS...: what all codecs are compared by.
 of_codec() {

@@ -109,4 +109,5 @@ class EditorNetwork(nn.Module):
             for block in self.up[level]:  # type: ignore[attr-defined]
                 h = block(h, told)
         # A convolution at full size comes last: without it the four pixels of a cell make a grid that is seen.
-        return given.x_hat + self.finish(F.silu(F.pixel_shuffle(self.last(F.silu(h)), 2)))
+        change: Tensor = self.finish(F.silu(F.pixel_shuffle(self.last(F.silu(h)), 2)))
+        return given.x_hat + change

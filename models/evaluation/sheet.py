@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A sheet of pictures: the original, its mask drawn around, beside what each codec makes of it at each SNR."""
+"""A sheet of pictures: the original, its mask drawn around, beside what each codec makes of it at each SNR, and what an
+editor makes of that."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,11 +15,13 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_erosion
 
 from gened.gr_blocks.phy.errors import ConfigError
-from gened.models.codecs.base import Codec
+from gened.models.captioning.base import Captioner
+from gened.models.codecs.base import Codec, Picture
+from gened.models.editing.base import Editor, EditRequest
 from gened.models.evaluation.data import Item, Mask, find_pictures, read_captions, read_item
 from gened.models.evaluation.files import require_writable
 from gened.models.evaluation.measure import Setting, send
-from gened.models.evaluation.metrics import masked_psnr_db, psnr_db
+from gened.models.evaluation.metrics import MASK_FOUND, masked_psnr_db, psnr_db, rounded
 from gened.models.images import Pixels, to_uint8
 
 MARGIN, GAP, LINE = 24, 12, 24
@@ -48,13 +51,27 @@ class Row(NamedTuple):
 
 def outlined(item: Item) -> Pixels:
     """The picture with a line around its mask, [H, W, 3] uint8; as it is where it has none."""
-    pixels = to_uint8(item.x)
-    if item.mask is None:
-        return pixels
-    scale = max(1, round(max(item.size) / MAX_SIDE))  # so that the line still shows when the picture is reduced
+    return to_uint8(item.x) if item.mask is None else _with_line(item.x, item.mask)
+
+
+def _with_line(x: Picture, mask: Mask) -> Pixels:
+    pixels = to_uint8(x)
+    scale = max(1, round(max(mask.shape) / MAX_SIDE))  # so that the line still shows when the picture is reduced
     for width, color in ((2 * scale + 1, HALO), (scale + 1, OUTLINE)):
-        pixels[_border(item.mask, width)] = color
+        pixels[_border(mask, width)] = color
     return pixels
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a sheet shows besides the received pictures."""
+
+    draws_masks: bool = False
+    """A line around what the receiver holds for important, on the received pictures."""
+    editor: Editor | None = None
+    """A further column for each codec: what it makes of the received picture."""
+    captioner: Captioner | None = None
+    """Its words are told to the editor where the data have none."""
 
 
 def _border(mask: Mask, width: int) -> Mask:
@@ -63,16 +80,27 @@ def _border(mask: Mask, width: int) -> Mask:
     return result
 
 
-def _received(codec: Codec, item: Item, setting: Setting) -> Cell:
+def _cells(codec: Codec, item: Item, setting: Setting, extras: Extras) -> list[Cell]:
+    """What was received, and, with an editor, what became of it."""
     sent = send(codec, item, setting)
     if sent.decoded is None or sent.is_lost:
-        return Cell(None, f"{setting.snr_db:g} dB: lost")
-    x_hat = sent.decoded.x_hat
-    text = f"{setting.snr_db:g} dB: PSNR {psnr_db(item.x, x_hat):.2f}"
-    if item.mask is not None:
-        foreground = masked_psnr_db(item.x, x_hat, item.mask)
-        text += "" if foreground is None else f", inside {foreground:.2f}"
-    return Cell(to_uint8(x_hat), text)
+        return [Cell(None, f"{setting.snr_db:g} dB: lost")] * (1 if extras.editor is None else 2)
+    x_hat, mask = sent.decoded.x_hat, sent.decoded.mask
+    is_drawn = extras.draws_masks and mask is not None
+    shown = _with_line(x_hat, mask >= MASK_FOUND) if is_drawn and mask is not None else to_uint8(x_hat)
+    cells = [Cell(shown, _told(item, x_hat, f"{setting.snr_db:g} dB"))]
+    if extras.editor is not None:
+        text = item.caption or ""
+        request = EditRequest(rounded(x_hat), text=text, mask=mask, snr_est_db=setting.snr_db, seed=setting.seed)
+        edited = extras.editor.edit(request).x
+        cells.append(Cell(to_uint8(edited), _told(item, edited, text or "no words")))
+    return cells
+
+
+def _told(item: Item, x_hat: Picture, first: str) -> str:
+    text = f"{first}: PSNR {psnr_db(item.x, x_hat):.2f}"
+    foreground = None if item.mask is None else masked_psnr_db(item.x, x_hat, item.mask)
+    return text if foreground is None else f"{text}, inside {foreground:.2f}"
 
 
 def make_rows(
@@ -83,6 +111,7 @@ def make_rows(
     setting: Setting,
     resize: int | None = None,
     limit: int | None = None,
+    extras: Extras | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Row]:
     """The cells of a sheet: a row for each picture and SNR, the original first, then each codec.
@@ -94,23 +123,27 @@ def make_rows(
         setting: Everything else; its SNR is replaced, and its seed counts the pictures, as in `evaluate`.
         resize: Stretch each picture to a square of this side.
         limit: So many pictures only.
+        extras: Masks on the received pictures, and an editor.
         progress: Called with pictures done and to do.
 
     Raises:
         ConfigError: No pictures, or too many for one sheet.
         GenedError: A codec cannot do what is asked.
     """
+    extras = extras or Extras()
     paths, captions = find_pictures(data)[:limit], read_captions(data)
-    n_cells = len(paths) * len(snrs_db) * (len(codecs) + 1)
+    n_cells = len(paths) * len(snrs_db) * (len(codecs) * (1 if extras.editor is None else 2) + 1)
     if n_cells > MAX_CELLS:
         raise ConfigError(f"{n_cells} pictures are too many for one sheet; --limit or --snr make it smaller")
     rows = []
     for index, path in enumerate(paths):
         item = read_item(data, path, resize, captions)
+        if item.caption is None and extras.captioner is not None:
+            item = replace(item, caption=extras.captioner.describe(item.x))
         original = Cell(outlined(item), item.name)
         for snr_db in snrs_db:
             here = replace(setting, snr_db=snr_db, seed=index)
-            rows.append(Row([original, *(_received(codec, item, here) for codec in codecs)]))
+            rows.append(Row([original, *(cell for codec in codecs for cell in _cells(codec, item, here, extras))]))
         if progress is not None:
             progress(index + 1, len(paths))
     return rows
@@ -191,6 +224,7 @@ def make_sheet(
     setting: Setting,
     resize: int | None = None,
     limit: int | None = None,
+    extras: Extras | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Makes the rows, draws them, writes the picture file; see `make_rows`.
@@ -202,7 +236,7 @@ def make_sheet(
         raise ConfigError(f"'{out.name}' is no kind of picture; end it in .png or .jpg")
     require_writable(out)
     rows = make_rows(
-        codecs, data, snrs_db=snrs_db, setting=setting, resize=resize, limit=limit, progress=progress
+        codecs, data, snrs_db=snrs_db, setting=setting, resize=resize, limit=limit, extras=extras, progress=progress
     )  # fmt: skip
     has_masks = any("inside" in cell.text for row in rows for cell in row.cells)
     told = [
@@ -211,4 +245,9 @@ def make_sheet(
     ]
     told += {"none": ["no mask"], "truth": ["true mask"], "codec": []}[setting.mask]
     told += [] if setting.focus is None else [f"focus {setting.focus:g}"]
-    draw(rows, ["original", *(codec.name for codec in codecs)], ", ".join(told)).save(out)
+    headings = ["original"]
+    for codec in codecs:
+        headings.append(codec.name)
+        if extras is not None and extras.editor is not None:
+            headings.append(f"{codec.name}, edited by {extras.editor.name}")
+    draw(rows, headings, ", ".join(told)).save(out)

@@ -40,7 +40,7 @@ from gened.models.training.loop import Trainer, average_gradients, prepared, ran
 WEIGHTS_FILE, CONFIG_FILE, SAMPLES_FILE = "model.safetensors", "config.json", "samples.png"
 HELD_OUT = 16
 """One photograph in so many is kept from the training, to see what was learnt."""
-N_VALIDATION, N_SAMPLES = 32, 6
+N_VALIDATION, N_SAMPLES = 8, 6
 CAPTIONS_FILE = "captions.jsonl"
 
 

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Sourced by the scripts that make the figures of the pages; OUT is the folder for them. WORKERS (2) processes share the pictures.
+
+# measure NAME OPTIONS...: one evaluation, into OUT/NAME.json. What was measured already comes out of runs/cache.
+measure() {
+  local name="$1"
+  shift
+  say "$name"
+  "$PYTHON" -m gened evaluate --quiet --cache runs/cache --workers "${WORKERS:-2}" --out "$OUT/$name.json" "$@" >/dev/null
+}
