@@ -53,6 +53,10 @@ of_gened() {
   measure gened-kodak-256-told-less "${kodak[@]}" --snr-error=-3
   measure gened-kodak-256-rayleigh-block-estimated-margin "${kodak[@]}" --channel rayleigh-block --seeds 2 --over loopback \
     --side-margin 12
+  say "the sheet with masks"
+  free_photographs out/photographs
+  "$PYTHON" -m gened plot --sheet --data out/photographs --resize 256 --codec gened --codec deepjscc --draw-mask --quiet \
+    --out docs/figures/sheet-masks.jpg
   measure gened-kodak-256-refine "${kodak[@]}" --refine 50 --snr 1,10 --limit 8
 }
 

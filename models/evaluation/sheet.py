@@ -30,6 +30,8 @@ MIN_SIDE, MAX_SIDE = 256, 420
 MAX_CELLS = 600
 """More pictures make a sheet that no viewer opens."""
 FONT_SIZE = 15
+JPEG_QUALITY = 88
+"""Of a sheet that is written as .jpg; other kinds take no notice."""
 INK, GREY, FAINT, PAPER, OUTLINE, HALO = "#16181d", "#666c78", "#d9dce2", "#ffffff", (255, 214, 10), (16, 17, 20)
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -250,4 +252,4 @@ def make_sheet(
         headings.append(codec.name)
         if extras is not None and extras.editor is not None:
             headings.append(f"{codec.name}, edited by {extras.editor.name}")
-    draw(rows, headings, ", ".join(told)).save(out)
+    draw(rows, headings, ", ".join(told)).save(out, quality=JPEG_QUALITY)

@@ -8,3 +8,13 @@ measure() {
   say "$name"
   "$PYTHON" -m gened evaluate --quiet --cache runs/cache --workers "${WORKERS:-2}" --out "$OUT/$name.json" "$@" >/dev/null
 }
+
+# free_photographs FOLDER: four photographs that may be shown to anybody (public domain or CC0), out of scikit-image.
+free_photographs() {
+  local name from
+  from="$("$PYTHON" -c 'import pathlib, skimage; print(pathlib.Path(skimage.__file__).parent / "data")')"
+  mkdir -p "$1"
+  for name in astronaut.png chelsea.png coffee.png rocket.jpg; do
+    cp "$from/$name" "$1/$name"
+  done
+}
