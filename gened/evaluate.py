@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
 from dataclasses import asdict, replace
 from enum import StrEnum
@@ -78,6 +79,13 @@ def pictures_progress(*, quiet: bool) -> Progress:
 
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet)
+
+
+def peak_memory_mib() -> float:
+    """Of this process, or of the largest that it has ended."""
+    return round(
+        max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024, 1
+    )
 
 
 def evaluate(
@@ -216,6 +224,7 @@ def evaluate(
             progress=lambda done, total: progress.update(task, completed=done, total=total),
             editor=plan,
         )
+    about["peak_memory_mib"] = peak_memory_mib()
     text = json.dumps({"meta": {**run_meta(sys.argv, seed=0), **about}, "rows": rows}, indent=1, allow_nan=False)
     if out is not None:
         out.write_text(text + "\n")

@@ -3,8 +3,8 @@
 # The figures of docs/editor.md: every evaluation under results/editor/, and the pictures made of them.
 # Usage: scripts/results_editor.sh EVAL_DATA [PART...]
 #
-# EVAL_DATA holds kodak/, sod/ (images/, masks/) and captioned/ (with captions.jsonl). Parts: embedded, hevc-ldpc, words, realesrgan,
-# captions, figures; all where none is named. Pictures that were measured already, by the same weights, come out of runs/cache.
+# EVAL_DATA holds kodak/, sod/ (images/, masks/) and captioned/ (with captions.jsonl). Parts: embedded, hevc-ldpc, words, symbols,
+# realesrgan, captions, figures; all where none is named. Pictures that were measured already, by the same weights, come out of runs/cache.
 set -euo pipefail
 # shellcheck source=scripts/lib/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/setup.sh"
@@ -41,6 +41,13 @@ part() {
           --edit-words "$words" --snr 1,7 --limit 60 --metrics psnr,st_lpips
       done
       ;;
+    symbols) # quality against what was sent, at 4 dB
+      local rate
+      for rate in 1/48 1/36 1/24 1/12; do
+        measure "gened-sod-256-embedded-rate-${rate#1/}" --data "$data/sod" --resize 256 --codec gened --editor embedded --rate "$rate" \
+          --snr 4 --limit 40 --metrics psnr,masks,st_lpips,brisque
+      done
+      ;;
     realesrgan)
       compared gened-kodak-256-realesrgan "$data/kodak" --codec gened --editor realesrgan
       compared gened-sod-256-realesrgan "$data/sod" --codec gened --editor realesrgan --limit "$FEW"
@@ -56,8 +63,12 @@ part() {
       for y in st_lpips brisque psnr_fg_db kid; do
         "$PYTHON" -m gened plot "$OUT"/gened-sod-256-embedded.json "$OUT"/hevc-ldpc-sod-256.json --y "$y" --out "docs/figures/editor-$y.png"
       done
+      "$PYTHON" -m gened plot "$OUT"/gened-sod-256-embedded-rate-*.json --x payload_symbols --y st_lpips --out docs/figures/editor-symbols.png
+      free_photographs out/photographs
+      "$PYTHON" -m gened plot --sheet --data out/photographs --resize 256 --codec gened --editor embedded --snr 1,7 --quiet \
+        --out docs/figures/sheet-edited.jpg
       ;;
-    *) die "a part '$2'; known are embedded, hevc-ldpc, words, realesrgan, captions, figures" ;;
+    *) die "a part '$2'; known are embedded, hevc-ldpc, words, symbols, realesrgan, captions, figures" ;;
   esac
 }
 
@@ -66,7 +77,7 @@ main() {
   local data name
   data="$(realpath --canonicalize-existing --relative-to="$ROOT" "$1")" || die "there is no folder $1"
   shift
-  [ $# -gt 0 ] || set -- embedded hevc-ldpc words realesrgan captions figures
+  [ $# -gt 0 ] || set -- embedded hevc-ldpc words symbols realesrgan captions figures
   setup >&2
   cd "$ROOT"
   mkdir -p "$OUT" runs/cache
