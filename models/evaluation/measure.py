@@ -18,7 +18,7 @@ from gened.gr_blocks.phy.header import quantize_snr_db
 from gened.gr_blocks.phy.modulator import modulate_frame
 from gened.gr_blocks.phy.receiver import Receiver
 from gened.gr_blocks.phy.types import Encoded, Frame, Received
-from gened.models.codecs.base import Codec, Decoded, Map, Picture
+from gened.models.codecs.base import Codec, Decoded
 from gened.models.editing.base import Editor, EditRequest
 from gened.models.evaluation.data import Item
 from gened.models.evaluation.metric_set import Figures, MetricSet
@@ -133,7 +133,13 @@ def send(codec: Codec, item: Item, setting: Setting) -> Sent:
 
 
 def measure(
-    codec: Codec, item: Item, setting: Setting, metrics: MetricSet, editor: Editor | None = None, text: str = ""
+    codec: Codec,
+    item: Item,
+    setting: Setting,
+    metrics: MetricSet,
+    editor: Editor | None = None,
+    text: str = "",
+    strength: float = 1.0,
 ) -> Score:
     """`send`, and what the metrics say of it; a lost picture scores as its mean grey, edited or not.
 
@@ -144,6 +150,7 @@ def measure(
         metrics: Those asked for.
         editor: Told of the received picture, too, where there is one.
         text: The words that the editor is told.
+        strength: Of the editing, in [0, 1].
 
     Raises:
         GenedError: The codec cannot do what is asked.
@@ -166,27 +173,21 @@ def measure(
         decode_ms=sent.decode_ms,
         figures=metrics.figures(item, x_hat, mask),
         patches=metrics.patches(item, x_hat),
-        edited=None
-        if editor is None
-        else _edited(editor, item, x_hat, mask, setting, text, metrics, lost=sent.is_lost),
+        edited=None if editor is None else _edited(editor, item, sent, setting, text, strength, metrics),
     )
 
 
 def _edited(
-    editor: Editor,
-    item: Item,
-    x_hat: Picture,
-    mask: Map | None,
-    setting: Setting,
-    text: str,
-    metrics: MetricSet,
-    *,
-    lost: bool,
+    editor: Editor, item: Item, sent: Sent, setting: Setting, text: str, strength: float, metrics: MetricSet
 ) -> dict[str, Any]:
     """What the editor made of a received picture, which reaches it with 8 bits, as over the service."""
-    x, editor_ms, is_edited, reason = x_hat, None, False, "the frame was lost"
-    if not lost:
-        request = EditRequest(rounded(x_hat), text=text, mask=mask, snr_est_db=setting.snr_db, seed=setting.seed)
+    x, mask, editor_ms, is_edited, reason = mean_picture(item.x), None, None, False, "the frame was lost"
+    if sent.decoded is not None and not sent.is_lost:
+        mask = sent.decoded.mask
+        request = EditRequest(
+            rounded(sent.decoded.x_hat), text=text, mask=mask, snr_est_db=setting.snr_db, strength=strength,
+            seed=setting.seed,
+        )  # fmt: skip
         answer = editor.edit(request)
         x, editor_ms, is_edited, reason = answer.x, 1e3 * answer.seconds, answer.edited, answer.reason
     return {

@@ -114,6 +114,7 @@ class Evaluator:
         plan = self._plan
         item = self._item(index)
         text = self._text(index, item)
+        strength = 1.0 if plan.editor is None else plan.editor.strength
         base = Setting(
             rate=plan.rate,
             channel=plan.channel,
@@ -139,7 +140,7 @@ class Evaluator:
                 key = {**known, **setting.as_key()}
                 score = self._cache.find(key)
                 if score is None:
-                    score = measure(self._codec, item, setting, self._metrics, self._editor, text)
+                    score = measure(self._codec, item, setting, self._metrics, self._editor, text, strength)
                     self._cache.keep(key, score)
                 scores[-1].append(score)
         return scores

@@ -96,6 +96,11 @@ def test_the_editor_may_be_told_nothing_or_another_pictures_words(
     assert [request.text for request in brightener.seen] == texts
 
 
+def test_the_strength_is_passed_on(pictures: Path, brightener: Brightener) -> None:
+    evaluate(SoftCast(), pictures, snrs_db=[4.0], metrics=("psnr",), editor=EditorPlan("b", strength=0.25))
+    assert {request.strength for request in brightener.seen} == {0.25}
+
+
 def test_pictures_without_captions_are_described(pictures: Path, brightener: Brightener) -> None:
     (pictures / "captions.jsonl").unlink()
     rows = evaluate(SoftCast(), pictures, snrs_db=[4.0], metrics=("psnr",), editor=EditorPlan("b"))
