@@ -19,25 +19,32 @@ from PIL import Image
 
 from gened.models.captioning.base import MAX_BYTES, fitted
 from gened.models.captioning.colours import colour_indices, main_colour
-from gened.models.captioning.detector import Detection, Detector, MissingDetectorError
+from gened.models.captioning.detector import Detection, Detector, MissingDetectorError, overlap
 from gened.models.codecs.base import Map, Picture
 
 SIDE = 96
 """Colours are named on the picture reduced to this side."""
 LARGE_AREA, MIN_AREA = 0.5, 0.002
+LARGE = "large"
 MAX_KINDS = 4
 NUMBERS = ("no", "a", "two", "three", "four", "five", "six")
 PLURALS = {
-    "person": "people", "sheep": "sheep", "knife": "knives", "mouse": "mice", "skis": "skis", "scissors": "scissors",
-    "aeroplane": "airplanes", "bus": "buses", "bench": "benches", "couch": "couches", "sandwich": "sandwiches",
-    "wine glass": "wine glasses", "toothbrush": "toothbrushes",
+    "person": "people", "sheep": "sheep", "knife": "knives", "mouse": "mice", "bus": "buses", "bench": "benches",
+    "couch": "couches", "sandwich": "sandwiches", "wine glass": "wine glasses", "toothbrush": "toothbrushes",
+    "pair of skis": "pairs of skis", "pair of scissors": "pairs of scissors",
+    "piece of broccoli": "pieces of broccoli",
 }  # fmt: skip
 SINGULARS = {
     "aeroplane": "airplane", "motorbike": "motorcycle", "sofa": "couch", "pottedplant": "potted plant",
     "diningtable": "dining table", "tvmonitor": "television", "skis": "pair of skis", "scissors": "pair of scissors",
+    "broccoli": "piece of broccoli",
 }  # fmt: skip
-COLOURLESS = ("person",)
-"""What is not called by a colour: one of clothes would be said of the person."""
+COLOURLESS = ("person", "zebra")
+"""What is not called by a colour: one of clothes would be said of the person, and stripes make no grey."""
+SAME_OVERLAP = 0.7
+"""Boxes of different names that overlap so much are of one object."""
+MARGIN, RING = 0.2, 0.25
+"""What is left out at each edge of a box, and what is looked at around it, in widths and heights of it."""
 
 
 class _Group(NamedTuple):
@@ -87,7 +94,7 @@ class LayoutCaptioner:
         """Such as "two dogs, left, brown; green below; blue sky above"."""
         pixels = _small(x)
         indices = colour_indices(pixels)
-        found = [] if self.detector is None else [d for d in self.detector(x) if d.area >= MIN_AREA]
+        found = [] if self.detector is None else _distinct([d for d in self.detector(x) if d.area >= MIN_AREA])
         groups = _groups(found)
         clauses = [_clause(group, indices) for group in groups[:MAX_KINDS]]
         if not groups and mask is not None:
@@ -107,6 +114,15 @@ def _small(x: Picture) -> npt.NDArray[np.float32]:
     return np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BOX), np.float32) / 255
 
 
+def _distinct(found: list[Detection]) -> list[Detection]:
+    """One name for each object, the surest: what comes in that order is dropped where a surer one has its place."""
+    kept: list[Detection] = []
+    for new in found:
+        if all(old.name == new.name or overlap(old, new) < SAME_OVERLAP for old in kept):
+            kept.append(new)
+    return kept
+
+
 def _groups(found: list[Detection]) -> list[_Group]:
     by_name: dict[str, list[Detection]] = {}
     for detection in found:
@@ -123,7 +139,8 @@ def _clause(group: _Group, indices: npt.NDArray[np.int64]) -> str:
         number = NUMBERS[count] if count < len(NUMBERS) else "many"
         noun = f"{number} {PLURALS.get(group.name, group.name + 's')}"
     parts = [noun]
-    if place := _place(group.box):
+    place = _place(group.box)
+    if place and (count == 1 or place != LARGE):  # of several, it is the room between them that is large
         parts.append(place)
     if group.name not in COLOURLESS:
         colours = {_colour(member, indices) for member in group.members}
@@ -134,24 +151,32 @@ def _clause(group: _Group, indices: npt.NDArray[np.int64]) -> str:
 
 def _place(box: Detection) -> str:
     if box.area > LARGE_AREA:
-        return "large"
+        return LARGE
     across, down = (box.left + box.right) / 2, (box.top + box.bottom) / 2
     vertical = "top" if down < 0.33 else "bottom" if down > 0.67 else ""
     horizontal = "left" if across < 0.38 else "right" if across > 0.62 else ""
     return " ".join(part for part in (vertical, horizontal) if part) or "centre"
 
 
-def _inner(box: Detection) -> tuple[slice, slice]:
-    """The middle of a box, where the object is rather than what is behind it, in cells of the small picture."""
-    width, height = box.right - box.left, box.bottom - box.top
-    left, right = box.left + 0.2 * width, box.right - 0.2 * width
-    top, bottom = box.top + 0.2 * height, box.bottom - 0.2 * height
-    rows = slice(int(top * SIDE), max(int(top * SIDE) + 1, int(np.ceil(bottom * SIDE))))
-    return rows, slice(int(left * SIDE), max(int(left * SIDE) + 1, int(np.ceil(right * SIDE))))
+def _cells(low: float, high: float) -> slice:
+    """Rows or columns of the small picture from one share of its side to another, at least one."""
+    first = min(max(0, int(low * SIDE)), SIDE - 1)
+    return slice(first, max(first + 1, int(np.ceil(high * SIDE))))
 
 
 def _colour(box: Detection, indices: npt.NDArray[np.int64]) -> str | None:
-    return main_colour(indices[_inner(box)])
+    """What prevails in the middle of a box; None where it prevails around the box too, as the sky does with a kite."""
+    width, height = box.right - box.left, box.bottom - box.top
+
+    def part(wider: float) -> tuple[slice, slice]:
+        across, down = wider * width, wider * height
+        return _cells(box.top - down, box.bottom + down), _cells(box.left - across, box.right + across)
+
+    around = np.zeros(indices.shape, np.float32)
+    around[part(RING)] = 1
+    around[part(0)] = 0
+    colour = main_colour(indices[part(-MARGIN)])
+    return None if around.any() and main_colour(indices, around) == colour else colour
 
 
 def _relation(one: _Group, two: _Group) -> list[str]:
@@ -189,11 +214,7 @@ def _regions(pixels: npt.NDArray[np.float32], indices: npt.NDArray[np.int64], fo
     """What prevails above and below, outside of the objects."""
     outside = np.ones((SIDE, SIDE), np.float32)
     for box in found:
-        rows, columns = (
-            slice(int(box.top * SIDE), int(np.ceil(box.bottom * SIDE))),
-            slice(int(box.left * SIDE), int(np.ceil(box.right * SIDE))),
-        )
-        outside[rows, columns] = 0
+        outside[_cells(box.top, box.bottom), _cells(box.left, box.right)] = 0
     third = SIDE // 3
     parts = []
     names: dict[str, str | None] = {}

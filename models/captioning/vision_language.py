@@ -99,6 +99,7 @@ class TransformersCaptioner:
         self._torch, self._transformers = torch, cast(Any, transformers)  # Any: its types say less than is used here
         self._device, self._prompt, self._max_new_tokens = device, prompt, max_new_tokens
         self._transformers.utils.logging.disable_progress_bar()  # ours is the only one on the terminal
+        self._transformers.utils.logging.set_verbosity_error()  # its warnings tell programmers what they might import
         try:
             self._load(model, dtype)
         except CaptionerError:
@@ -120,13 +121,28 @@ class TransformersCaptioner:
                 "it would write nonsense"
             )
         self._model = weights.to(self._device).eval()
-        self._processor = self._transformers.AutoProcessor.from_pretrained(model, **safe)
+        self._processor = self._processor_class(config).from_pretrained(model, **safe)
         self._tokenizer = self._processor.tokenizer
         if self.kind not in KNOWN and not getattr(self._processor, "chat_template", None):
             raise CaptionerError(
                 f"'{model}' is of the kind {self.kind} and has no chat template; {', '.join(KNOWN)} and models with "
                 "a chat template can be asked for captions"
             )
+
+    def _processor_class(self, config: Any) -> Any:
+        """AutoProcessor; where torchvision is missing, the model's own class without its reader of films.
+
+        Qwen-VL and its like read films with torchvision, and their processors do not load without. Photographs need
+        neither.
+        """
+        auto = self._transformers.AutoProcessor
+        if self._transformers.utils.is_torchvision_available():
+            return auto
+        own = self._transformers.models.auto.processing_auto.PROCESSOR_MAPPING.get(type(config), None)
+        if own is None or "video_processor" not in own.get_attributes():
+            return auto
+        parts = [part for part in own.get_attributes() if part != "video_processor"]
+        return type(own.__name__, (own,), {"get_attributes": classmethod(lambda _: parts)})
 
     def _check_prompt(self) -> None:
         if self.kind == "florence2" and self._prompt not in ("", *FLORENCE_TASKS):

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The editor that comes with the package: one step of a network of 10 MB, told SNR, mask and words."""
+"""The editor that comes with the package: one step of a network of 10 MB, told SNR, mask and words.
+
+`gain` in `config.json` says how much of the network's change a strength of 1 is: less than all of it keeps closer to
+what was received (`choose_gain.py` in the training).
+"""
 
 from __future__ import annotations
 
+import json
 import time
 import zlib
 from collections.abc import Sequence
@@ -22,7 +27,7 @@ from gened.models.editing.tiles import in_tiles
 from gened.models.editing.words import word_tensors
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "editor"
-WEIGHTS_FILE = "model.safetensors"
+WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 TILE, OVERLAP = 640, 96
 
 
@@ -44,13 +49,16 @@ class EmbeddedEditor:
         network = EditorNetwork()
         try:
             network.load_state_dict({key: value.float() for key, value in load_file(folder / WEIGHTS_FILE).items()})
+            description = json.loads((folder / CONFIG_FILE).read_text())
+            self._gain = float(description.get("gain", 1.0))
             self._device = torch.device(device)
             self._network = network.eval().requires_grad_(False).to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, ValueError, TypeError, AttributeError) as error:
             raise EditorError(f"cannot read the editor's weights in {folder}: {error}") from error
         except RuntimeError as error:
             raise EditorError(f"the embedded editor cannot run: {str(error).splitlines()[0]}") from error
-        self.version = f"embedded, weights {zlib.crc32((folder / WEIGHTS_FILE).read_bytes()):08x}"
+        weights_crc = zlib.crc32((folder / WEIGHTS_FILE).read_bytes())
+        self.version = f"embedded, weights {weights_crc:08x}, gain {self._gain:g}"
         self.max_batch = 1 if self._device.type == "cpu" else 8
 
     def edit(self, request: EditRequest) -> Edited:
@@ -67,7 +75,7 @@ class EmbeddedEditor:
             edited = [self._tiled(request) for request in requests]
         seconds = (time.perf_counter() - begun) / len(requests)
         return [
-            Edited(blended(request.x_hat, picture, request.strength), seconds, self.name)
+            Edited(blended(request.x_hat, picture, self._gain * request.strength), seconds, self.name)
             for request, picture in zip(requests, edited, strict=True)
         ]
 

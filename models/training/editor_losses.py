@@ -48,11 +48,13 @@ def _unit(features: Tensor) -> Tensor:
 class Critic(nn.Module):
     """How much of a photograph's look there is: a small network on each stage of the frozen trunk, one on the pixels.
 
-        stage  -> 1x1 to 64 -> [half size] -> 3x3, half size -> 3x3 -> a word for each place
+        stage  -> [half size] -> 1x1 to 64 -> 4x4, half size -> 3x3 -> a word for each place
         pixels -> 4x4, half size -> 4x4, half size -> 3x3 -> a word for each place
 
     Features that know objects let a discriminator of this size learn in hundreds of steps. They are blurred before they
-    are thinned out, though, and do not see a grid of single pixels: the last head does.
+    are thinned out, though, and do not see a grid of single pixels: the last head does. Every head looks at all places
+    alike (means and kernels of even width where a size is halved): one that left out every second place taught the
+    editor to draw that very grid.
 
     References:
         Sauer et al., "Projected GANs converge faster", NeurIPS 2021.
@@ -62,9 +64,10 @@ class Critic(nn.Module):
         super().__init__()
         self.heads = nn.ModuleList(
             nn.Sequential(
-                spectral_norm(nn.Conv2d(VGG16_CHANNELS[index], WIDTH, 1, stride=2 if index < 2 else 1)),
+                nn.AvgPool2d(2 if index < 2 else 1),
+                spectral_norm(nn.Conv2d(VGG16_CHANNELS[index], WIDTH, 1)),
                 nn.LeakyReLU(0.2),
-                spectral_norm(nn.Conv2d(WIDTH, WIDTH, 3, stride=2 if index < 3 else 1, padding=1)),
+                spectral_norm(nn.Conv2d(WIDTH, WIDTH, *((4, 2) if index < 3 else (3, 1)), padding=1)),
                 nn.LeakyReLU(0.2),
                 spectral_norm(nn.Conv2d(WIDTH, 1, 3, padding=1)),
             )

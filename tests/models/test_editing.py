@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,20 @@ def test_tiles_put_together_what_they_took_apart(shape: tuple[int, int, int], rn
 
     np.testing.assert_allclose(in_tiles(x, look, tile=32, overlap=8), 2 * x, rtol=1e-5)
     assert all(max(size[1:]) <= 32 for size in sizes)
+
+
+def test_the_gain_of_the_weights_is_what_a_strength_of_one_means(embedded: Any, tmp_path: Path) -> None:
+    folder = Path(__file__).parents[2] / "models" / "weights" / "editor"
+    x = scene(64, 64)
+    shutil.copy(folder / "model.safetensors", tmp_path)
+    (tmp_path / "config.json").write_text('{"editor": "embedded", "gain": 1.0}')
+    whole = load_editor("embedded", weights=str(tmp_path)).edit(EditRequest(x)).x
+    (tmp_path / "config.json").write_text('{"editor": "embedded", "gain": 0.5}')
+    half = load_editor("embedded", weights=str(tmp_path)).edit(EditRequest(x)).x
+    np.testing.assert_allclose(half, np.clip((x + whole) / 2, 0, 1), atol=0.03)
+    (tmp_path / "config.json").write_text("[1]")
+    with pytest.raises(EditorError, match="cannot read"):
+        load_editor("embedded", weights=str(tmp_path))
 
 
 def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:

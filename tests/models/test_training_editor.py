@@ -16,7 +16,7 @@ from PIL import Image
 from gened.gr_blocks.phy.errors import ConfigError
 from gened.models.editing.base import EditRequest
 from gened.models.editing.registry import load_editor
-from gened.models.training import editor, editor_pairs
+from gened.models.training import choose_gain, editor, editor_pairs
 from gened.models.training.editor_config import EditorTraining
 from gened.models.training.pictures import CropSampler, load_photographs
 from gened.models.training.trainings import training_for
@@ -136,3 +136,17 @@ def test_what_cannot_be_trained_is_one_line(pairs: Path, tmp_path: Path) -> None
     config = tmp_path / "editor.toml"
     config.write_text('codec = "editor"\n')
     assert training_for(config) is editor.train
+
+
+def test_the_gain_is_chosen_on_photographs_that_were_left_out(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="left out"):
+        choose_gain.write_held_out(pairs, tmp_path, 5)
+    monkeypatch.setattr(choose_gain, "HELD_OUT", 1)
+    choose_gain.write_held_out(pairs, tmp_path, 2)
+    found = editor_pairs.read_pairs(pairs)
+    written = sorted(tmp_path.glob("*.png"))
+    assert len(written) == 2
+    for path in written:
+        np.testing.assert_array_equal(np.asarray(Image.open(path)), found.sent[int(path.stem)])
