@@ -184,7 +184,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(captions, "SentenceModel", FakeSentences)
     monkeypatch.setattr(captions, "Vgg16Features", FakeTrunk)
     folder, train = tmp_path / "eval", tmp_path / "train"
-    folder.mkdir(), train.mkdir()
+    folder.mkdir(), train.mkdir()  # type: ignore[func-returns-value]
     lines = []
     for name, colour in (("red", (200, 30, 30)), ("blue", (30, 30, 200)), ("green", (30, 200, 30))):
         Image.new("RGB", (80, 64), colour).save(folder / f"{name}.png")

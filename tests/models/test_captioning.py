@@ -600,7 +600,9 @@ def test_a_chat_is_asked_with_the_papers_prompt_and_the_bytes(
     asked: list[Any] = []
     apply = captioner._processor.apply_chat_template
     monkeypatch.setattr(
-        captioner._processor, "apply_chat_template", lambda chat, **kw: asked.append(chat) or apply(chat, **kw)
+        captioner._processor,
+        "apply_chat_template",
+        lambda chat, **kw: asked.append(chat) or apply(chat, **kw),  # type: ignore[func-returns-value]
     )
     captioner.describe(to_float(photograph()), max_bytes=77)
     (turn,) = asked[0]

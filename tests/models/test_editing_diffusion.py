@@ -33,7 +33,7 @@ from gened.models.images import to_float, to_uint8
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import tiny_pipelines  # skips all of this where diffusers is not installed
+import tiny_pipelines  # skips all of this where diffusers is not installed  # type: ignore[import-not-found]  # beside this file
 
 diffusers = tiny_pipelines.diffusers
 
