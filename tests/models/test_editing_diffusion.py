@@ -33,7 +33,7 @@ from gened.models.images import to_float, to_uint8
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import tiny_pipelines  # skips all of this where diffusers is not installed  # type: ignore[import-not-found]  # beside this file
+import tiny_pipelines  # type: ignore[import-not-found]  # skips all of this without diffusers
 
 diffusers = tiny_pipelines.diffusers
 
