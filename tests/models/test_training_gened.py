@@ -201,7 +201,7 @@ def test_weights_of_another_shape_are_named(pictures: Path, tmp_path: Path) -> N
 def test_weights_that_are_none_and_unknown_codecs_are_named(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere"):
         gened.train(configured(tmp_path, warm_start="nowhere"), data=pictures, out=tmp_path / "out")
-    with pytest.raises(ConfigError, match="known are deepjscc, gened"):
+    with pytest.raises(ConfigError, match="known are deepjscc, editor, gened"):
         training_for(configured(tmp_path, codec="jpeg"))
     with pytest.raises(ConfigError, match="crop = '64'; expected such as 256"):
         loop.read_config(configured(tmp_path, crop="64"), GenedTraining)
