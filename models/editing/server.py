@@ -99,6 +99,7 @@ class EditorServer:
         self._jobs: collections.deque[_Job] = collections.deque()
         self._changed = threading.Condition()
         self._closing = False
+        self._stop = threading.Event()
         self._n_ready = 0
         self._broken: GenedError | None = None
         self._in_work = 0
@@ -119,6 +120,7 @@ class EditorServer:
             LinkError: The address is in use.
             EditorError: An editor cannot be made.
         """
+        self._stop = stop
         socket, collector = self._context.socket(zmq.ROUTER), self._context.socket(zmq.PULL)
         authenticator = None
         workers = [threading.Thread(target=self._work, args=(device,), daemon=True) for device in self._devices]
@@ -276,7 +278,7 @@ class EditorServer:
         """Waits for requests: the oldest, and others of its size; none when the server closes."""
         with self._changed:
             self._changed.wait_for(lambda: self._jobs or self._closing)
-            if self._closing:
+            if self._closing or self._stop.is_set():  # the front thread may not have seen it yet
                 return []
             size = self._jobs[0].request.x_hat.shape
             taken = [job for job in self._jobs if job.request.x_hat.shape == size][:max_batch]
