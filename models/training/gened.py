@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
@@ -56,6 +55,7 @@ from gened.models.training.gened_samples import (
 )
 from gened.models.training.loop import Trainer, prepared, rank_and_size, read_config, run
 from gened.models.training.pictures import CropSampler, Photograph, load_photographs
+from gened.models.training.seeing import mean_psnr_db, say, write_sheet
 
 WEIGHTS_FILE, CONFIG_FILE, SAMPLES_FILE = "model.safetensors", "config.json", "samples.png"
 N_SAMPLES = 6
@@ -306,13 +306,13 @@ class Run:
             with torch.autocast(self.device.type, torch.bfloat16):
                 found, _ = self._decoded(self.trainer.model, batch)
             x_hat = found.x_hat.float().cpu().clamp(0, 1)
-            figures[f"psnr_db_at_{snr_db:g}"] = _psnr_db(x_hat, x)
+            figures[f"psnr_db_at_{snr_db:g}"] = mean_psnr_db(x_hat, x)
             rows += [x, x_hat] if snr_db == VALIDATION_SNRS_DB[0] else [x_hat]
             if isinstance(batch, Sample):
                 linear = sample.picture.clamp(0, 1)
-                figures[f"linear_psnr_db_at_{snr_db:g}"] = _psnr_db(linear, x)
+                figures[f"linear_psnr_db_at_{snr_db:g}"] = mean_psnr_db(linear, x)
                 rows.insert(-1, linear)
-        _write_sheet([row[:N_SAMPLES] for row in rows], self.out / SAMPLES_FILE)
+        write_sheet([row[:N_SAMPLES] for row in rows], self.out / SAMPLES_FILE)
         return figures
 
     def _see_importance(self) -> dict[str, float]:
@@ -326,7 +326,7 @@ class Run:
         truth = batch.target > 0.5
         both, either = (mask & truth).flatten(1).sum(1), (mask | truth).flatten(1).sum(1)
         rows = [x.cpu(), *(F.interpolate(m.float(), scale_factor=4).expand(-1, 3, -1, -1) for m in (truth, mask))]
-        _write_sheet([row[:N_SAMPLES] for row in rows], self.out / SAMPLES_FILE)
+        write_sheet([row[:N_SAMPLES] for row in rows], self.out / SAMPLES_FILE)
         return {"iou_held_out": round(float((both / either.clamp(min=1)).mean()), 4)}
 
     def _write(self, figures: dict[str, float]) -> None:
@@ -363,26 +363,12 @@ class Run:
         if resume:
             self.trainer.restore(self.out)
         stream = prepared(self.step_data, self.trainer.step, threads=self.threads)
-        run(self.trainer, self.loss, stream, self.out, deadline=deadline, keep=self.keep, say=_say)
+        run(self.trainer, self.loss, stream, self.out, deadline=deadline, keep=self.keep, say=say)
 
 
 def is_held_out(photograph: Photograph) -> bool:
     """Whether the importance network never sees this photograph."""
     return zlib.crc32(photograph.key.encode()) % HELD_OUT == 0
-
-
-def _psnr_db(x_hat: Tensor, x: Tensor) -> float:
-    mse = (x_hat - x).pow(2).flatten(1).mean(1)
-    return round(float(-10 * torch.log10(mse).mean()), 3)
-
-
-def _write_sheet(rows: list[Tensor], path: Path) -> None:
-    grid = torch.cat([torch.cat(list(row), 2) for row in rows], 1)  # [3, rows c, columns c]
-    Image.fromarray((grid * 255).round().byte().permute(1, 2, 0).numpy()).save(path)
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
 
 
 def train(
@@ -423,6 +409,6 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(threads)
     run_ = Run(config, data=data, saliency=saliency, out=out, device=device, threads=threads)
-    _say(f"{run_.n_photographs} photographs, stage {config.stage}, prepared in {time.monotonic() - begun:.0f} s")
+    say(f"{run_.n_photographs} photographs, stage {config.stage}, prepared in {time.monotonic() - begun:.0f} s")
     run_.go(deadline=None if minutes is None else begun + 60 * minutes, resume=resume)
     return out

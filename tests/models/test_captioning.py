@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -364,7 +365,8 @@ def test_unknown_options_are_refused_with_those_known(name: str, known: str) -> 
 
 
 def test_captioners_of_others_come_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_others", lambda: {"mine": f"{layout.__name__}:LayoutCaptioner"})
+    mine = EntryPoint("mine", f"{layout.__name__}:LayoutCaptioner", registry.ENTRY_POINT_GROUP)
+    monkeypatch.setattr("gened.models.registry.entry_points", lambda group: [mine] if group == mine.group else [])
     assert "mine" in captioner_names()
     assert load_captioner("mine", detects=False).name == "layout"
 
