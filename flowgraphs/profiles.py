@@ -2,27 +2,35 @@
 """A radio profile, and the one function a side that turns it into GNU Radio blocks.
 
 A new kind of radio is a function under `@source_kind("name")` and one under `@sink_kind("name")`; nothing else changes.
+Those of real radios stand in `gened.flowgraphs.radios` and are made from the files of `gened.hw_config`, see
+`radio_profile`.
 Every source gives complex64 samples, every sink takes them with a `packet_len` tag on each burst's first sample.
 """
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from gened.gr_blocks.phy.errors import ConfigError, LinkError
 
+if TYPE_CHECKING:
+    from gened.hw_config.profile import HardwareProfile
+
 SAMPLE_BYTES = 8  # complex64
 ZMQ_TIMEOUT_MS = 100  # how long a socket block waits before it looks whether the flowgraph was stopped
 ZMQ_HWM = 32  # messages in a socket's own queue: about a quarter of a million samples, then the sender waits
 DEFAULT_TX_ADDRESS = "tcp://127.0.0.1:5550"
 DEFAULT_RX_ADDRESS = "tcp://127.0.0.1:5551"
+RADIO_MODULES = ("gened.flowgraphs.radios.pluto", "gened.flowgraphs.radios.soapy", "gened.flowgraphs.radios.usrp")
+"""Modules that register kinds; loaded with the first block, since they import this one. None loads its driver."""
 _ADDRESS = re.compile(r"(tcp://[^\s/]+:\d{1,5}|ipc://\S+)")
 
 
@@ -35,7 +43,7 @@ class RadioProfile:
     """
 
     kind: str = "zeromq"
-    """`zeromq`, `file` (raw complex64) or `vector` (samples in memory); others as they are registered."""
+    """`zeromq`, `file` (raw complex64) or `vector` (samples in memory); `iio`, `uhd` and `soapy` are radios."""
     sample_rate: float = 1e6
     """Hz."""
     address: str = DEFAULT_TX_ADDRESS
@@ -48,6 +56,10 @@ class RadioProfile:
     """Samples of kind `vector` as a source."""
     center_freq: float = 0.0
     """Hz; for radios."""
+    hardware: HardwareProfile | None = None
+    """What a radio's file says; of kinds `iio`, `uhd` and `soapy`."""
+    may_transmit: bool = False
+    """Whether the user said that this radio may transmit; a sink of a hardware radio refuses to be made otherwise."""
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.sample_rate) or self.sample_rate <= 0:
@@ -56,6 +68,27 @@ class RadioProfile:
             raise ConfigError(f"'{self.address}' is no ZMQ address; write it like {DEFAULT_TX_ADDRESS}")
         if self.kind == "file" and self.path is None:
             raise ConfigError("a profile of kind 'file' needs a path")
+
+    @property
+    def is_clocked(self) -> bool:
+        """Whether samples go to a radio with a clock of its own, without `gened air` and its control between."""
+        return self.hardware is not None and self.hardware.driver != "zeromq"
+
+
+def radio_profile(hardware: HardwareProfile, side: Literal["tx", "rx"], *, may_transmit: bool = False) -> RadioProfile:
+    """The profile of one side of a radio that a file describes.
+
+    Args:
+        hardware: See `gened.hw_config.profile.load_profile`.
+        side: Which side.
+        may_transmit: Whether the user said so; see `RadioProfile`.
+    """
+    part = hardware.tx if side == "tx" else hardware.rx
+    return RadioProfile(
+        kind=hardware.driver, sample_rate=hardware.sample_rate, center_freq=part.center_freq or 0.0,
+        address=hardware.tx_address if side == "tx" else hardware.rx_address,
+        hardware=hardware, may_transmit=may_transmit,
+    )  # fmt: skip
 
 
 Maker = Callable[[RadioProfile], Any]
@@ -97,6 +130,8 @@ def make_sink(profile: RadioProfile) -> Any:
 
 
 def _made(registry: dict[str, Maker], profile: RadioProfile, side: str) -> Any:
+    for module in RADIO_MODULES:
+        importlib.import_module(module)
     if profile.kind not in registry:
         raise ConfigError(f"no {side} of kind '{profile.kind}'; there are {', '.join(sorted(registry))}")
     return registry[profile.kind](profile)

@@ -27,6 +27,7 @@ from gened.gr_blocks.phy.types import ComplexArray, ReceivedFrame
 from gened.models.images import Mask, Pixels, save_png
 
 if TYPE_CHECKING:
+    from gened.flowgraphs.profiles import RadioProfile
     from gened.flowgraphs.receiver import Receiver
 
 Facts = dict[str, Any]
@@ -50,6 +51,8 @@ class ReceiveConfig:
     address: str = "tcp://127.0.0.1:5551"
     control: str = "tcp://127.0.0.1:5553"
     sample_rate: float = 1e6
+    radio: RadioProfile | None = None
+    """A radio with a clock of its own, in place of `address`, `control` and air; it runs at `sample_rate`."""
     out: Path | None = None
     """Folder for pictures; None: nothing is written."""
     n_frames: int | None = None
@@ -77,6 +80,8 @@ class ReceiveConfig:
             raise ConfigError(f"{self.n_frames} frames; at least 1 is possible")
         if not 0 < self.timeout_s <= 86400 * 365:
             raise ConfigError(f"a time limit of {self.timeout_s:g} s; give a positive number")
+        if self.until_end and self.radio is not None:
+            raise ConfigError("a radio does not tell when the transmitter has ended; use --frames or --timeout")
 
 
 class _Inbox:
@@ -202,15 +207,20 @@ def run_receive(
     if config.out is not None:
         config.out.mkdir(parents=True, exist_ok=True)
     inbox = _Inbox(config, on_frame)
-    context: zmq.Context[Any] = zmq.Context()
-    control = ControlSocket(context, zmq.SUB, config.control, binds=False)
     editor = None if config.edit is None else EditorSide(config.edit)
-    receiver = Receiver(
-        RadioProfile(address=config.address, sample_rate=config.sample_rate),
-        codecs=config.codecs, timeout_s=ASSEMBLY_S, on_frame=inbox.frame, on_picture=inbox.picture,
-        on_edited=inbox.edited, editor=None if editor is None else editor.client,
-        edit_strength=1.0 if config.edit is None else config.edit.strength,
-    )  # fmt: skip
+    try:
+        receiver = Receiver(
+            config.radio or RadioProfile(address=config.address, sample_rate=config.sample_rate),
+            codecs=config.codecs, timeout_s=ASSEMBLY_S, on_frame=inbox.frame, on_picture=inbox.picture,
+            on_edited=inbox.edited, editor=None if editor is None else editor.client,
+            edit_strength=1.0 if config.edit is None else config.edit.strength,
+        )  # fmt: skip
+    except BaseException:  # a radio that is not there, above all
+        if editor is not None:
+            editor.close()
+        raise
+    context: zmq.Context[Any] = zmq.Context()
+    control = None if config.radio is not None else ControlSocket(context, zmq.SUB, config.control, binds=False)
     receiver.start()
     try:
         _listen(config, receiver, control, inbox, stop, on_frame, editor)
@@ -220,7 +230,8 @@ def run_receive(
             receiver.drain(1.0)
         receiver.stop()
         receiver.wait()
-        control.close()
+        if control is not None:
+            control.close()
         context.destroy(linger=0)
     if config.out is not None and inbox.frames:
         _leave(config, config.out, inbox)
@@ -230,7 +241,7 @@ def run_receive(
 def _listen(
     config: ReceiveConfig,
     receiver: Receiver,
-    control: ControlSocket,
+    control: ControlSocket | None,
     inbox: _Inbox,
     stop: threading.Event,
     on_frame: Callable[[Facts], None] | None,
@@ -241,7 +252,7 @@ def _listen(
     while not stop.wait(POLL_S):
         if editor is not None:
             editor.look()
-        for message in control.receive():
+        for message in () if control is None else control.receive():
             if isinstance(message, Status):
                 inbox.status = message
         status = inbox.status
@@ -281,6 +292,8 @@ def _has_all(receiver: Receiver, inbox: _Inbox, status: Status | None) -> bool:
 
 def _why_nothing(config: ReceiveConfig, receiver: Receiver) -> str:
     n_samples = receiver.n_samples_received
+    if n_samples == 0 and config.radio is not None:
+        return f"no samples from the radio at {config.radio.address} within {config.timeout_s:g} s; is it still there?"
     if n_samples == 0:
         return f"no samples at {config.address} within {config.timeout_s:g} s; is `gened air` running there?"
     detector = receiver.stats()["detector"]

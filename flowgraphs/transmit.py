@@ -3,6 +3,8 @@
 
 photographs -> Transmitter (GNU Radio) -> samples 5550
                     `-> burst_announcer -> control 5552
+
+With a radio the samples go to it, and there is neither air nor control: the run ends when the last burst has left.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from gened.models.images import Mask, Pixels, load_image, save_png
 
 if TYPE_CHECKING:
     from gened.flowgraphs.burst_announcer import SenderControl
+    from gened.flowgraphs.profiles import RadioProfile
     from gened.flowgraphs.transmitter import Transmitter
 
 Facts = dict[str, Any]
@@ -80,6 +83,8 @@ class TransmitConfig:
     """Of the encoder: a PyTorch device, or "numpy" for one that never loads PyTorch."""
     address: str = "tcp://127.0.0.1:5550"
     control: str = "tcp://127.0.0.1:5552"
+    radio: RadioProfile | None = None
+    """A radio with a clock of its own, in place of `address`, `control` and air; it runs at `sample_rate`."""
     timeout_s: float = 30.0
     """How long air may be absent or take no samples."""
     out: Path | None = None
@@ -151,6 +156,7 @@ def run_transmit(
         ImageError: A photograph or the mask cannot be used; nothing was sent.
         ConfigError: The mask or a box does not fit a photograph; nothing was sent.
         PortInUseError: Another program listens at one of the addresses.
+        ConfigError, LinkError: The radio is not there, may not transmit as it says, or does not take its settings.
         CodecError: No frame could be encoded.
         CaptionerError: The captioner cannot be made; nothing was sent.
         LinkError: Air did not answer, or took no more samples, within the time limit.
@@ -172,22 +178,76 @@ def _transmit(
     on_frame: Callable[[Facts], None] | None,
     permits: threading.Semaphore | None,
 ) -> list[Facts]:
-    for address in (config.address, config.control):
-        require_free(address)
-    from gened.flowgraphs.burst_announcer import SenderControl, burst_announcer, require_ready
+    outbox = _Outbox(on_frame)
+    if config.radio is None:
+        _send_to_air(config, pictures, describer, outbox, stop, permits)
+    else:
+        _send_to_radio(config, pictures, describer, outbox, stop, permits)
+    errors = [facts["error"] for facts in outbox.frames if facts.get("error")]
+    if errors and len(errors) == len(outbox.frames):
+        raise CodecError(errors[0])
+    return outbox.frames
+
+
+def _transmitter(config: TransmitConfig, outbox: _Outbox) -> Transmitter:
     from gened.flowgraphs.profiles import RadioProfile
     from gened.flowgraphs.transmitter import Transmitter
 
-    outbox = _Outbox(on_frame)
+    profile = config.radio or RadioProfile(address=config.address, sample_rate=config.sample_rate)
+    side = None if profile.hardware is None else profile.hardware.tx
+    return Transmitter(
+        profile,
+        codec=config.codec, rate=config.rate, snr_db=config.snr_design_db, station=config.station,
+        caption_mode=config.caption_mode, session=config.session, seed=config.seed, focus=config.focus,
+        refine_steps=config.refine_steps, side_margin_db=config.side_margin_db, device=config.device,
+        gap_len=max(config.gap_len, 0 if side is None else side.gap_len),
+        is_continuous=side is not None and side.is_continuous, on_report=outbox.report,
+    )  # fmt: skip
+
+
+def _send_to_radio(
+    config: TransmitConfig,
+    pictures: _Pictures,
+    describer: Describer | None,
+    outbox: _Outbox,
+    stop: threading.Event,
+    permits: threading.Semaphore | None,
+) -> None:
+    """The radio is mute again when this ends, whatever ends it."""
+    transmitter = _transmitter(config, outbox)
+    sink = transmitter.sink
+    try:
+        sink.arm()
+        transmitter.start()
+        outbox.state("ready")
+        _send_all(config, transmitter, pictures, describer, outbox, stop, permits)
+        watch = _Watch(transmitter, config.timeout_s)
+        while not stop.is_set() and not transmitter.drain(POLL_S):
+            watch.look()
+        stop.wait(sink.tail_s)  # until the last sample has left the driver's buffers
+    finally:
+        sink.mute()
+        transmitter.stop()
+        transmitter.wait()
+    for line in sink.events.summary():
+        outbox.state(line)
+
+
+def _send_to_air(
+    config: TransmitConfig,
+    pictures: _Pictures,
+    describer: Describer | None,
+    outbox: _Outbox,
+    stop: threading.Event,
+    permits: threading.Semaphore | None,
+) -> None:
+    for address in (config.address, config.control):
+        require_free(address)
+    from gened.flowgraphs.burst_announcer import SenderControl, burst_announcer, require_ready
+
     control = SenderControl(config.control, config.sample_rate)
     try:
-        transmitter = Transmitter(
-            RadioProfile(address=config.address, sample_rate=config.sample_rate),
-            codec=config.codec, rate=config.rate, snr_db=config.snr_design_db, station=config.station,
-            caption_mode=config.caption_mode, session=config.session, seed=config.seed, focus=config.focus,
-            refine_steps=config.refine_steps, side_margin_db=config.side_margin_db,
-            device=config.device, gap_len=config.gap_len, on_report=outbox.report,
-        )  # fmt: skip
+        transmitter = _transmitter(config, outbox)
         # A flowgraph does not keep its Python blocks alive: this name does.
         announcer = burst_announcer(control.announce)
         transmitter.connect(transmitter.modulator, announcer)
@@ -202,10 +262,6 @@ def _transmit(
                 transmitter.wait()
     finally:
         control.close()
-    errors = [facts["error"] for facts in outbox.frames if facts.get("error")]
-    if errors and len(errors) == len(outbox.frames):
-        raise CodecError(errors[0])
-    return outbox.frames
 
 
 class _Pictures:
@@ -294,10 +350,15 @@ class _Watch:
         self._moved_s = time.monotonic()
 
     def look(self) -> None:
-        """Raises LinkError when it was too long."""
+        """Raises LinkError when it was too long, or when the radio did not start."""
+        failure = getattr(self._transmitter.sink, "failure", None)
+        if failure is not None:
+            raise LinkError(str(failure))
         stats = self._transmitter.encoder.stats()
         now = (self._transmitter.n_samples_sent, stats.get("n_encoded", 0) + stats.get("n_failed", 0))
         if now != self._last or self._transmitter.encoder.worker.n_pending:  # the worker has a time limit of its own
             self._last, self._moved_s = now, time.monotonic()
         elif time.monotonic() - self._moved_s > self._timeout_s:
-            raise LinkError(f"nobody has taken samples for {self._timeout_s:g} s; was `gened air` stopped?")
+            peer = getattr(self._transmitter.sink, "where", "")
+            advice = f"is {peer} still there?" if peer else "was `gened air` stopped?"
+            raise LinkError(f"nobody has taken samples for {self._timeout_s:g} s; {advice}")

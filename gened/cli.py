@@ -25,6 +25,7 @@ from gened.receive import receive
 from gened.signals import Interrupted, raise_on_signals
 from gened.train import train
 from gened.transmit import transmit
+from gened.virtual_pluto import virtual_pluto
 
 app = typer.Typer(
     name="gened",
@@ -47,6 +48,7 @@ for command, panel in (
     (evaluate, CODECS),
     (plot, CODECS),
     (train, CODECS),
+    (virtual_pluto, TOOLS),
     (companion, TOOLS),
     (check, TOOLS),
 ):

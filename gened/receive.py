@@ -10,11 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
-from gened import options
+from gened import options, radio_options
 from gened.signals import stop_on_signals
 
 
 def receive(
+    context: typer.Context,
     out: options.Out = Path("out/received"),
     frames: Annotated[
         int | None, typer.Option("--frames", min=1, help="End after so many.", show_default="go on")
@@ -35,6 +36,8 @@ def receive(
         ),
     ] = None,
     sample_rate: options.SampleRate = 1e6,
+    radio: radio_options.Radio = "",
+    set_: radio_options.Set = None,
     address: Annotated[str, typer.Option("--address", help="Where the air's samples are.")] = "tcp://127.0.0.1:5551",
     control: Annotated[str, typer.Option("--control", help="Where the air tells its state.")] = "tcp://127.0.0.1:5553",
     editor: options.EditorName = "",
@@ -53,10 +56,12 @@ def receive(
 
     for name in codec or []:
         options.require_codec(name)
+    hardware = radio_options.chosen_radio(context, radio, set_, sample_rate)
     config = ReceiveConfig(
-        address=address,
+        radio=radio_options.clocked(hardware, "rx", False),
+        address=radio_options.address_of(context, hardware, "rx", address),
         control=control,
-        sample_rate=sample_rate,
+        sample_rate=sample_rate if hardware is None else hardware.sample_rate,
         out=out,
         n_frames=frames,
         timeout_s=timeout,
@@ -72,8 +77,9 @@ def receive(
         ),
         argv=tuple(sys.argv),
     )
+    place = config.address if hardware is None or config.radio is None else hardware.name
     console = Console(stderr=True, quiet=quiet, highlight=False)
-    with stop_on_signals() as stop, console.status(f"receiver: listens to {address}; Ctrl-C ends it"):
+    with stop_on_signals() as stop, console.status(f"receiver: listens to {place}; Ctrl-C ends it"):
         received = run_receive(
             config, stop=stop, on_frame=lambda facts: console.print(told(facts), soft_wrap=True, markup=False)
         )

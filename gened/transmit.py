@@ -10,11 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
-from gened import options
+from gened import options, radio_options
 from gened.signals import stop_on_signals
 
 
 def transmit(
+    context: typer.Context,
     photos: options.Photos,
     snr: Annotated[float, typer.Option("--snr", "--snr-design", help="SNR that the sender codes for, dB.")] = 10.0,
     rate: options.Rate = Fraction(1, 24),
@@ -37,6 +38,9 @@ def transmit(
     max_side: options.MaxSide = None,
     sample_rate: options.SampleRate = 1e6,
     seed: options.Seed = 0,
+    radio: radio_options.Radio = "",
+    set_: radio_options.Set = None,
+    may_transmit: radio_options.Transmit = False,
     address: Annotated[
         str, typer.Option("--address", help="Listen here for air's samples socket.")
     ] = "tcp://127.0.0.1:5550",
@@ -50,7 +54,7 @@ def transmit(
     json_only: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Send photographs: encode them and pass the bursts to the air, then end."""
+    """Send photographs: encode them and pass the bursts to the air or a radio, then end."""
     from rich.console import Console
 
     from gened.flowgraphs.transmit import TransmitConfig, run_transmit
@@ -60,6 +64,7 @@ def transmit(
     options.require_codec(codec)
     captions = options.all_captions(caption, caption_file)
     options.require_text(captions, station, caption_mode)
+    hardware = radio_options.chosen_radio(context, radio, set_, sample_rate)
     config = TransmitConfig(
         photos=tuple(photos),
         n_frames=frames,
@@ -72,7 +77,7 @@ def transmit(
         codec=codec,
         rate=rate,
         snr_design_db=snr,
-        sample_rate=sample_rate,
+        sample_rate=sample_rate if hardware is None else hardware.sample_rate,
         seed=seed,
         interval_s=interval,
         max_side=max_side,
@@ -82,13 +87,18 @@ def transmit(
         refine_steps=refine,
         side_margin_db=side_margin,
         device=device,
-        address=address,
+        radio=radio_options.clocked(hardware, "tx", may_transmit),
+        address=radio_options.address_of(context, hardware, "tx", address),
         control=control,
         timeout_s=timeout,
         out=out,
     )
     console = Console(stderr=True, quiet=quiet, highlight=False)
-    with stop_on_signals() as stop, console.status(f"transmitter: waits for the air at {address}"):
+    waits = f"waits for the air at {config.address}"
+    if hardware is not None and config.radio is not None:
+        waits = f"sends to {hardware.name}"
+        console.print(f"{hardware.name}: {hardware.law.strip()}", soft_wrap=True)
+    with stop_on_signals() as stop, console.status(f"transmitter: {waits}"):
         sent = run_transmit(config, stop=stop, on_frame=lambda facts: console.print(told(facts), soft_wrap=True))
     if json_only:
         print(json.dumps({"frames": sent}, indent=1, default=str))

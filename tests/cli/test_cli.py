@@ -28,7 +28,10 @@ from gened.models import images
 from gened.options import CHANNELS, channel_config
 from gened.signals import SIGNALS
 
-COMMANDS = ("loopback", "transmit", "air", "receive", "evaluate", "plot", "train", "data", "companion", "check")
+COMMANDS = (
+    "loopback", "transmit", "air", "receive", "editor", "evaluate", "plot", "train", "data", "virtual-pluto",
+    "companion", "check",
+)  # fmt: skip
 
 
 def run(*arguments: str, timeout_s: float = 240.0, **environment: str) -> subprocess.CompletedProcess[str]:

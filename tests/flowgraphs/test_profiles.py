@@ -41,7 +41,7 @@ def test_a_wrong_profile_is_an_error_when_it_is_made(arguments: dict[str, Any], 
 
 @pytest.mark.parametrize("maker", [make_source, make_sink])
 def test_an_unknown_kind_lists_the_known_ones(maker: Any) -> None:
-    with pytest.raises(ConfigError, match="file, vector, zeromq"):
+    with pytest.raises(ConfigError, match="file, iio, soapy, uhd, vector, zeromq"):
         maker(RadioProfile(kind="pigeon"))
 
 

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The letters that radios print when samples are late or lost: what each means, and what helps.
+
+UHD tells of its transmitter by messages (`uhd_events`) and of its receiver by a new time tag behind each gap; both come
+here as letters. gr-iio and SoapySDR print theirs on the screen and tell nobody else, so for those radios this table
+explains, and the counters below stay at zero.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+LOG_EVERY_S = 5.0
+"""At most one line a letter in so many seconds: a radio that starves says so thousands of times a second."""
+
+
+@dataclass(frozen=True)
+class RadioEvent:
+    """What one letter means."""
+
+    letter: str
+    name: str
+    meaning: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.letter} ({self.name}): {self.meaning}; {self.advice}"
+
+
+EVENTS = {
+    event.letter: event
+    for event in (
+        RadioEvent(
+            "U", "underflow", "the transmitter ran out of samples in the middle of a burst, which is spoilt",
+            "lower the sample rate, close other programs, or enlarge the driver's buffers",
+        ),
+        RadioEvent(
+            "L", "late", "a timed burst reached the radio after its time and was not sent as asked",
+            "raise tx.lead_s, or set it to 0 for bursts that leave at once",
+        ),
+        RadioEvent(
+            "S", "sequence error", "packets from this machine to the transmitter were lost or came in another order",
+            "use a better cable and no switch between, and enlarge the network's send buffers",
+        ),
+        RadioEvent(
+            "O", "overflow", "the receiver's samples were not fetched in time, and some are lost with their burst",
+            "lower the sample rate, close other programs, or enlarge the driver's buffers",
+        ),
+        RadioEvent(
+            "D", "dropped packet", "packets between the receiver and this machine were lost on the network",
+            "use a better cable and no switch between, and enlarge the network's receive buffers",
+        ),
+    )
+}  # fmt: skip
+"""By letter, as UHD and gr-iio print them."""
+
+UHD_NAMES = {
+    "underflow": "U",
+    "underflow_in_packet": "U",
+    "seq_error": "S",
+    "seq_error_in_burst": "S",
+    "time_error": "L",
+}
+"""Names in gr-uhd's messages at the port `async_msgs`; `burst_ack` is no complaint."""
+
+
+class EventReporter:
+    """Counts events and tells of them, seldom enough for a screen.
+
+    Args:
+        where: The radio's name, for the lines.
+        on_event: Gets each line; None: the logger `gened.radio`.
+        clock: Seconds that only rise.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        on_event: Callable[[str], None] | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._where = where
+        self._tell = on_event or logging.getLogger("gened.radio").warning
+        self._clock = clock
+        self._counts: collections.Counter[str] = collections.Counter()
+        self._untold: collections.Counter[str] = collections.Counter()
+        self._told_s: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def report(self, letter: str, n: int = 1, detail: str = "") -> None:
+        """Counts `n` events of a letter; the first is told at once, more at most every `LOG_EVERY_S`. Any thread.
+
+        Args:
+            letter: A key of `EVENTS`; another one is counted and told without an explanation.
+            n: How many.
+            detail: What more is known of this one.
+        """
+        with self._lock:
+            self._counts[letter] += n
+            self._untold[letter] += n
+            now_s = self._clock()
+            if now_s - self._told_s.get(letter, -LOG_EVERY_S) < LOG_EVERY_S:
+                return
+            self._told_s[letter] = now_s
+            n_untold = self._untold.pop(letter)
+        self._tell(self._line(letter, n_untold, detail))
+
+    def counts(self) -> dict[str, int]:
+        """Events by letter since the reporter was made."""
+        with self._lock:
+            return dict(self._counts)
+
+    def summary(self) -> list[str]:
+        """One line a letter that occurred, with all of its events."""
+        return [self._line(letter, n, "") for letter, n in sorted(self.counts().items())]
+
+    def _line(self, letter: str, n: int, detail: str) -> str:
+        event = EVENTS.get(letter)
+        text = f"{letter} (unknown to this program)" if event is None else str(event)
+        return f"{self._where}: {n} x {text}{f' [{detail}]' if detail else ''}"
+
+
+def uhd_events(message: Any) -> list[str]:
+    """Letters in a message of gr-uhd's port `async_msgs`; empty for acknowledgements and for what is none.
+
+    Args:
+        message: A PMT with names such as `underflow` in it. Only its symbols are looked at, so that it does not matter
+            how a version of gr-uhd nests them.
+    """
+    return [UHD_NAMES[name] for name in _symbols(message, 0) if name in UHD_NAMES]
+
+
+def _symbols(message: Any, depth: int) -> Iterator[str]:
+    import pmt
+
+    if depth > 16:  # a driver's message has four levels
+        return
+    if pmt.is_symbol(message):
+        yield pmt.symbol_to_string(message)
+    elif pmt.is_dict(message) or (pmt.is_pair(message) and not pmt.is_null(message)):
+        while pmt.is_pair(message):
+            yield from _symbols(pmt.car(message), depth + 1)
+            message = pmt.cdr(message)
+        yield from _symbols(message, depth + 1) if pmt.is_symbol(message) else ()
