@@ -135,6 +135,12 @@ def evaluate(
     workers: Annotated[
         int, typer.Option("--workers", min=1, max=256, help="Processes that share the pictures and the cores.")
     ] = 1,
+    batch: Annotated[
+        int,
+        typer.Option(
+            "--batch", min=1, max=1024, help="Pictures of one size that go through the codec together."
+        ),
+    ] = 1,
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -197,6 +203,7 @@ def evaluate(
         snr_error_db=snr_error,
         seeds=seeds,
         workers=workers,
+        batch=batch,
         editor=None if plan is None else asdict(plan),
     )
     with pictures_progress(quiet=quiet) as progress:
@@ -219,6 +226,7 @@ def evaluate(
             limit=limit,
             cache=cache,
             workers=workers,
+            batch=batch,
             codec_name=codec_name,
             device=device,
             progress=lambda done, total: progress.update(task, completed=done, total=total),

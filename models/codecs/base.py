@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,12 @@ from gened.gr_blocks.phy.types import Encoded, Received
 
 Picture = npt.NDArray[np.float32]
 """[3, H, W] float32 RGB in [0, 1]."""
+Pictures = npt.NDArray[np.float32]
+"""[B, 3, H, W] float32 RGB in [0, 1]."""
 Map = npt.NDArray[np.float32]
 """[H, W] float32 in [0, 1]."""
+Maps = npt.NDArray[np.float32]
+"""[B, H, W] float32 in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,68 @@ class Codec(Protocol):
     def decode(self, received: Received) -> Decoded:
         """Symbols to picture; never raises on bad symbols."""
         ...
+
+
+@runtime_checkable
+class BatchedCodec(Protocol):
+    """What a codec with networks may have besides: many pictures at once, for training and evaluation on a GPU."""
+
+    def encode_batch(
+        self,
+        x: Pictures,
+        *,
+        rate: Fraction,
+        snr_db: float,
+        masks: Maps | None = None,
+        focus: float | None = None,
+        refine_steps: int = 0,
+        seeds: Sequence[int] = (),
+        side_margin_db: float = 0.0,
+    ) -> list[Encoded]:
+        """As `Codec.encode` of each, up to rounding; pictures of one size, [B, 3, H, W], one seed each or none."""
+        ...
+
+    def decode_batch(self, received: Sequence[Received]) -> list[Decoded]:
+        """As `Codec.decode` of each, up to rounding; frames of any sizes and rates."""
+        ...
+
+
+def encode_batch(
+    codec: Codec,
+    x: Pictures,
+    *,
+    rate: Fraction,
+    snr_db: float,
+    masks: Maps | None = None,
+    seeds: Sequence[int] = (),
+    **others: Any,
+) -> list[Encoded]:
+    """Pictures of one size through any codec: at once where it can, else one after another.
+
+    Args:
+        codec: Of either kind.
+        x: [B, 3, H, W].
+        rate: See `Codec.encode`, as are all others.
+        snr_db: Told of all.
+        masks: [B, H, W]; None: the codec's own, or none.
+        seeds: One for each picture; none: 0 for all.
+        others: Further keywords of `Codec.encode`.
+
+    Raises:
+        CodecError: The codec cannot do what is asked.
+    """
+    if isinstance(codec, BatchedCodec):
+        told = others if masks is None else {**others, "masks": masks}
+        return codec.encode_batch(x, rate=rate, snr_db=snr_db, seeds=seeds, **told)
+    each = [others if masks is None else {**others, "mask": masks[i]} for i in range(len(x))]
+    return [
+        codec.encode(one, rate=rate, snr_db=snr_db, seed=seeds[i] if seeds else 0, **each[i]) for i, one in enumerate(x)
+    ]
+
+
+def decode_batch(codec: Codec, received: Sequence[Received]) -> list[Decoded]:
+    """Frames through any codec: at once where it can, else one after another."""
+    return codec.decode_batch(received) if isinstance(codec, BatchedCodec) else [codec.decode(one) for one in received]
 
 
 def codec_id(name: str, configuration: dict[str, Any], weights: bytes = b"") -> int:

@@ -134,6 +134,7 @@ def evaluate(
     clip: str | None = None,
     cache: Path | None = None,
     workers: int = 1,
+    batch: int = 1,
     codec_name: str | None = None,
     device: str = "cpu",
     options: dict[str, Any] | None = None,
@@ -160,6 +161,7 @@ def evaluate(
         clip: Folder or name of the CLIP for `clip_score`.
         cache: Folder for what was measured already; None: nothing is kept.
         workers: Processes that share the pictures.
+        batch: Pictures of one size that are encoded and decoded together; the times are then a picture's share.
         codec_name: Name or folder of the codec, for the processes to load.
         device: PyTorch device on which they do.
         options: Further keywords of the codec's `encode`.
@@ -177,7 +179,7 @@ def evaluate(
     plan = _plan(
         data, limit, focus, mask, snrs_db=tuple(snrs_db), rate=rate, channel=channel, over=over, seeds=seeds,
         resize=resize, snr_error_db=snr_error_db, options=options or {}, metrics=tuple(metrics), clip=clip, cache=cache,
-        editor=editor,
+        editor=editor, batch=batch,
     )  # fmt: skip
     if not math.isfinite(snr_error_db):
         raise ConfigError(f"an SNR error of {snr_error_db:g} dB; give a finite number")

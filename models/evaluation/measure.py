@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple
@@ -18,7 +18,7 @@ from gened.gr_blocks.phy.header import quantize_snr_db
 from gened.gr_blocks.phy.modulator import modulate_frame
 from gened.gr_blocks.phy.receiver import Receiver
 from gened.gr_blocks.phy.types import Encoded, Frame, Received
-from gened.models.codecs.base import Codec, Decoded
+from gened.models.codecs.base import Codec, Decoded, decode_batch, encode_batch
 from gened.models.editing.base import Editor, EditRequest
 from gened.models.evaluation.data import Item
 from gened.models.evaluation.metric_set import Figures, MetricSet
@@ -119,43 +119,78 @@ def send(codec: Codec, item: Item, setting: Setting) -> Sent:
     Raises:
         GenedError: The codec cannot do what is asked.
     """
-    told = encoder_options(item, setting)
-    design_db = setting.design_db
     begun = time.perf_counter()
-    encoded = codec.encode(item.x, rate=setting.rate, snr_db=design_db, seed=setting.seed, **told)
+    encoded = codec.encode(
+        item.x, rate=setting.rate, snr_db=setting.design_db, seed=setting.seed, **encoder_options(item, setting)
+    )
     encode_ms = 1e3 * (time.perf_counter() - begun)
-    number = setting.seed % 65536
-    frame = Frame(1, number, codec.codec_id, item.size, setting.rate, design_db, encoded)
-    received = (_through_channel if setting.over == "channel" else _through_waveform)(frame, setting)
+    received = _received(codec, item, setting, encoded)
     begun = time.perf_counter()
     decoded = codec.decode(received) if received is not None else None
     return Sent(encoded, decoded, encode_ms, 1e3 * (time.perf_counter() - begun))
 
 
-def measure(
-    codec: Codec,
-    item: Item,
-    setting: Setting,
-    metrics: MetricSet,
-    editor: Editor | None = None,
-    text: str = "",
-    strength: float = 1.0,
-) -> Score:
-    """`send`, and what the metrics say of it; a lost picture scores as its mean grey, edited or not.
+def send_batch(codec: Codec, items: Sequence[Item], setting: Setting, seeds: Sequence[int]) -> list[Sent]:
+    """As `send`, of pictures of one size at once; the times are a picture's share.
 
     Args:
         codec: What is measured.
-        item: What is sent.
-        setting: How.
-        metrics: Those asked for.
-        editor: Told of the received picture, too, where there is one.
-        text: The words that the editor is told.
-        strength: Of the editing, in [0, 1].
+        items: Of one size.
+        setting: How; its seed is not looked at.
+        seeds: A picture each.
 
     Raises:
         GenedError: The codec cannot do what is asked.
     """
-    sent = send(codec, item, setting)
+    settings = [replace(setting, seed=seed) for seed in seeds]
+    told = [encoder_options(item, one) for item, one in zip(items, settings, strict=True)]
+    masks = [options.pop("mask", None) for options in told]
+    begun = time.perf_counter()
+    encoded = encode_batch(
+        codec, np.stack([item.x for item in items]), rate=setting.rate, snr_db=setting.design_db,
+        masks=None if masks[0] is None else np.stack(masks), seeds=seeds, **told[0],
+    )  # fmt: skip
+    encode_ms = 1e3 * (time.perf_counter() - begun) / len(items)
+    received = [_received(codec, *each) for each in zip(items, settings, encoded, strict=True)]
+    found = [i for i, one in enumerate(received) if one is not None]
+    begun = time.perf_counter()
+    answers = decode_batch(codec, [one for one in received if one is not None])
+    decode_ms = 1e3 * (time.perf_counter() - begun) / len(items)
+    decoded = dict(zip(found, answers, strict=True))
+    return [Sent(one, decoded.get(i), encode_ms, decode_ms) for i, one in enumerate(encoded)]
+
+
+def _received(codec: Codec, item: Item, setting: Setting, encoded: Encoded) -> Received | None:
+    """What comes out of the channel; None when the frame is not found."""
+    number = setting.seed % 65536
+    frame = Frame(1, number, codec.codec_id, item.size, setting.rate, setting.design_db, encoded)
+    return (_through_channel if setting.over == "channel" else _through_waveform)(frame, setting)
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Who says what became of a picture."""
+
+    metrics: MetricSet
+    editor: Editor | None = None
+    """Told of the received picture, too, where there is one."""
+    strength: float = 1.0
+    """Of the editing, in [0, 1]."""
+
+
+def score(item: Item, sent: Sent, setting: Setting, judges: Judges, text: str = "") -> Score:
+    """What the metrics say of a picture; a lost one scores as its mean grey, edited or not.
+
+    Args:
+        item: What was sent.
+        sent: What became of it.
+        setting: How it was sent.
+        judges: Metrics and editor.
+        text: The words that the editor is told.
+
+    Raises:
+        GenedError: A metric cannot be had.
+    """
     allowed = budget(item.size, setting.rate, setting.design_db)
     x_hat, mask = (
         (mean_picture(item.x), None)
@@ -171,28 +206,26 @@ def measure(
         lost=sent.is_lost,
         encode_ms=sent.encode_ms,
         decode_ms=sent.decode_ms,
-        figures=metrics.figures(item, x_hat, mask),
-        patches=metrics.patches(item, x_hat),
-        edited=None if editor is None else _edited(editor, item, sent, setting, text, strength, metrics),
+        figures=judges.metrics.figures(item, x_hat, mask),
+        patches=judges.metrics.patches(item, x_hat),
+        edited=None if judges.editor is None else _edited(judges.editor, item, sent, setting, text, judges),
     )
 
 
-def _edited(
-    editor: Editor, item: Item, sent: Sent, setting: Setting, text: str, strength: float, metrics: MetricSet
-) -> dict[str, Any]:
+def _edited(editor: Editor, item: Item, sent: Sent, setting: Setting, text: str, judges: Judges) -> dict[str, Any]:
     """What the editor made of a received picture, which reaches it with 8 bits, as over the service."""
     x, mask, editor_ms, is_edited, reason = mean_picture(item.x), None, None, False, "the frame was lost"
     if sent.decoded is not None and not sent.is_lost:
         mask = sent.decoded.mask
         request = EditRequest(
-            rounded(sent.decoded.x_hat), text=text, mask=mask, snr_est_db=setting.snr_db, strength=strength,
+            rounded(sent.decoded.x_hat), text=text, mask=mask, snr_est_db=setting.snr_db, strength=judges.strength,
             seed=setting.seed,
         )  # fmt: skip
         answer = editor.edit(request)
         x, editor_ms, is_edited, reason = answer.x, 1e3 * answer.seconds, answer.edited, answer.reason
     return {
-        "figures": metrics.figures(item, x, mask), "patches": metrics.patches(item, x), "editor_ms": editor_ms,
-        "is_edited": is_edited, "reason": reason,
+        "figures": judges.metrics.figures(item, x, mask), "patches": judges.metrics.patches(item, x),
+        "editor_ms": editor_ms, "is_edited": is_edited, "reason": reason,
     }  # fmt: skip
 
 

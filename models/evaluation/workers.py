@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from gened.gr_blocks.phy.channel import ChannelConfig
 from gened.gr_blocks.phy.errors import GenedError
+from gened.gr_blocks.phy.types import ImageSize
 from gened.models.captioning.base import Captioner
 from gened.models.captioning.registry import load_captioner
 from gened.models.codecs.base import Codec
@@ -22,7 +23,7 @@ from gened.models.editing.base import Editor
 from gened.models.editing.registry import load_editor
 from gened.models.evaluation.cache import ScoreCache
 from gened.models.evaluation.data import Item, read_captions, read_item
-from gened.models.evaluation.measure import MaskSource, Over, Score, Setting, measure
+from gened.models.evaluation.measure import Judges, MaskSource, Over, Score, Sent, Setting, score, send, send_batch
 from gened.models.evaluation.metric_set import DEFAULT, MetricSet
 from gened.models.worker import JobResult, Worker
 
@@ -69,27 +70,36 @@ class Plan:
     metrics: tuple[str, ...] = DEFAULT
     clip: str | None = None
     cache: Path | None = None
+    batch: int = 1
+    """Pictures that are encoded and decoded together."""
     editor: EditorPlan | None = None
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """A picture of the data, by its place, and the words that an editor is told of it."""
+
+    index: int
+    item: Item
+    text: str = ""
+
+
 class Evaluator:
-    """Measures one picture after another."""
+    """Measures pictures, some together."""
 
     def __init__(self, codec: Codec, plan: Plan) -> None:
         self._codec = codec
         self._plan = plan
         self._captions = read_captions(plan.data)
-        self._metrics = MetricSet(plan.metrics, clip=plan.clip)
         self._cache = ScoreCache(plan.cache)
-        self._editor: Editor | None = None
+        editor: Editor | None = None
         self._captioner: Captioner | None = None
         if plan.editor is not None:
-            self._editor = load_editor(plan.editor.name, device=plan.editor.device, **plan.editor.options)
+            editor = load_editor(plan.editor.name, device=plan.editor.device, **plan.editor.options)
             if plan.editor.words != "none" and any(path.name not in self._captions for path in plan.paths):
                 self._captioner = load_captioner(plan.editor.captioner)
-
-    def _editor_version(self) -> str:
-        return "" if self._editor is None else self._editor.version
+        strength = 1.0 if plan.editor is None else plan.editor.strength
+        self._judges = Judges(MetricSet(plan.metrics, clip=plan.clip), editor, strength)
 
     def _item(self, index: int) -> Item:
         """A picture with its caption; where the data have none, the captioner's, if there is an editor to tell it."""
@@ -105,16 +115,15 @@ class Evaluator:
             item = self._item((index + 1) % len(self._plan.paths))
         return "" if words == "none" else item.caption or ""
 
-    def measure(self, index: int) -> list[list[Score]]:
-        """Scores of a picture: for each SNR, one for each noise drawing.
+    def measure(self, indices: Sequence[int]) -> list[list[list[Score]]]:
+        """Scores of each of these pictures: for each SNR, one for each noise drawing.
 
         Raises:
-            GenedError: The picture cannot be read, or the codec cannot do what is asked.
+            GenedError: A picture cannot be read, or the codec cannot do what is asked.
         """
         plan = self._plan
-        item = self._item(index)
-        text = self._text(index, item)
-        strength = 1.0 if plan.editor is None else plan.editor.strength
+        shown = [_Shown(index, self._item(index)) for index in indices]
+        shown = [replace(one, text=self._text(one.index, one.item)) for one in shown]
         base = Setting(
             rate=plan.rate,
             channel=plan.channel,
@@ -124,26 +133,50 @@ class Evaluator:
             snr_error_db=plan.snr_error_db,
             options=plan.options,
         )
-        known = {
+        scores: list[list[list[Score]]] = [[[] for _ in plan.snrs_db] for _ in shown]
+        for level, snr_db in enumerate(plan.snrs_db):
+            for drawing in range(plan.seeds):
+                setting = replace(base, snr_db=snr_db)
+                for place, found in zip(scores, self._scores(shown, setting, SEED_STEP * drawing), strict=True):
+                    place[level].append(found)
+        return scores
+
+    def _scores(self, shown: Sequence[_Shown], setting: Setting, seed: int) -> list[Score]:
+        """At one SNR, with one noise drawing; what was measured already is not measured again."""
+        settings = [replace(setting, seed=seed + one.index) for one in shown]
+        keys = [{**self._known(one), **each.as_key()} for one, each in zip(shown, settings, strict=True)]
+        found = {i: known for i, key in enumerate(keys) if (known := self._cache.find(key)) is not None}
+        missing = [i for i in range(len(shown)) if i not in found]
+        for i, sent in self._sent(shown, settings, missing):
+            found[i] = score(shown[i].item, sent, settings[i], self._judges, shown[i].text)
+            self._cache.keep(keys[i], found[i])
+        return [found[i] for i in range(len(shown))]
+
+    def _sent(
+        self, shown: Sequence[_Shown], settings: Sequence[Setting], chosen: Sequence[int]
+    ) -> Iterator[tuple[int, Sent]]:
+        """Those of one size together, where pictures go together at all."""
+        sizes: dict[ImageSize, list[int]] = {}
+        for i in chosen:
+            sizes.setdefault(shown[i].item.size, []).append(i)
+        for members in sizes.values():
+            if len(members) == 1:
+                yield members[0], send(self._codec, shown[members[0]].item, settings[members[0]])
+                continue
+            items, seeds = [shown[i].item for i in members], [settings[i].seed for i in members]
+            yield from zip(members, send_batch(self._codec, items, settings[members[0]], seeds), strict=True)
+
+    def _known(self, one: _Shown) -> dict[str, Any]:
+        """All that decides a score, besides the setting."""
+        judges, plan = self._judges, self._plan
+        return {
             "codec": [self._codec.name, self._codec.codec_id],
-            "picture": item.content_hash(),
-            "metrics": self._metrics.versions(),
+            "picture": one.item.content_hash(),
+            "metrics": judges.metrics.versions(),
             "editor": None
             if plan.editor is None
-            else [asdict(plan.editor), text, getattr(self._editor, "version", "")],
+            else [asdict(plan.editor), one.text, getattr(judges.editor, "version", "")],
         }
-        scores: list[list[Score]] = []
-        for snr_db in plan.snrs_db:
-            scores.append([])
-            for drawing in range(plan.seeds):
-                setting = replace(base, snr_db=snr_db, seed=SEED_STEP * drawing + index)
-                key = {**known, **setting.as_key()}
-                score = self._cache.find(key)
-                if score is None:
-                    score = measure(self._codec, item, setting, self._metrics, self._editor, text, strength)
-                    self._cache.keep(key, score)
-                scores[-1].append(score)
-        return scores
 
 
 class PictureService:
@@ -156,24 +189,29 @@ class PictureService:
         except GenedError as error:
             self._evaluator = error
 
-    def measure(self, index: int) -> list[list[Score]] | GenedError:
+    def measure(self, indices: Sequence[int]) -> list[list[list[Score]]] | GenedError:
         """See `Evaluator.measure`."""
         if isinstance(self._evaluator, GenedError):
             return self._evaluator
         try:
-            return self._evaluator.measure(index)
+            return self._evaluator.measure(indices)
         except GenedError as error:
             return error
 
 
 def measure_here(codec: Codec, plan: Plan, progress: Callable[[int, int], None]) -> list[list[list[Score]]]:
-    """Scores of each picture, of each SNR, of each drawing; one picture after another in this process."""
+    """Scores of each picture, of each SNR, of each drawing; in this process."""
     evaluator = Evaluator(codec, plan)
     found = []
-    for index in range(len(plan.paths)):
-        found.append(evaluator.measure(index))
-        progress(index + 1, len(plan.paths))
+    for indices in _batches(plan):
+        found += evaluator.measure(indices)
+        progress(len(found), len(plan.paths))
     return found
+
+
+def _batches(plan: Plan) -> list[range]:
+    n = len(plan.paths)
+    return [range(first, min(first + plan.batch, n)) for first in range(0, n, plan.batch)]
 
 
 def measure_in_processes(
@@ -194,25 +232,26 @@ def measure_in_processes(
     n_pictures = len(plan.paths)
     n_threads = max(1, (os.cpu_count() or 1) // n_workers)
     done: queue.SimpleQueue[tuple[Worker, JobResult]] = queue.SimpleQueue()
-    found: dict[int, list[list[Score]]] = {}
+    found: dict[int, list[list[list[Score]]]] = {}
+    batches = _batches(plan)
     options = {"codec": codec, "device": device, "plan": plan}
-    todo = iter(range(n_pictures))
+    todo = iter(range(len(batches)))
 
     def give_next(worker: Worker) -> None:
         index = next(todo, None)
         if index is not None:
-            worker.submit("measure", lambda result: done.put((worker, result)), tag=index, index=index)
+            worker.submit("measure", lambda result: done.put((worker, result)), tag=index, indices=batches[index])
 
     with ExitStack() as stack:
-        for _ in range(min(n_workers, n_pictures)):
+        for _ in range(min(n_workers, len(batches))):
             give_next(stack.enter_context(Worker(SERVICE, options, n_threads=n_threads, timeout_s=PICTURE_TIMEOUT_S)))
-        while len(found) < n_pictures:
+        while len(found) < len(batches):
             worker, result = done.get()
             if result.error is not None:
-                raise GenedError(f"{plan.paths[result.tag].name}: {result.error}")
+                raise GenedError(f"{plan.paths[batches[result.tag].start].name}: {result.error}")
             if isinstance(result.value, GenedError):
                 raise result.value
             found[result.tag] = result.value
             give_next(worker)
-            progress(len(found), n_pictures)
-    return [found[index] for index in range(n_pictures)]
+            progress(sum(len(scores) for scores in found.values()), n_pictures)
+    return [scores for index in range(len(batches)) for scores in found[index]]

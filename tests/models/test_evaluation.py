@@ -328,6 +328,30 @@ def test_processes_measure_what_one_would(codec: SoftCast, pictures: Path, tmp_p
     assert len(list((tmp_path / "cache").glob("*.json"))) == 3
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_pictures_that_go_together_score_as_alone(
+    codec: SoftCast, pictures: Path, tmp_path: Path, workers: int
+) -> None:
+    timings = ("encode_ms", "decode_ms")
+    whole = Image.open(pictures / "astronaut.png")
+    whole.crop((0, 0, 100, 80)).save(pictures / "another size.png")
+    evaluate(codec, pictures, snrs_db=[4.0, 8.0], metrics=("psnr",), cache=tmp_path / "cache", limit=2)  # known before
+    seen: list[tuple[int, int]] = []
+    rows = [
+        evaluate(codec, pictures, snrs_db=[4.0, 8.0], metrics=("psnr",), codec_name="softcast", seeds=2, **how)
+        for how in (
+            {},
+            {
+                "batch": 3, "workers": workers, "cache": tmp_path / "cache",
+                "progress": lambda done, total: seen.append((done, total)),
+            },
+        )
+    ]  # fmt: skip
+    alone, together = ([{key: row[key] for key in row if key not in timings} for row in each] for each in rows)
+    assert alone == together
+    assert seen[-1] == (4, 4) and len(seen) == 2
+
+
 def test_an_error_in_a_process_keeps_its_kind(codec: SoftCast, pictures: Path) -> None:
     (pictures / "astronaut.png").write_bytes(b"nothing")
     with pytest.raises(NotAnImageError, match=r"astronaut\.png"):

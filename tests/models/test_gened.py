@@ -185,9 +185,9 @@ class TestTiles:
         )
         assert estimate is not None
         assert codec.networks is not None
-        whole, _ = codec.networks.correct(estimate, RATE)
+        whole, _ = codec.networks.correct([estimate], [RATE])[0]
         monkeypatch.setattr(networks, "TILE", 192)
-        tiled, _ = codec.networks.correct(estimate, RATE)
+        tiled, _ = codec.networks.correct([estimate], [RATE])[0]
         assert psnr_db(whole, tiled) > 45
         step = np.abs(np.diff(tiled - whole, axis=2)).mean((0, 1))  # a seam would be a column that stands out
         assert step.max() < 0.01

@@ -13,6 +13,7 @@ The transmitter's arithmetic is the linear code's: with a mask of the user's, or
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,9 +26,9 @@ from gened.gr_blocks.phy.errors import CodecError
 from gened.gr_blocks.phy.types import Encoded, ImageSize, Received
 from gened.models.codecs.analog import statistics as stats
 from gened.models.codecs.analog.blocks import to_pixels
-from gened.models.codecs.analog.linear import LinearCoder, block_importance
+from gened.models.codecs.analog.linear import LinearCoder, LinearEstimate, block_importance
 from gened.models.codecs.analog.plan import WEIGHT_UNIT
-from gened.models.codecs.base import Decoded, Map, Picture, codec_id
+from gened.models.codecs.base import Decoded, Map, Maps, Picture, Pictures, codec_id
 from gened.models.codecs.gened.config import GenedConfig
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class Gened:
             )
         focus = self.focus if focus is None else focus
         if mask is None and focus != 1 and self.networks is not None:
-            mask = self.networks.find_importance(np.nan_to_num(x, nan=0.5))
+            mask = self.networks.find_importance(np.nan_to_num(x, nan=0.5)[None])[0]
         importance, weight_q = block_importance(mask, focus, size)
         analysis = self.linear.analyse(
             x, rate=rate, snr_db=snr_db, importance=importance, weight_q=weight_q, side_margin_db=side_margin_db
@@ -130,6 +131,30 @@ class Gened:
             )
         return self.linear.pack(analysis)
 
+    def encode_batch(
+        self,
+        x: Pictures,
+        *,
+        rate: Fraction = Fraction(1, 24),
+        snr_db: float,
+        masks: Maps | None = None,
+        focus: float | None = None,
+        refine_steps: int = 0,
+        seeds: Sequence[int] = (),
+        side_margin_db: float = 0.0,
+    ) -> list[Encoded]:
+        """As `encode`, [B, 3, H, W]; the importance network sees all at once, the linear code one after another."""
+        chosen = self.focus if focus is None else focus
+        if masks is None and chosen != 1 and self.networks is not None:
+            masks = self.networks.find_importance(np.nan_to_num(x, nan=0.5))
+        return [
+            self.encode(
+                one, rate=rate, snr_db=snr_db, mask=None if masks is None else masks[i], focus=focus,
+                refine_steps=refine_steps, seed=seeds[i] if seeds else 0, side_margin_db=side_margin_db,
+            )
+            for i, one in enumerate(x)
+        ]  # fmt: skip
+
     def decode(self, received: Received) -> Decoded:
         """Symbols to picture; never raises on bad symbols.
 
@@ -137,12 +162,27 @@ class Gened:
             received: See `Received`. Values that are not numbers count as lost. Without side information nobody knows
                 which coefficients the symbols are: the answer is the mean of all photographs, with confidence 0.
         """
+        return self.decode_batch([received])[0]
+
+    def decode_batch(self, received: Sequence[Received]) -> list[Decoded]:
+        """As `decode`, of frames of any sizes and rates; those of one size go through the network together."""
+        estimates = [self.linear.estimate(one) for one in received]
+        known = [i for i, estimate in enumerate(estimates) if estimate is not None]
+        found: dict[int, tuple[Picture, Map]] = {}
+        if self.networks is not None:
+            given = [estimate for estimate in estimates if estimate is not None]
+            corrected = self.networks.correct(given, [received[i].rate for i in known])
+            found = dict(zip(known, corrected, strict=True))
+        return [self._decoded(one, estimates[i], found.get(i)) for i, one in enumerate(received)]
+
+    def _decoded(
+        self, received: Received, estimate: LinearEstimate | None, corrected: tuple[Picture, Map] | None
+    ) -> Decoded:
         size = received.size
-        estimate = self.linear.estimate(received)
         if estimate is None:
             return Decoded(self.linear.mean_picture(size), None, np.zeros(tuple(size), np.float32))
         confidence = to_pixels(estimate.share, size)
-        if self.networks is not None:
-            return Decoded(*self.networks.correct(estimate, received.rate), confidence)
+        if corrected is not None:
+            return Decoded(*corrected, confidence)
         mask = None if estimate.importance is None else to_pixels(estimate.importance.ravel(), size)
         return Decoded(np.clip(estimate.picture(), 0, 1), mask, confidence)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
@@ -28,6 +28,8 @@ LOOK_AREA = 256 * 256
 """Pixels of the reduced picture in which the importance network looks for objects: as many as it was trained on."""
 LOOK_STEP = 32
 TILE = 1024
+MAX_AT_ONCE = 1 << 21
+"""Pixels that go through the decoder together: 32 pictures of 256x256, two whole tiles; about 2 GB."""
 OVERLAP = 128
 """Pixels that neighbouring tiles share; beyond 64 of them a pixel hardly depends on what lies across the border."""
 
@@ -101,23 +103,22 @@ class Networks:
             network.requires_grad_(False)
 
     @torch.inference_mode()
-    def find_importance(self, x: Picture) -> Map:
-        """How likely each pixel belongs to what a person would look at, [H, W] in [0, 1].
+    def find_importance(self, x: Float32Array) -> Float32Array:
+        """How likely each pixel belongs to what a person would look at, [B, H, W] in [0, 1].
 
         Args:
-            x: [3, H, W] in [0, 1].
+            x: [B, 3, H, W] in [0, 1].
         """
-        height, width = x.shape[1:]
+        height, width = x.shape[2:]
         factor = (LOOK_AREA / (height * width)) ** 0.5
         look = [max(LOOK_STEP, round(side * factor / LOOK_STEP) * LOOK_STEP) for side in (height, width)]
-        picture = torch.from_numpy(np.ascontiguousarray(x))[None].to(self.device)
-        if list(x.shape[1:]) != look:
+        picture = torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+        if list(x.shape[2:]) != look:
             picture = F.interpolate(picture, look, mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
         _, found = self.importance(picture.contiguous(memory_format=torch.channels_last))
         probability = torch.sigmoid(found.logit)
-        result: Map = (
-            F.interpolate(probability, (height, width), mode="bilinear", align_corners=False)[0, 0].cpu().numpy()
-        )
+        whole = F.interpolate(probability, (height, width), mode="bilinear", align_corners=False)
+        result: Float32Array = whole[:, 0].cpu().numpy()
         return result
 
     @torch.inference_mode()
@@ -134,9 +135,10 @@ class Networks:
             place, pixels = (tile.rows, tile.columns), tile.pixels()
             weight = ramp(tile.rows, shape[0])[::BLOCK, None] * ramp(tile.columns, shape[1])[None, ::BLOCK]
             given = EncoderInput(
-                self._tensor(wide[:, pixels[0], pixels[1]]),
+                self._tensor(wide[None, :, pixels[0], pixels[1]]),
                 torch.from_numpy(classes[place].copy())[None].to(self.device),
-                self._tensor(importance[place][None]), self._scalar(analysis.snr_db), self._scalar(float(rate)),
+                self._tensor(importance[place][None, None]),
+                self._vector([analysis.snr_db]), self._vector([float(rate)]),
             )  # fmt: skip
             change = torch.nan_to_num(self.encoder(given).coefficients)[0].cpu().numpy()
             total[:, place[0], place[1]] += weight * change
@@ -162,47 +164,76 @@ class Networks:
             device=self.device,
         )  # fmt: skip
 
-    @torch.inference_mode()
-    def correct(self, estimate: LinearEstimate, rate: Fraction) -> tuple[Picture, Map]:
-        """The picture with what the linear estimate left out, [3, H, W] in [0, 1], and the mask, [H, W] in [0, 1].
+    def correct(self, estimates: Sequence[LinearEstimate], rates: Sequence[Fraction]) -> list[tuple[Picture, Map]]:
+        """Pictures with what the linear estimate left out, [3, H, W] in [0, 1], and masks, [H, W] in [0, 1].
+
+        Those of one size go through the decoder together, as many as memory allows.
 
         Args:
-            estimate: From the symbols.
-            rate: Of the frame.
+            estimates: From the symbols, of any sizes.
+            rates: Of their frames.
         """
-        rows, columns = estimate.group_of.shape
-        picture, error_std = estimate.padded_picture(), estimate.error_std()
-        total = np.zeros((4, *error_std.shape), np.float32)
-        weights = np.zeros(error_std.shape, np.float32)
+        found: dict[int, tuple[Picture, Map]] = {}
+        shapes: dict[tuple[int, ...], list[int]] = {}
+        for index, estimate in enumerate(estimates):
+            shapes.setdefault(estimate.group_of.shape, []).append(index)
+        for shape, members in shapes.items():
+            n_together = max(1, MAX_AT_ONCE // (min(TILE, shape[0] * BLOCK) * min(TILE, shape[1] * BLOCK)))
+            for first in range(0, len(members), n_together):
+                chosen = members[first : first + n_together]
+                answers = self._correct([estimates[i] for i in chosen], [rates[i] for i in chosen])
+                found.update(zip(chosen, answers, strict=True))
+        return [found[index] for index in range(len(estimates))]
+
+    @torch.inference_mode()
+    def _correct(self, estimates: list[LinearEstimate], rates: list[Fraction]) -> list[tuple[Picture, Map]]:
+        """Of pictures that have the same number of blocks either way, tile by tile."""
+        rows, columns = estimates[0].group_of.shape
+        pictures = np.stack([estimate.padded_picture() for estimate in estimates])
+        error_std = np.stack([estimate.error_std() for estimate in estimates])
+        total = np.zeros((len(estimates), 4, *error_std.shape[1:]), np.float32)
+        weights = np.zeros(error_std.shape[1:], np.float32)
         for tile in tiles(rows, columns):
             y, x = tile.pixels()
             weight = ramp(tile.rows, rows)[:, None] * ramp(tile.columns, columns)[None]
-            total[:, y, x] += weight * self._corrected(estimate, picture[:, y, x], error_std[y, x], tile, rate)
+            total[:, :, y, x] += weight * self._corrected(
+                estimates, pictures[:, :, y, x], error_std[:, y, x], tile, rates
+            )
             weights[y, x] += weight
-        total = (total / weights)[:, : estimate.size.height, : estimate.size.width]
-        return np.clip(total[:3], 0, 1), np.clip(total[3], 0, 1)
+        total /= weights
+        sizes = [estimate.size for estimate in estimates]
+        return [
+            (np.clip(one[:3, : size.height, : size.width], 0, 1), np.clip(one[3, : size.height, : size.width], 0, 1))
+            for one, size in zip(total, sizes, strict=True)
+        ]
 
     def _corrected(
-        self, estimate: LinearEstimate, picture: Picture, error_std: Float32Array, tile: Tile, rate: Fraction
+        self,
+        estimates: list[LinearEstimate],
+        pictures: Float32Array,
+        error_std: Float32Array,
+        tile: Tile,
+        rates: list[Fraction],
     ) -> Float32Array:
-        """Picture and mask of one tile, [4, h, w]."""
-        sent = told(estimate.importance, grid_shape(estimate.size))[tile.rows, tile.columns]
+        """Pictures and masks of one tile, [B, 4, h, w]."""
+        place = tile.rows, tile.columns
+        sent = np.stack([told(each.importance, grid_shape(each.size))[place] for each in estimates])
         given = DecoderInput(
-            picture=self._tensor(picture),
-            error_std=self._tensor(error_std[None]),
-            classes=torch.from_numpy(estimate.classes[tile.rows, tile.columns].copy())[None].to(self.device),
-            sent_mask=self._tensor(sent[None]),
-            snr_db=self._scalar(estimate.snr_db),
-            rate=self._scalar(float(rate)),
+            picture=self._tensor(pictures),
+            error_std=self._tensor(error_std[:, None]),
+            classes=torch.from_numpy(np.stack([each.classes[place] for each in estimates])).to(self.device),
+            sent_mask=self._tensor(sent[:, None]),
+            snr_db=self._vector([each.snr_db for each in estimates]),
+            rate=self._vector([float(rate) for rate in rates]),
         )
         found = self.decoder(given)
         mask = torch.sigmoid(F.interpolate(found.mask_logit, scale_factor=4, mode="bilinear", align_corners=False))
-        result: Float32Array = torch.nan_to_num(torch.cat([found.x_hat, mask], 1)[0], nan=0.5).cpu().numpy()
+        result: Float32Array = torch.nan_to_num(torch.cat([found.x_hat, mask], 1), nan=0.5).cpu().numpy()
         return result
 
-    def _scalar(self, value: float) -> Tensor:
-        return torch.tensor([value], dtype=torch.float32, device=self.device)
+    def _vector(self, values: list[float]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=self.device)
 
-    def _tensor(self, values: npt.NDArray[np.float32]) -> Tensor:
-        batch = torch.from_numpy(np.ascontiguousarray(values, np.float32))[None].to(self.device)
-        return batch.contiguous(memory_format=torch.channels_last)
+    def _tensor(self, batch: npt.NDArray[np.float32]) -> Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(batch, np.float32)).to(self.device)
+        return tensor.contiguous(memory_format=torch.channels_last)
