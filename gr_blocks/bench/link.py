@@ -18,7 +18,9 @@ import numpy as np
 import scipy
 
 from gened.gr_blocks.phy.channel import ChannelConfig, ChannelKind, SampleChannel, complex_noise
+from gened.gr_blocks.phy.crest import papr_db
 from gened.gr_blocks.phy.framing import plan_bursts
+from gened.gr_blocks.phy.header import quantize_snr_db
 from gened.gr_blocks.phy.modulator import burst_grid, modulate_burst
 from gened.gr_blocks.phy.receiver import Receiver
 from gened.gr_blocks.phy.types import ComplexArray, Encoded, Frame, ImageSize
@@ -65,13 +67,21 @@ class Row:
     cfo_error_rms_hz: float | None
 
 
-def random_frame(number: int, rng: np.random.Generator, text_mode: str = "bpsk-1/2", n_analog: int = N_ANALOG) -> Frame:
+def random_frame(
+    number: int,
+    rng: np.random.Generator,
+    text_mode: str = "bpsk-1/2",
+    n_analog: int = N_ANALOG,
+    *,
+    snr_design_db: float = 4.0,
+) -> Frame:
     """A frame with Gaussian analogue symbols of mean power 1 and 60 bytes of text."""
     symbols = complex_noise(rng, n_analog, 1.0)
     text = rng.integers(0, 256, 60, np.uint8).tobytes()
     return Frame(
-        7, number % 65536, 1, ImageSize(256, 256), Fraction(1, 24), 4.0, Encoded(symbols, b"\x05"), text, text_mode
-    )
+        7, number % 65536, 1, ImageSize(256, 256), Fraction(1, 24), snr_design_db, Encoded(symbols, b"\x05"), text,
+        text_mode,
+    )  # fmt: skip
 
 
 def measure(condition: Condition, snr_db: float, n_frames: int, seed: int) -> Row:
@@ -80,7 +90,7 @@ def measure(condition: Condition, snr_db: float, n_frames: int, seed: int) -> Ro
     losses, biases, snr_errors, cfo_errors = [], [], [], []
     n_preambles = n_headers = n_captions = 0
     for number in range(n_frames):
-        frame = random_frame(number, rng)
+        frame = random_frame(number, rng, snr_design_db=quantize_snr_db(snr_db))
         cfo_hz = condition.max_cfo_cps * SAMPLE_RATE * rng.uniform(-1, 1)
         config = ChannelConfig(
             kind=condition.kind, snr_db=snr_db, freq_offset_hz=cfo_hz, linewidth_hz=condition.linewidth_hz,
@@ -155,6 +165,18 @@ def measure_speed(n_noise: int, seed: int) -> dict[str, float | int]:
     }  # fmt: skip
 
 
+def peaks(seed: int, n_frames: int = 10) -> dict[str, float]:
+    """Mean PAPR of bursts for 10 and 20 dB, and of the same as they would be if nothing were done about it."""
+    rng = np.random.default_rng(seed)
+    found: dict[str, float] = {}
+    for snr_db in (10.0, 20.0):
+        contents = [plan_bursts(random_frame(i, rng, snr_design_db=snr_db))[0] for i in range(n_frames)]
+        for name, reduces in (("as sent", True), ("untouched", False)):
+            values = [papr_db(modulate_burst(content, reduces_crest=reduces)) for content in contents]
+            found[f"papr_db, {snr_db:g} dB, {name}"] = float(np.mean(values))
+    return found
+
+
 def overhead(seed: int) -> dict[str, float]:
     """(preamble + header + pilots) / payload in carriers x symbols, 8192 of them analogue."""
     content = plan_bursts(random_frame(0, np.random.default_rng(seed)))[0]
@@ -183,13 +205,13 @@ def main(argv: list[str] | None = None) -> int:
         "machine": platform.machine(),
     }
     table = [asdict(row) for row in rows]
-    speed, cost = measure_speed(args.noise_samples, args.seed), overhead(args.seed)
+    speed, cost, crest = measure_speed(args.noise_samples, args.seed), overhead(args.seed), peaks(args.seed)
     if args.json:
-        print(json.dumps({"meta": meta, "rows": table, "speed": speed, "overhead": cost}, indent=1))
+        print(json.dumps({"meta": meta, "rows": table, "speed": speed, "overhead": cost, "peaks": crest}, indent=1))
         return 0
     for entry in table:
         print("  ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in entry.items()))
-    print(speed, cost, sep="\n")
+    print(speed, cost, crest, sep="\n")
     return 0
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from gened.gr_blocks.phy.burst import BurstContent
+from gened.gr_blocks.phy.crest import reduce_crest
 from gened.gr_blocks.phy.framing import plan_bursts
 from gened.gr_blocks.phy.header import encode_header
 from gened.gr_blocks.phy.interleave import qpsk_stream
@@ -24,22 +25,33 @@ def burst_grid(content: BurstContent) -> ComplexArray:
     return grid
 
 
-def modulate_burst(content: BurstContent) -> ComplexArray:
+def modulate_burst(content: BurstContent, *, reduces_crest: bool = True) -> ComplexArray:
     """One burst: preamble, header, payload.
+
+    Args:
+        content: What is in it.
+        reduces_crest: Lower peaks, for an error far under the noise of the design SNR; see `crest.py`.
 
     Returns:
         [WAVEFORM.burst_len(n_cells)] complex64; mean power 1 where the payload's is.
     """
     half = WAVEFORM.preamble_half
-    body = WAVEFORM.to_time(burst_grid(content))
+    grid = burst_grid(content)
+    if reduces_crest:
+        grid = reduce_crest(grid, ~WAVEFORM.pilot_mask(len(grid)), content.header.snr_design_db)
+    body = WAVEFORM.to_time(grid)
     body = np.concatenate([body[:, -WAVEFORM.cp_len :], body], axis=1)
     return np.concatenate([half[-WAVEFORM.cp_len :], half, half, body.ravel()])
 
 
-def modulate_frame(frame: Frame) -> list[ComplexArray]:
+def modulate_frame(frame: Frame, *, reduces_crest: bool = True) -> list[ComplexArray]:
     """The bursts of a frame as samples, without gaps.
+
+    Args:
+        frame: What is sent.
+        reduces_crest: See `modulate_burst`.
 
     Raises:
         FrameError: See `framing.plan_bursts`.
     """
-    return [modulate_burst(content) for content in plan_bursts(frame)]
+    return [modulate_burst(content, reduces_crest=reduces_crest) for content in plan_bursts(frame)]

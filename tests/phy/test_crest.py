@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Peaks of bursts: lower, inside the band, at a price that is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gened.gr_blocks.bench.link import random_frame
+from gened.gr_blocks.phy.burst import BurstContent
+from gened.gr_blocks.phy.crest import limit_db, papr_db, reduce_crest
+from gened.gr_blocks.phy.framing import plan_bursts
+from gened.gr_blocks.phy.modulator import burst_grid, modulate_burst
+from gened.gr_blocks.phy.receiver import Receiver
+from gened.gr_blocks.phy.types import ComplexArray
+from gened.gr_blocks.phy.waveform import WAVEFORM
+
+
+def content(number: int, snr_db: float = 10.0) -> BurstContent:
+    return plan_bursts(random_frame(number, np.random.default_rng(number), snr_design_db=snr_db))[0]
+
+
+def mean_papr_db(snr_db: float, *, reduces: bool) -> float:
+    return float(np.mean([papr_db(modulate_burst(content(i, snr_db), reduces_crest=reduces)) for i in range(6)]))
+
+
+def test_papr_is_that_of_known_signals() -> None:
+    tone = np.exp(2j * np.pi * 0.1 * np.arange(1000)).astype(np.complex64)
+    assert papr_db(tone) == pytest.approx(0, abs=0.01)
+    two_tones = tone + np.exp(-2j * np.pi * 0.3 * np.arange(1000))
+    assert papr_db(two_tones) == pytest.approx(3.01, abs=0.02)
+    noise = np.random.default_rng(1).standard_normal(2 * 40_000).view(np.complex128)
+    assert papr_db(noise) == pytest.approx(10 * np.log10(np.log(1000)), abs=0.15)  # an exponential's 99.9 % point
+
+
+def test_peaks_fall_by_nearly_two_decibels() -> None:
+    assert mean_papr_db(10.0, reduces=False) == pytest.approx(8.4, abs=0.2)
+    assert mean_papr_db(10.0, reduces=True) < 6.7
+    assert mean_papr_db(20.0, reduces=True) < 7.5
+
+
+@pytest.mark.parametrize(("snr_db", "error_db"), [(0.0, -22), (10.0, -22), (20.0, -27)])
+def test_the_error_lies_far_under_the_noise_of_the_design_snr(snr_db: float, error_db: float) -> None:
+    grid = burst_grid(content(1, snr_db))
+    is_data = ~WAVEFORM.pilot_mask(len(grid))
+    changed = reduce_crest(grid, is_data, snr_db)
+    gain = np.vdot(grid[is_data], changed[is_data]) / np.vdot(grid[is_data], grid[is_data])
+    error = np.mean(np.abs(changed[is_data] / gain - grid[is_data]) ** 2) / np.mean(np.abs(grid[is_data]) ** 2)
+    assert 10 * np.log10(error) < error_db
+    assert abs(abs(gain) - 1) < 0.01
+
+
+def test_pilots_stay_and_so_does_the_power() -> None:
+    grid = burst_grid(content(2))
+    is_data = ~WAVEFORM.pilot_mask(len(grid))
+    changed = reduce_crest(grid, is_data, 10.0)
+    assert np.array_equal(changed[~is_data], grid[~is_data])
+    assert np.mean(np.abs(changed) ** 2) == pytest.approx(np.mean(np.abs(grid) ** 2), rel=1e-5)
+
+
+def test_nothing_leaves_the_occupied_carriers() -> None:
+    body = modulate_burst(content(3))[WAVEFORM.preamble_len :].reshape(-1, WAVEFORM.symbol_len)
+    spectrum = np.fft.fft(body[:, WAVEFORM.cp_len :], axis=1)
+    is_ours = np.isin(np.arange(WAVEFORM.n_fft), WAVEFORM.bins)
+    outside, inside = (np.mean(np.abs(spectrum[:, mine]) ** 2) for mine in (~is_ours, is_ours))
+    assert 10 * np.log10(outside / inside) < -100
+
+
+def test_the_limit_rises_with_the_snr_and_stays_outside_of_its_range() -> None:
+    limits = [limit_db(snr_db) for snr_db in (-5.0, 10.0, 15.0, 20.0, 30.0)]
+    assert limits == sorted(limits)
+    assert limits[0] == limits[1] < limits[2] < limits[3] == limits[4]
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-20])
+def test_cells_of_no_energy_stay_as_they_are(value: float) -> None:
+    grid = np.full((2, WAVEFORM.n_occupied), value, np.complex64)
+    changed: ComplexArray = reduce_crest(grid, np.ones(grid.shape, bool), 10.0)
+    assert np.isfinite(changed).all()
+    assert np.abs(changed).max() <= 2 * value
+
+
+def test_a_receiver_reads_both_kinds_of_bursts() -> None:
+    frame = random_frame(4, np.random.default_rng(4), snr_design_db=10.0)
+    gap = np.zeros(800, np.complex64)
+    for reduces in (False, True):
+        burst = modulate_burst(plan_bursts(frame)[0], reduces_crest=reduces)
+        receiver = Receiver()
+        (got,) = [*receiver.push(np.concatenate([gap, burst, gap])), *receiver.flush()]
+        assert got.text == frame.text
+        error = np.mean(np.abs(got.received.symbols - frame.encoded.symbols) ** 2)
+        assert 10 * np.log10(error) < (-22 if reduces else -40)
