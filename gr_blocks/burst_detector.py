@@ -48,7 +48,7 @@ class burst_detector(gr.sync_block):  # noqa: N801
         return True
 
     def stats(self) -> dict[str, int]:
-        """Counters: the detector's own, and those of this block."""
+        """Counters: the detector's own, and those of this block; `n_searched` are samples whose bursts are told."""
         return {**dataclasses.asdict(self._detector.stats), **self.counters.as_dict()}
 
     def _search(self, is_end: bool = False) -> None:
@@ -66,3 +66,4 @@ class burst_detector(gr.sync_block):  # noqa: N801
             self.counters.report("n_errors", f"{type(exc).__name__}: {exc}")
             stats, self._detector = self._detector.stats, BurstDetector()
             self._detector.stats = stats
+        self.counters.add("n_searched", len(samples))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import collections
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,8 @@ class frame_demodulator(MessageBlock):  # noqa: N801
         self._changed = threading.Condition()
         self._busy = False
         self._thread: threading.Thread | None = None
+        self.clock: Callable[[Capture | None], float] = lambda _capture: time.monotonic()
+        """Seconds by which a frame waits: when a burst came; without one, now. A recording has a time of its own."""
 
     def start(self) -> bool:
         """Called by the flowgraph."""
@@ -101,12 +104,12 @@ class frame_demodulator(MessageBlock):  # noqa: N801
 
     def _step(self, capture: Capture | None) -> None:
         if capture is None:
-            frames = self._assembler.poll(time.monotonic())
+            frames = self._assembler.poll(self.clock(None))
         else:
             burst = demodulate(capture)
             self.counters.add("n_bursts")
             self._show(burst)
-            frames = self._assembler.push(burst, time.monotonic())
+            frames = self._assembler.push(burst, self.clock(capture))
         for frame in frames:
             self._publish_frame(frame)
 

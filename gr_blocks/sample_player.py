@@ -8,8 +8,9 @@ still have bursts to demodulate. This one goes on with silence, slowly, until th
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,16 @@ from gened.gr_blocks.phy.errors import LinkError
 SAMPLE_BYTES = 8  # complex64
 SILENCE_LEN = 2048
 SILENCE_S = 0.002
+HOLD_S = 0.002
+"""How often it looks whether it may go on."""
+
+
+class Samples(Protocol):
+    """What can be played: a length, and slices that are [n] complex64."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> npt.NDArray[np.complex64]: ...
 
 
 def map_samples(path: Path) -> npt.NDArray[np.complex64]:
@@ -39,18 +50,23 @@ class sample_player(gr.sync_block):  # noqa: N801
     """Plays samples once, then silence.
 
     Args:
-        samples: [n] complex64.
+        samples: [n] complex64, or what gives slices of them.
     """
 
-    def __init__(self, samples: npt.NDArray[np.complex64]) -> None:
+    def __init__(self, samples: Samples) -> None:
         gr.sync_block.__init__(self, name="sample_player", in_sig=None, out_sig=[np.complex64])
         self._samples = samples
         self._position = 0
+        self._must_wait: Callable[[], bool] = lambda: False
 
     @property
     def n_samples(self) -> int:
         """How many samples there are to play."""
         return len(self._samples)
+
+    def hold_while(self, must_wait: Callable[[], bool]) -> None:
+        """Plays on only while `must_wait()` is false: unlike a radio it can wait for those behind it."""
+        self._must_wait = must_wait
 
     def start(self) -> bool:
         """Called by the flowgraph; plays from the beginning."""
@@ -60,6 +76,9 @@ class sample_player(gr.sync_block):  # noqa: N801
     def work(self, input_items: Any, output_items: Any) -> int:
         """Called by the scheduler."""
         out = output_items[0]
+        if self._must_wait():
+            time.sleep(HOLD_S)
+            return 0
         part = self._samples[self._position : self._position + len(out)]
         if len(part) == 0:
             time.sleep(SILENCE_S)

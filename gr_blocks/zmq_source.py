@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Block: samples out of a ZMQ PULL socket, whatever is thrown at it.
+"""Block: samples out of a ZMQ PULL or SUB socket, whatever is thrown at it.
 
 GNU Radio's own `zeromq.pull_source` ends its thread, and with it the flowgraph, at the first message that is not a
 whole number of samples (3.10.5: "Incompatible vector sizes"). This one drops such a message and goes on.
@@ -27,22 +27,24 @@ DEFAULT_HWM = 32
 
 
 class zmq_source(gr.sync_block):  # noqa: N801
-    """Raw complex64 from a PUSH socket.
+    """Raw complex64 from a PUSH socket, or from a PUB socket that others read too.
 
     Args:
         address: What to connect to, such as tcp://127.0.0.1:5551; the sender may come later, or come again.
         hwm: Messages that may wait in the socket; then the sender waits.
+        is_tap: The address publishes (PUB): no sender waits, and what is not read in time is lost.
 
     Raises:
         ConfigError: No address of that kind.
     """
 
-    def __init__(self, address: str = "tcp://127.0.0.1:5551", hwm: int = DEFAULT_HWM) -> None:
+    def __init__(self, address: str = "tcp://127.0.0.1:5551", hwm: int = DEFAULT_HWM, is_tap: bool = False) -> None:
         gr.sync_block.__init__(self, name="zmq_source", in_sig=None, out_sig=[np.complex64])
         self.counters = Counters("zmq_source")
         self._rest: ComplexArray = np.zeros(0, np.complex64)
         self._address = address
         self._hwm = int(hwm)
+        self._kind = zmq.SUB if is_tap else zmq.PULL
         split_address(address)  # so that a wrong one is an error here, and not in a thread later
         self._socket: zmq.Socket[bytes] | None = None
 
@@ -60,10 +62,12 @@ class zmq_source(gr.sync_block):  # noqa: N801
         return True
 
     def _connect(self) -> zmq.Socket[bytes]:
-        socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PULL)
+        socket: zmq.Socket[bytes] = zmq.Context.instance().socket(self._kind)
         socket.setsockopt(zmq.RCVHWM, self._hwm)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         socket.setsockopt(zmq.LINGER, 0)
+        if self._kind == zmq.SUB:
+            socket.subscribe(b"")
         try:
             socket.connect(self._address)
         except zmq.ZMQError as exc:

@@ -14,7 +14,7 @@ from gened.cli import app
 from gened.exit_codes import EXIT_CODES
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "labs").rglob("*.md")])
 COMMANDS = [
     (page, line.strip())
     for page in PAGES

@@ -149,6 +149,7 @@ def test_third_parties_stay_in_their_part(module: str, path: Path) -> None:
         ("gened.gr_blocks", {"numpy", "torch", "gnuradio"}),
         ("gened.gr_blocks.phy", {"torch", "gnuradio", "skimage", "PIL"}),
         ("gened.gr_blocks.phy.receiver", {"torch", "gnuradio", "zmq", "skimage"}),
+        ("gened.gr_blocks.recording.reader", {"torch", "gnuradio", "zmq"}),
         ("gened.flowgraphs", {"torch", "gnuradio"}),
         ("gened.models", {"torch", "gnuradio", "skimage"}),
         ("gened.models.codecs", {"torch", "gnuradio", "skimage"}),

@@ -32,6 +32,8 @@ def played(source: Any, n: int) -> Any:
         ({"sample_rate": float("nan")}, "sample_rate"),
         ({"address": "localhost:5550"}, "tcp://127.0.0.1:5550"),
         ({"kind": "file"}, "needs a path"),
+        ({"kind": "recording"}, "needs a path"),
+        ({"kind": "tap", "address": "localhost:5554"}, "tcp://127.0.0.1:5550"),
     ],
 )
 def test_a_wrong_profile_is_an_error_when_it_is_made(arguments: dict[str, Any], message: str) -> None:
@@ -39,9 +41,15 @@ def test_a_wrong_profile_is_an_error_when_it_is_made(arguments: dict[str, Any], 
         RadioProfile(**arguments)
 
 
-@pytest.mark.parametrize("maker", [make_source, make_sink])
-def test_an_unknown_kind_lists_the_known_ones(maker: Any) -> None:
-    with pytest.raises(ConfigError, match="file, iio, soapy, uhd, vector, zeromq"):
+@pytest.mark.parametrize(
+    ("maker", "kinds"),
+    [
+        (make_source, "file, iio, recording, soapy, tap, uhd, vector, zeromq"),
+        (make_sink, "file, iio, soapy, uhd, vector, zeromq"),
+    ],
+)
+def test_an_unknown_kind_lists_the_known_ones(maker: Any, kinds: str) -> None:
+    with pytest.raises(ConfigError, match=kinds):
         maker(RadioProfile(kind="pigeon"))
 
 

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A sink that keeps samples as a SigMF recording, with what the receiver beside it finds in them.
+
+source --+--> burst_detector --> frame_demodulator --> caption_decoder
+         |          | bursts                                | frames
+         `--> sample_recorder <-----------------------------'
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pmt
+from gnuradio import gr
+
+from gened.gr_blocks.frame_pdus import capture_from_pdu, received_from_pdu
+from gened.gr_blocks.message_block import Counters, guarded
+from gened.gr_blocks.phy.waveform import WAVEFORM
+from gened.gr_blocks.recording.annotation import Annotation
+from gened.gr_blocks.recording.metadata import RecordingError
+from gened.gr_blocks.recording.writer import RecordingWriter
+
+LOOKED_BACK = 2048
+"""Latest bursts among which those of a frame are looked for; a frame has up to 256."""
+
+
+class sample_recorder(gr.sync_block):  # noqa: N801
+    """Writes samples as they come, and annotations as they are found.
+
+    It has to be connected to the same source as the burst detector, from the same start: positions are counted alike.
+    Ports: complex samples in; `bursts` of the detector and `frames` of the caption decoder in.
+
+    Args:
+        writer: Where to; `open` opens it before the flowgraph starts, `close` closes it when that has stopped.
+        n_samples: So many are kept; None: all.
+    """
+
+    def __init__(self, writer: RecordingWriter, n_samples: int | None = None) -> None:
+        gr.sync_block.__init__(self, name="sample_recorder", in_sig=[np.complex64], out_sig=None)
+        self.counters = Counters("sample_recorder")
+        self.error: RecordingError | None = None
+        """Why it keeps no more."""
+        self._writer = writer
+        self._n_samples = n_samples
+        self._is_ended = threading.Event()
+        for port, handler in (("bursts", self._burst), ("frames", self._frame)):
+            self.message_port_register_in(pmt.intern(port))
+            self._listen(port, handler)
+
+    def _listen(self, port: str, handler: Callable[[Any], None]) -> None:
+        """GNU Radio keeps a handler's name and looks it up on the block, so the guarded one must be found there."""
+        handle = guarded(self.counters, handler)
+        handle.__name__ = f"handle_{port}"
+        setattr(self, handle.__name__, handle)
+        self.set_msg_handler(pmt.intern(port), handle)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more is kept: it has all that was asked for, was told to end, or cannot write."""
+        return self._is_ended.is_set()
+
+    @property
+    def n_written(self) -> int:
+        """Samples in the file."""
+        return self._writer.n_samples
+
+    def end(self) -> None:
+        """Keeps no further sample; what is found in those that are kept is still told."""
+        self._is_ended.set()
+
+    def open(self) -> None:
+        """Makes the files, before the flowgraph starts.
+
+        Raises:
+            RecordingError: They cannot be written.
+        """
+        self._writer.open()
+
+    def discard(self) -> None:
+        """Keeps nothing, when the flowgraph has stopped; `close` is still to be called."""
+        self._writer.discard()
+
+    def close(self) -> None:
+        """Writes the metadata, when the flowgraph has stopped.
+
+        Raises:
+            RecordingError: Samples or metadata could not be written; what was written is whole.
+        """
+        self._writer.close()
+        if self.error is not None:
+            raise self.error
+
+    @property
+    def path(self) -> Path:
+        """Of the metadata."""
+        return self._writer.meta_path
+
+    @property
+    def annotations(self) -> tuple[Annotation, ...]:
+        """Bursts that are wholly in the file."""
+        return self._writer.whole_annotations()
+
+    @property
+    def n_clipped(self) -> int:
+        """Samples beyond what the datatype holds."""
+        return self._writer.n_clipped
+
+    def stats(self) -> dict[str, int]:
+        """Counters since the block was made."""
+        return self.counters.as_dict()
+
+    def work(self, input_items: Any, output_items: Any) -> int:
+        """Called by the scheduler; takes everything."""
+        samples = input_items[0]
+        if not self._is_ended.is_set():
+            left = len(samples) if self._n_samples is None else self._n_samples - self._writer.n_samples
+            self._keep(samples[:left])
+        return len(samples)
+
+    def _keep(self, samples: Any) -> None:
+        """An exception in `work` would end the flowgraph, and a full disk is no reason to."""
+        try:
+            self._writer.write(samples)
+        except RecordingError as exc:
+            self.error = exc
+            self._is_ended.set()
+        if self._n_samples is not None and self._writer.n_samples >= self._n_samples:
+            self._is_ended.set()
+
+    def _burst(self, message: Any) -> None:
+        capture = capture_from_pdu(message)
+        header = capture.header
+        self.counters.add("n_bursts")
+        part = "" if header.n_bursts == 1 else f", burst {header.burst + 1} of {header.n_bursts}"
+        is_kept = self._writer.annotate(
+            Annotation(
+                start=max(0, capture.start),
+                count=WAVEFORM.burst_len(header.n_cells),
+                label=f"frame {header.frame}{part}",
+                session=header.session,
+                frame=header.frame,
+                burst=header.burst,
+                n_bursts=header.n_bursts,
+                cfo_est_hz=capture.cfo_cps * self._writer.info.sample_rate,
+            )
+        )
+        if not is_kept:
+            self.counters.report("n_untold_bursts", "more bursts than a recording tells of")
+
+    def _frame(self, message: Any) -> None:
+        frame, meta = received_from_pdu(message)
+        for annotation in reversed(self._writer.annotations[-LOOKED_BACK:]):
+            if (annotation.session, annotation.frame) == (frame.session, frame.number):
+                if annotation.snr_est_db is not None:
+                    break  # an earlier frame of that number
+                annotation.snr_est_db = frame.snr_est_db
+                annotation.cfo_est_hz = frame.cfo_est_cps * self._writer.info.sample_rate
+                annotation.crc_ok, annotation.caption, annotation.station = (
+                    meta.get("crc_ok"), meta.get("caption"), meta.get("station"),
+                )  # fmt: skip
+        self.counters.add("n_frames")
