@@ -22,6 +22,7 @@ import numpy.typing as npt
 from gened.gr_blocks.phy.errors import ConfigError, LinkError
 
 if TYPE_CHECKING:
+    from gened.gr_blocks.sample_player import Samples
     from gened.hw_config.profile import HardwareProfile
 
 SAMPLE_BYTES = 8  # complex64
@@ -43,15 +44,17 @@ class RadioProfile:
     """
 
     kind: str = "zeromq"
-    """`zeromq`, `file` (raw complex64) or `vector` (samples in memory); `iio`, `uhd` and `soapy` are radios."""
+    """`zeromq`, `tap` (air's, for those who only look), `recording` (SigMF), `file` (raw complex64) or `vector`
+    (samples in memory); `iio`, `uhd` and `soapy` are radios."""
     sample_rate: float = 1e6
     """Hz."""
     address: str = DEFAULT_TX_ADDRESS
-    """ZMQ endpoint of kind `zeromq`: the sink (PUSH) binds it, the source (PULL) connects to it."""
+    """ZMQ endpoint of kind `zeromq`: the sink (PUSH) binds it, the source (PULL) connects to it. Of kind `tap`: where
+    air publishes (PUB)."""
     path: Path | None = None
-    """File of kind `file`."""
+    """File of kinds `file` and `recording`."""
     is_paced: bool = False
-    """Kinds `file` and `vector` as a source: no faster than the sample rate."""
+    """Kinds `recording`, `file` and `vector` as a source: no faster than the sample rate."""
     samples: npt.NDArray[np.complex64] | None = None
     """Samples of kind `vector` as a source."""
     center_freq: float = 0.0
@@ -64,10 +67,10 @@ class RadioProfile:
     def __post_init__(self) -> None:
         if not np.isfinite(self.sample_rate) or self.sample_rate <= 0:
             raise ConfigError(f"sample_rate is {self.sample_rate} Hz; give a positive number")
-        if self.kind == "zeromq" and not _ADDRESS.fullmatch(self.address):
+        if self.kind in ("zeromq", "tap") and not _ADDRESS.fullmatch(self.address):
             raise ConfigError(f"'{self.address}' is no ZMQ address; write it like {DEFAULT_TX_ADDRESS}")
-        if self.kind == "file" and self.path is None:
-            raise ConfigError("a profile of kind 'file' needs a path")
+        if self.kind in ("file", "recording") and self.path is None:
+            raise ConfigError(f"a profile of kind '{self.kind}' needs a path")
 
     @property
     def is_clocked(self) -> bool:
@@ -88,6 +91,21 @@ def radio_profile(hardware: HardwareProfile, side: Literal["tx", "rx"], *, may_t
         kind=hardware.driver, sample_rate=hardware.sample_rate, center_freq=part.center_freq or 0.0,
         address=hardware.tx_address if side == "tx" else hardware.rx_address,
         hardware=hardware, may_transmit=may_transmit,
+    )  # fmt: skip
+
+
+def recording_profile(path: Path) -> RadioProfile:
+    """The profile of a recording in SigMF, as its file says.
+
+    Raises:
+        RecordingError: It cannot be read, or is not what was recorded; see `read_recording`.
+    """
+    from gened.gr_blocks.recording.reader import read_recording
+
+    recording = read_recording(path)
+    return RadioProfile(
+        kind="recording", path=recording.path, sample_rate=recording.info.sample_rate,
+        center_freq=recording.info.center_freq,
     )  # fmt: skip
 
 
@@ -153,6 +171,13 @@ def _zeromq_source(profile: RadioProfile) -> Any:
     return zmq_source(profile.address, ZMQ_HWM)
 
 
+@source_kind("tap")
+def _tap_source(profile: RadioProfile) -> Any:
+    from gened.gr_blocks.zmq_source import zmq_source
+
+    return zmq_source(profile.address, ZMQ_HWM, is_tap=True)
+
+
 @sink_kind("zeromq")
 def _zeromq_sink(profile: RadioProfile) -> Any:
     from gnuradio import zeromq
@@ -166,7 +191,7 @@ def _zeromq_sink(profile: RadioProfile) -> Any:
 # Files and memory
 
 
-def _player(profile: RadioProfile, samples: npt.NDArray[np.complex64]) -> Any:
+def _player(profile: RadioProfile, samples: Samples) -> Any:
     """A source of these samples; after their end it is silent and the flowgraph goes on."""
     from gened.gr_blocks.sample_player import sample_player
 
@@ -186,6 +211,13 @@ def _paced(profile: RadioProfile, source: Any) -> Any:
             self.connect(source, blocks.throttle(SAMPLE_BYTES, profile.sample_rate), self)
 
     return paced_source()
+
+
+@source_kind("recording")
+def _recording_source(profile: RadioProfile) -> Any:
+    from gened.gr_blocks.recording.reader import read_recording
+
+    return _player(profile, read_recording(Path(profile.path or ""), is_verified=False).samples)
 
 
 @source_kind("file")

@@ -2,8 +2,8 @@
 """The letters that radios print when samples are late or lost: what each means, and what helps.
 
 UHD tells of its transmitter by messages (`uhd_events`) and of its receiver by a new time tag behind each gap; both come
-here as letters. gr-iio and SoapySDR print theirs on the screen and tell nobody else, so for those radios this table
-explains, and the counters below stay at zero.
+here as letters. gr-iio prints its own and tells nobody else; the register of the Pluto that it looks at is
+looked at here too. SoapySDR prints and no more: there an overflow is known by the samples that are missing.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import collections
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-LOG_EVERY_S = 5.0
+LOG_EVERY_S = 10.0
 """At most one line a letter in so many seconds: a radio that starves says so thousands of times a second."""
 
 
@@ -77,6 +77,7 @@ class EventReporter:
         where: The radio's name, for the lines.
         on_event: Gets each line; None: the logger `gened.radio`.
         clock: Seconds that only rise.
+        table: What the events mean, by letter or name.
     """
 
     def __init__(
@@ -85,8 +86,10 @@ class EventReporter:
         on_event: Callable[[str], None] | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
+        table: Mapping[str, object] = EVENTS,
     ) -> None:
         self._where = where
+        self._table = table
         self._tell = on_event or logging.getLogger("gened.radio").warning
         self._clock = clock
         self._counts: collections.Counter[str] = collections.Counter()
@@ -98,7 +101,7 @@ class EventReporter:
         """Counts `n` events of a letter; the first is told at once, more at most every `LOG_EVERY_S`. Any thread.
 
         Args:
-            letter: A key of `EVENTS`; another one is counted and told without an explanation.
+            letter: A key of the table; another one is counted and told without an explanation.
             n: How many.
             detail: What more is known of this one.
         """
@@ -112,6 +115,17 @@ class EventReporter:
             n_untold = self._untold.pop(letter)
         self._tell(self._line(letter, n_untold, detail))
 
+    def tell_to(self, on_event: Callable[[str], None]) -> None:
+        """From now on lines go there."""
+        self._tell = on_event
+
+    def tell_rest(self) -> None:
+        """Tells what was counted since each kind's last line: at the end of a run."""
+        with self._lock:
+            untold, self._untold = self._untold, collections.Counter()
+        for letter, n in sorted(untold.items()):
+            self._tell(self._line(letter, n, ""))
+
     def counts(self) -> dict[str, int]:
         """Events by letter since the reporter was made."""
         with self._lock:
@@ -122,7 +136,7 @@ class EventReporter:
         return [self._line(letter, n, "") for letter, n in sorted(self.counts().items())]
 
     def _line(self, letter: str, n: int, detail: str) -> str:
-        event = EVENTS.get(letter)
+        event = self._table.get(letter)
         text = f"{letter} (unknown to this program)" if event is None else str(event)
         return f"{self._where}: {n} x {text}{f' [{detail}]' if detail else ''}"
 

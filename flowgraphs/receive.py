@@ -27,8 +27,10 @@ from gened.gr_blocks.phy.types import ComplexArray, ReceivedFrame
 from gened.models.images import Mask, Pixels, save_png
 
 if TYPE_CHECKING:
+    from gened.flowgraphs.link_monitor import ReceiverMonitor
     from gened.flowgraphs.profiles import RadioProfile
     from gened.flowgraphs.receiver import Receiver
+    from gened.flowgraphs.record import KeepConfig
 
 Facts = dict[str, Any]
 POLL_S = 0.05
@@ -52,7 +54,8 @@ class ReceiveConfig:
     control: str = "tcp://127.0.0.1:5553"
     sample_rate: float = 1e6
     radio: RadioProfile | None = None
-    """A radio with a clock of its own, in place of `address`, `control` and air; it runs at `sample_rate`."""
+    """A radio with a clock of its own, or a recording, in place of `address`, `control` and air; it runs at
+    `sample_rate`."""
     out: Path | None = None
     """Folder for pictures; None: nothing is written."""
     n_frames: int | None = None
@@ -68,6 +71,8 @@ class ReceiveConfig:
     codec tells of importance lies beside them: `received-0000-mask.png` and `mask.png`."""
     has_report: bool = True
     """Leave report.json, side_by_side.png and constellation.png of the first frame in `out` too."""
+    keep: KeepConfig | None = None
+    """Keep the samples too, as a recording in SigMF; None: they are not kept."""
     edit: EditConfig | None = None
     """Who edits the pictures; None: nobody. Edited ones are `edited-0000.png`, and the first one `edited.png`."""
     argv: tuple[str, ...] = ()
@@ -89,6 +94,8 @@ class _Inbox:
 
     def __init__(self, config: ReceiveConfig, on_frame: Callable[[Facts], None] | None) -> None:
         self.frames: list[Facts] = []
+        self.monitor: ReceiverMonitor | None = None
+        """Told of each frame."""
         self.status: Status | None = None
         self.last_s = time.monotonic()
         """When a frame last came."""
@@ -115,6 +122,8 @@ class _Inbox:
         facts = {key: value for key, value in meta.items() if isinstance(value, str | bool | int | float | None)}
         if self.status is not None:
             facts |= {"snr_set_db": self.status.snr_db, "cfo_set_hz": self.status.freq_offset_hz}
+        if self.monitor is not None:
+            self.monitor.frame(facts)
         mask = meta.get("mask")
         if image is not None and self._config.out is not None:
             facts |= self._keep(self._config.out, image, mask, facts)
@@ -191,8 +200,9 @@ def run_receive(
     Args:
         config: See there.
         stop: Ends it.
-        on_frame: Called with {"state": "ready"} when the first samples have come, and with each frame's facts when it
-            is decoded; any thread.
+        on_frame: Called with {"state": "ready"} when the first samples have come, with {"state": line} for what is
+            wrong with the link, with each frame's facts when it is decoded, and at the end with {"state": "ended",
+            "causes": {name: count}}; any thread.
 
     Returns:
         Facts of each frame, in the order in which they were decoded; `error` where that failed.
@@ -201,29 +211,37 @@ def run_receive(
         NoFrameError: None came within the time limit.
         ConfigError: Air runs at another sample rate.
     """
+    from gened.flowgraphs.link_monitor import ReceiverMonitor, watching
     from gened.flowgraphs.profiles import RadioProfile
     from gened.flowgraphs.receiver import Receiver
+    from gened.flowgraphs.record import make_recorder
 
     if config.out is not None:
         config.out.mkdir(parents=True, exist_ok=True)
     inbox = _Inbox(config, on_frame)
+    profile = config.radio or RadioProfile(address=config.address, sample_rate=config.sample_rate)
+    recorder = None if config.keep is None else make_recorder(config.keep, profile)
     editor = None if config.edit is None else EditorSide(config.edit)
     try:
         receiver = Receiver(
-            config.radio or RadioProfile(address=config.address, sample_rate=config.sample_rate),
-            codecs=config.codecs, timeout_s=ASSEMBLY_S, on_frame=inbox.frame, on_picture=inbox.picture,
-            on_edited=inbox.edited, editor=None if editor is None else editor.client,
+            profile, recorder=recorder, codecs=config.codecs, timeout_s=ASSEMBLY_S,
+            on_frame=inbox.frame, on_picture=inbox.picture, on_edited=inbox.edited,
+            editor=None if editor is None else editor.client,
             edit_strength=1.0 if config.edit is None else config.edit.strength,
         )  # fmt: skip
+        if recorder is not None:
+            recorder.open()
     except BaseException:  # a radio that is not there, above all
         if editor is not None:
             editor.close()
         raise
+    inbox.monitor = monitor = ReceiverMonitor(receiver, lambda line: _tell(on_frame, {"state": line}))
     context: zmq.Context[Any] = zmq.Context()
     control = None if config.radio is not None else ControlSocket(context, zmq.SUB, config.control, binds=False)
     receiver.start()
     try:
-        _listen(config, receiver, control, inbox, stop, on_frame, editor)
+        with watching(monitor):
+            _listen(config, receiver, control, inbox, stop, on_frame, editor)
     finally:
         if editor is not None:
             editor.close()  # what is with it comes back as it was, while the flowgraph still runs
@@ -233,6 +251,9 @@ def run_receive(
         if control is not None:
             control.close()
         context.destroy(linger=0)
+        _tell(on_frame, {"state": "ended", "causes": monitor.counts()})
+        if recorder is not None:
+            recorder.close()
     if config.out is not None and inbox.frames:
         _leave(config, config.out, inbox)
     return inbox.frames
@@ -263,10 +284,13 @@ def _listen(
             )
         if not is_ready and receiver.n_samples_received > 0:
             is_ready = True
-            if on_frame is not None:
-                on_frame({"state": "ready"})
+            _tell(on_frame, {"state": "ready"})
         if config.n_frames is not None and len(inbox.frames) >= config.n_frames:
             return
+        if receiver.has_end and receiver.drain(0.0):
+            if inbox.frames:
+                return
+            raise NoFrameError(_why_nothing(config, receiver, inbox.monitor))
         is_over = status is not None and status.is_over
         is_armed = (
             is_armed or bool(inbox.frames) or (status is not None and not is_over)
@@ -282,7 +306,7 @@ def _listen(
         if time.monotonic() - inbox.last_s > config.timeout_s and receiver.drain(0.0):
             if inbox.frames:
                 return
-            raise NoFrameError(_why_nothing(config, receiver))
+            raise NoFrameError(_why_nothing(config, receiver, inbox.monitor))
 
 
 def _has_all(receiver: Receiver, inbox: _Inbox, status: Status | None) -> bool:
@@ -290,16 +314,24 @@ def _has_all(receiver: Receiver, inbox: _Inbox, status: Status | None) -> bool:
     return status is not None and 0 < status.frames <= len(inbox.frames) and receiver.drain(0.0)
 
 
-def _why_nothing(config: ReceiveConfig, receiver: Receiver) -> str:
+def _tell(on_frame: Callable[[Facts], None] | None, facts: Facts) -> None:
+    if on_frame is not None:
+        on_frame(facts)
+
+
+def _why_nothing(config: ReceiveConfig, receiver: Receiver, monitor: ReceiverMonitor | None) -> str:
     n_samples = receiver.n_samples_received
     if n_samples == 0 and config.radio is not None:
         return f"no samples from the radio at {config.radio.address} within {config.timeout_s:g} s; is it still there?"
     if n_samples == 0:
         return f"no samples at {config.address} within {config.timeout_s:g} s; is `gened air` running there?"
     detector = receiver.stats()["detector"]
+    cause = None if monitor is None else monitor.why()
+    within = "" if receiver.has_end else f"within {config.timeout_s:g} s "
     return (
-        f"no frame within {config.timeout_s:g} s among {n_samples} samples "
-        f"({detector.get('preambles', 0)} preambles, {detector.get('headers', 0)} headers read); is the SNR too low?"
+        f"no frame {within}among {n_samples} samples "
+        f"({detector.get('preambles', 0)} preambles, {detector.get('headers', 0)} headers read); "
+        f"{cause or 'is the SNR too low?'}"
     )
 
 
@@ -313,7 +345,8 @@ def _leave(config: ReceiveConfig, out: Path, inbox: _Inbox) -> None:
     from gened.flowgraphs.report import Report, frame_report, run_meta, write_report
 
     frames = [frame_report(facts) for facts in inbox.frames]
-    write_report(out / "report.json", Report(meta=run_meta(config.argv, seed=0), frames=frames))
+    meta = run_meta(config.argv, seed=0) | {"causes": None if inbox.monitor is None else inbox.monitor.counts()}
+    write_report(out / "report.json", Report(meta=meta, frames=frames))
     shown = next((frame for frame in frames if frame.received is not None), frames[0])
     save_png(out / "constellation.png", constellation(digital, analog, shown))
     image, mask = inbox.first or (None, None)

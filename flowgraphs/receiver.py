@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from gnuradio import gr
 
+from gened.flowgraphs.playback import Playback, Waiting
 from gened.flowgraphs.profiles import RadioProfile, make_source
+from gened.flowgraphs.signal_probe import signal_probe
 from gened.gr_blocks.burst_detector import burst_detector
 from gened.gr_blocks.caption_decoder import caption_decoder
 from gened.gr_blocks.frame_demodulator import frame_demodulator
@@ -27,6 +29,7 @@ from gened.gr_blocks.semantic_decoder import semantic_decoder
 from gened.models.worker import Worker
 
 if TYPE_CHECKING:
+    from gened.gr_blocks.sample_recorder import sample_recorder
     from gened.models.editing.client import EditorClient
 
 BUFFERED_S = 0.5
@@ -92,6 +95,22 @@ class _exit(MessageBlock):  # noqa: N801
         return meta
 
 
+def widen_buffer(source: Any, sample_rate: float) -> None:
+    """Room behind a source for `BUFFERED_S` of its samples; to be called before it is connected."""
+    if hasattr(source, "set_min_output_buffer"):
+        source.set_log_level("warn")  # GNU Radio tells of the buffer on stdout
+        source.set_min_output_buffer(min(MAX_BUFFERED, int(BUFFERED_S * sample_rate)))
+
+
+def connect_recorder(
+    flowgraph: gr.top_block, source: Any, detector: burst_detector, captions: caption_decoder, recorder: sample_recorder
+) -> None:
+    """Samples of the source, bursts of the detector and frames of the caption decoder into a recording."""
+    flowgraph.connect(source, recorder)
+    flowgraph.msg_connect(detector, "bursts", recorder, "bursts")
+    flowgraph.msg_connect(captions, "frames", recorder, "frames")
+
+
 class Receiver(gr.top_block):
     """A whole receiver; `start()` it, hear of frames, `stop()` and `wait()`.
 
@@ -111,6 +130,7 @@ class Receiver(gr.top_block):
             received one.
         editor: Connection to an editing service; None: nothing is edited.
         edit_strength: In [0, 1].
+        recorder: Keeps the samples, with what is found in them; the caller closes it when the flowgraph has stopped.
         worker: To share; one of its own when None.
         n_threads: Threads of the own worker.
 
@@ -130,10 +150,12 @@ class Receiver(gr.top_block):
         on_edited: OnPicture | None = None,
         editor: EditorClient | None = None,
         edit_strength: float = 1.0,
+        recorder: sample_recorder | None = None,
         worker: Worker | None = None,
         n_threads: int | None = None,
     ) -> None:
         gr.top_block.__init__(self, "gened receiver", catch_exceptions=True)
+        self.profile = profile
         self.source = make_source(profile)
         self.detector = burst_detector()
         self.demodulator = frame_demodulator(timeout_s)
@@ -141,10 +163,19 @@ class Receiver(gr.top_block):
         self.decoder = semantic_decoder(codecs, worker=worker, n_threads=n_threads)
         self.editor = None if editor is None else picture_editor(strength=edit_strength, client=editor)
         self._exit = _exit(profile.sample_rate, on_frame, on_picture, on_edited)
-        if hasattr(self.source, "set_min_output_buffer"):
-            self.source.set_log_level("warn")  # GNU Radio tells of the buffer on stdout
-            self.source.set_min_output_buffer(min(MAX_BUFFERED, int(BUFFERED_S * profile.sample_rate)))
+        if hasattr(self.source, "hold_while"):
+            playback = Playback(self.source.n_samples, profile.sample_rate, lambda: self._n_searched, self._waiting)
+            self.source.hold_while(playback.must_wait)
+            self.demodulator.clock = playback.time_s
+        else:
+            widen_buffer(self.source, profile.sample_rate)
         self.connect(self.source, self.detector)
+        self.probe = signal_probe(profile.sample_rate) if profile.is_clocked else None
+        if self.probe is not None:
+            self.connect(self.source, self.probe)
+        self.recorder = recorder  # a flowgraph keeps no Python block alive
+        if recorder is not None:
+            connect_recorder(self, self.source, self.detector, self.captions, recorder)
         self.msg_connect(self.detector, "bursts", self.demodulator, "bursts")
         self.msg_connect(self.demodulator, "frames", self.captions, "frames")
         self.msg_connect(self.captions, "frames", self.decoder, "frames")
@@ -162,6 +193,16 @@ class Receiver(gr.top_block):
     def n_samples_received(self) -> int:
         """Samples that the detector has taken since it was made."""
         return self.detector.stats()["samples"]
+
+    @property
+    def _n_searched(self) -> int:
+        """Samples whose bursts are counted."""
+        return self.detector.stats().get("n_searched", 0)
+
+    @property
+    def has_end(self) -> bool:
+        """Whether its samples come to an end, as those of a recording do."""
+        return hasattr(self.source, "n_samples")
 
     def drain(self, timeout_s: float) -> bool:
         """Waits until every frame that was found has become a picture or an error, and every picture its file where
@@ -188,18 +229,23 @@ class Receiver(gr.top_block):
         return {name: block.stats() for name, block in blocks.items()}
 
     def _is_idle(self) -> bool:
+        has_played = self._n_searched >= getattr(self.source, "n_samples", -AFTER_END) + AFTER_END
+        waiting = self._waiting()
+        is_empty = self.demodulator.n_pending == 0 and max(waiting) <= 0
+        return has_played and is_empty and self._has_written(self.decoder.stats().get("n_decoded", 0))
+
+    def _waiting(self) -> Waiting:
         stats = self.stats()
-        n_bursts = stats["detector"].get("n_bursts", 0)
         n_demodulated = sum(
             stats["demodulator"].get(key, 0) for key in ("n_bursts", "n_dropped_bursts", "n_errors", "n_bad_pdus")
         )
         n_ended = stats["exit"].get("n_ended", 0) + stats["decoder"].get("n_bad_pdus", 0)
-        n_frames = stats["demodulator"].get("n_frames", 0)
-        has_played = self.n_samples_received >= getattr(self.source, "n_samples", -AFTER_END) + AFTER_END
-        is_empty = self.demodulator.n_pending == 0 and n_bursts <= n_demodulated and n_frames <= n_ended
-        n_pictures = stats["decoder"].get("n_decoded", 0)
-        has_edited = self.editor is None or stats["exit"].get("n_edits_ended", 0) >= n_pictures
-        return has_played and is_empty and has_edited and self._has_written(n_pictures)
+        n_edited = stats["exit"].get("n_edits_ended", 0)
+        return Waiting(
+            bursts=stats["detector"].get("n_bursts", 0) - n_demodulated,
+            frames=stats["demodulator"].get("n_frames", 0) - n_ended,
+            edits=0 if self.editor is None else stats["decoder"].get("n_decoded", 0) - n_edited,
+        )
 
     def _has_written(self, n_pictures: int) -> bool:
         """Whether the writer has come to so many pictures; a flowgraph that is stopped before leaves them out."""

@@ -54,11 +54,12 @@ class Item(NamedTuple):
     """A version or a figure; where it failed, the reason and the remedy."""
 
 
-def run_checks(snr_db: float) -> list[Item]:
+def run_checks(snr_db: float, *, has_extras: bool = True) -> list[Item]:
     """Tries every part.
 
     Args:
         snr_db: Es/N0 of the trial burst.
+        has_extras: Also editors and captions, which take most of the time and which no link needs.
     """
     items = [
         _python(),
@@ -70,13 +71,20 @@ def run_checks(snr_db: float) -> list[Item]:
     items.append(_tried("PyTorch", partial(_package, "torch", "torch"), remedy, is_needed=False))
     for name in codec_names():
         items.append(_tried(f"codec {name}", partial(_codec, name), "", is_needed=name == "softcast"))
-    for name in ("embedded", "realesrgan"):
-        items.append(_tried(f"editor {name}", partial(_editor, name), "", is_needed=False))
+    if has_extras:
+        items += _extras()
+    items.append(_tried(f"a burst at {snr_db:g} dB", partial(_trial, snr_db), "the receiver did not read it"))
+    items += [_tried(f"port {port}", partial(_port, port), "", is_needed=False) for port in PORTS]
+    return items
+
+
+def _extras() -> list[Item]:
+    items = [
+        _tried(f"editor {name}", partial(_editor, name), "", is_needed=False) for name in ("embedded", "realesrgan")
+    ]
     remedy = "the editor and the captioner of big models need it: pip install 'gr-gened[editor]'"
     items.append(_tried("diffusers", partial(_package, "diffusers", "diffusers"), remedy, is_needed=False))
     items.append(_tried("detector of captions", _detector, "", is_needed=False))
-    items.append(_tried(f"a burst at {snr_db:g} dB", partial(_trial, snr_db), "the receiver did not read it"))
-    items += [_tried(f"port {port}", partial(_port, port), "", is_needed=False) for port in PORTS]
     return items
 
 

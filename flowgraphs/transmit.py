@@ -132,6 +132,11 @@ class _Outbox:
         if self._on_frame is not None:
             self._on_frame({"state": state})
 
+    def ended(self, causes: dict[str, int]) -> None:
+        """What was wrong, by name and count."""
+        if self._on_frame is not None:
+            self._on_frame({"state": "ended", "causes": causes})
+
 
 def run_transmit(
     config: TransmitConfig,
@@ -146,7 +151,8 @@ def run_transmit(
         config: See there.
         stop: Ends it early.
         on_frame: Called with {"state": "ready"} when air has answered, and with each frame's facts when it has left;
-            any thread.
+            with a radio also with {"state": line} for what is wrong, and at the end with {"state": "ended", "causes":
+            {name: count}}; any thread.
         permits: One is taken before each frame, so that a supervisor can hold the sender back; None: no such limit.
 
     Returns:
@@ -214,23 +220,26 @@ def _send_to_radio(
     permits: threading.Semaphore | None,
 ) -> None:
     """The radio is mute again when this ends, whatever ends it."""
+    from gened.flowgraphs.link_monitor import TransmitterMonitor, watching
+
     transmitter = _transmitter(config, outbox)
     sink = transmitter.sink
+    monitor = TransmitterMonitor(transmitter, outbox.state)
     try:
         sink.arm()
         transmitter.start()
         outbox.state("ready")
-        _send_all(config, transmitter, pictures, describer, outbox, stop, permits)
-        watch = _Watch(transmitter, config.timeout_s)
-        while not stop.is_set() and not transmitter.drain(POLL_S):
-            watch.look()
+        with watching(monitor):
+            _send_all(config, transmitter, pictures, describer, outbox, stop, permits)
+            watch = _Watch(transmitter, config.timeout_s)
+            while not stop.is_set() and not transmitter.drain(POLL_S):
+                watch.look()
         stop.wait(sink.tail_s)  # until the last sample has left the driver's buffers
     finally:
         sink.mute()
         transmitter.stop()
         transmitter.wait()
-    for line in sink.events.summary():
-        outbox.state(line)
+        outbox.ended(monitor.counts())
 
 
 def _send_to_air(

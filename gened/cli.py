@@ -12,9 +12,11 @@ import typer
 
 from gened import __version__
 from gened.air import air
+from gened.calibrate import calibrate
 from gened.check import check
 from gened.companion import companion
 from gened.data import data
+from gened.doctor import doctor
 from gened.editor import editor
 from gened.evaluate import evaluate
 from gened.exit_codes import epilog, exit_code
@@ -22,7 +24,10 @@ from gened.gr_blocks.phy.errors import GenedError
 from gened.loopback import loopback
 from gened.plot import plot
 from gened.receive import receive
+from gened.record import record
+from gened.replay import replay
 from gened.signals import Interrupted, raise_on_signals
+from gened.survey import survey
 from gened.train import train
 from gened.transmit import transmit
 from gened.virtual_pluto import virtual_pluto
@@ -45,10 +50,15 @@ for command, panel in (
     (transmit, LINK),
     (air, LINK),
     (receive, LINK),
+    (record, LINK),
+    (replay, LINK),
     (evaluate, CODECS),
     (plot, CODECS),
     (train, CODECS),
     (virtual_pluto, TOOLS),
+    (doctor, TOOLS),
+    (calibrate, TOOLS),
+    (survey, TOOLS),
     (companion, TOOLS),
     (check, TOOLS),
 ):

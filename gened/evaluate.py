@@ -137,9 +137,7 @@ def evaluate(
     ] = 1,
     batch: Annotated[
         int,
-        typer.Option(
-            "--batch", min=1, max=1024, help="Pictures of one size that go through the codec together."
-        ),
+        typer.Option("--batch", min=1, max=1024, help="Pictures of one size that go through the codec together."),
     ] = 1,
     cache: Annotated[
         Path | None,

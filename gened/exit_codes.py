@@ -29,6 +29,7 @@ EXIT_CODES = (
     ExitCode(10, "another failure of sockets, processes or samples", ("LinkError",)),
     ExitCode(11, "GNU Radio or a Python package is not installed", ("ModuleNotFoundError",)),
     ExitCode(12, "unknown editor or captioner, or one that lacks its model", ("EditorError", "CaptionerError")),
+    ExitCode(13, "something stands in the way of an experiment; `gened doctor` tells what", ("NotReadyError",)),
     ExitCode(130, "interrupted by Ctrl-C (128 plus the number of the signal)"),
 )
 

@@ -36,6 +36,21 @@ def receive(
         ),
     ] = None,
     sample_rate: options.SampleRate = 1e6,
+    from_: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FILE.sigmf-meta",
+            help="Receive from a recording, to its end, as fast as this machine can; it tells its sample rate.",
+            show_default=False,
+        ),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            "--record", metavar="FILE.sigmf-meta", help="Keep the samples as a recording too.", show_default=False
+        ),
+    ] = None,
     radio: radio_options.Radio = "",
     set_: radio_options.Set = None,
     address: Annotated[str, typer.Option("--address", help="Where the air's samples are.")] = "tcp://127.0.0.1:5551",
@@ -52,16 +67,20 @@ def receive(
     """Receive pictures: find the bursts among the samples, decode them, write the pictures. Ends with Ctrl-C."""
     from rich.console import Console
 
+    from gened.flowgraphs.driver_output import drivers_to_stderr
     from gened.flowgraphs.receive import ReceiveConfig, run_receive
+    from gened.flowgraphs.record import KeepConfig
 
     for name in codec or []:
         options.require_codec(name)
     hardware = radio_options.chosen_radio(context, radio, set_, sample_rate)
+    recorded = None if from_ is None else radio_options.recorded(context, from_)
     config = ReceiveConfig(
-        radio=radio_options.clocked(hardware, "rx", False),
+        radio=recorded or radio_options.clocked(hardware, "rx", False),
+        keep=None if record is None else KeepConfig(path=record),
         address=radio_options.address_of(context, hardware, "rx", address),
         control=control,
-        sample_rate=sample_rate if hardware is None else hardware.sample_rate,
+        sample_rate=recorded.sample_rate if recorded else sample_rate if hardware is None else hardware.sample_rate,
         out=out,
         n_frames=frames,
         timeout_s=timeout,
@@ -78,13 +97,23 @@ def receive(
         argv=tuple(sys.argv),
     )
     place = config.address if hardware is None or config.radio is None else hardware.name
+    place = place if from_ is None else str(from_)
     console = Console(stderr=True, quiet=quiet, highlight=False)
-    with stop_on_signals() as stop, console.status(f"receiver: listens to {place}; Ctrl-C ends it"):
-        received = run_receive(
-            config, stop=stop, on_frame=lambda facts: console.print(told(facts), soft_wrap=True, markup=False)
-        )
+    causes: dict[str, int] = {}
+
+    def hear(facts: dict[str, Any]) -> None:
+        causes.update(facts.get("causes") or {})
+        if "causes" not in facts:
+            console.print(told(facts), soft_wrap=True, markup=False)
+
+    with (
+        drivers_to_stderr(),
+        stop_on_signals() as stop,
+        console.status(f"receiver: listens to {place}; Ctrl-C ends it"),
+    ):
+        received = run_receive(config, stop=stop, on_frame=hear)
     if json_only:
-        print(json.dumps({"frames": received}, indent=1, default=str))
+        print(json.dumps({"frames": received, "causes": causes}, indent=1, default=str))
 
 
 def told(facts: dict[str, Any]) -> str:
@@ -92,7 +121,8 @@ def told(facts: dict[str, Any]) -> str:
     if facts.get("error"):
         return f"frame {facts.get('frame')}: {facts['error']}"
     if "frame" not in facts:
-        return f"receiver: {facts.get('state', 'ready')}"
+        state = str(facts.get("state", "ready"))
+        return state if ": " in state else f"receiver: {state}"  # a cause says where it was seen
     text = {True: f'caption "{facts.get("caption") or ""}"', False: "caption lost", None: "no caption"}[
         facts.get("crc_ok")
     ]

@@ -57,6 +57,7 @@ def transmit(
     """Send photographs: encode them and pass the bursts to the air or a radio, then end."""
     from rich.console import Console
 
+    from gened.flowgraphs.driver_output import drivers_to_stderr
     from gened.flowgraphs.transmit import TransmitConfig, run_transmit
 
     device = options.encoder_device(numpy)
@@ -98,10 +99,17 @@ def transmit(
     if hardware is not None and config.radio is not None:
         waits = f"sends to {hardware.name}"
         console.print(f"{hardware.name}: {hardware.law.strip()}", soft_wrap=True)
-    with stop_on_signals() as stop, console.status(f"transmitter: {waits}"):
-        sent = run_transmit(config, stop=stop, on_frame=lambda facts: console.print(told(facts), soft_wrap=True))
+    causes: dict[str, int] = {}
+
+    def hear(facts: dict[str, Any]) -> None:
+        causes.update(facts.get("causes") or {})
+        if "causes" not in facts:
+            console.print(told(facts), soft_wrap=True, markup=False)
+
+    with drivers_to_stderr(), stop_on_signals() as stop, console.status(f"transmitter: {waits}"):
+        sent = run_transmit(config, stop=stop, on_frame=hear)
     if json_only:
-        print(json.dumps({"frames": sent}, indent=1, default=str))
+        print(json.dumps({"frames": sent, "causes": causes}, indent=1, default=str))
 
 
 def told(facts: dict[str, Any]) -> str:
@@ -109,7 +117,8 @@ def told(facts: dict[str, Any]) -> str:
     if facts.get("error"):
         return f"frame {facts.get('frame')}: {facts['error']}"
     if "analog_symbols" not in facts:
-        return f"transmitter: {facts.get('state', 'ready')}"
+        state = str(facts.get("state", "ready"))
+        return state if ": " in state else f"transmitter: {state}"  # a cause says where it was seen
     return (
         f"frame {facts['frame']} sent: {facts['analog_symbols']} analogue, {facts['side_symbols']} side "
         f"and {facts['caption_symbols']} caption symbols in {facts.get('n_bursts', 1)} bursts, "

@@ -40,7 +40,8 @@ def limit_db(snr_design_db: float) -> float:
     Args:
         snr_design_db: Es/N0 that the burst is made for.
     """
-    return float(np.interp(snr_design_db, *zip(*LIMITS_DB, strict=True)))
+    snrs_db, limits_db = zip(*LIMITS_DB, strict=True)
+    return float(np.interp(snr_design_db, snrs_db, limits_db))
 
 
 def reduce_crest(grid: ComplexArray, is_data: npt.NDArray[np.bool_], snr_design_db: float) -> ComplexArray:

@@ -8,7 +8,8 @@
     ├── CodecError       unknown codec, wrong weights, a rate the codec cannot do
     ├── CaptionerError   a captioner that lacks its model or cannot work
     ├── EditorError      unknown editor, missing weights, a picture it cannot edit
-    └── LinkError        sockets, ports, processes, time limits
+    ├── LinkError        sockets, ports, processes, time limits
+    └── NotReadyError    something stands in the way of an experiment
 
 What comes off the air is data, not an error: receivers count and drop, they do not raise.
 """
@@ -44,3 +45,7 @@ class EditorError(GenedError):
 
 class LinkError(GenedError):
     """Sockets, ports, processes or time limits."""
+
+
+class NotReadyError(GenedError):
+    """Something stands in the way of an experiment."""
