@@ -95,6 +95,10 @@ def _run(
         from gened.flowgraphs.receive import run_receive
 
         run_receive(config, stop=stop, on_frame=tell)
+    elif role == "pluto":
+        from gened.gr_blocks.virtual_pluto.server import serve
+
+        serve(config, stop=stop, on_ready=lambda uris: tell({"state": "ready", "uris": uris}))
     elif role == "editor":
         from gened.models.editing.registry import load_editor
         from gened.models.editing.server import EditorServer

@@ -29,7 +29,7 @@ class Child:
     """One process of `flowgraphs.child`.
 
     Args:
-        role: `air`, `transmit`, `receive` or `editor`.
+        role: `air`, `pluto`, `transmit`, `receive` or `editor`.
         config: Of that role; must be picklable.
 
     Raises:
@@ -46,7 +46,7 @@ class Child:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gened.flowgraphs.child"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None if is_debugging else self._log,
-                env=_environment(), start_new_session=True,
+                env=environment(), start_new_session=True,
             )  # fmt: skip
         except OSError as error:
             self._log.close()
@@ -138,7 +138,7 @@ def end_all(children: Iterable[Child]) -> None:
         child.close(deadline_s)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """This process's environment, with the folder that this very package was loaded from."""
     root = str(Path(gened.__path__[0]).resolve().parent)
     path = os.environ.get("PYTHONPATH")

@@ -10,6 +10,7 @@ unpacked, its keys and numbers are checked by a schema, and what does not fit is
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from typing import Annotated, Any, Literal
@@ -233,6 +234,21 @@ def require_free(address: str) -> None:
             probe.bind(("" if host == "*" else host, port))
         except OSError as error:
             raise PortInUseError(f"{address} is in use ({error.strerror}); choose another port") from error
+
+
+def free_ports_in_a_row(count: int, host: str = "127.0.0.1") -> int:
+    """The first of so many neighbouring ports that nobody uses at this moment.
+
+    Raises:
+        PortInUseError: None were found.
+    """
+    for _ in range(100):
+        first = free_ports(1, host)[0]
+        with contextlib.suppress(PortInUseError):
+            for port in range(first, first + count):
+                require_free(f"tcp://{host}:{port}")
+            return first
+    raise PortInUseError(f"no {count} neighbouring ports are free at {host}; close other programs")
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:

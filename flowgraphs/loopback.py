@@ -5,6 +5,9 @@
         ^ permits                                                  |
         `----------------------- supervisor <---- frames ----------'
 
+A radio, or a virtual Pluto in a process of its own, may stand in the place of air. It tells nobody that the transmitter
+has ended: the supervisor does, when what was sent has come or was given up.
+
 A frame may leave when fewer than `WINDOW` are on their way, so that no queue overflows however slow a decoder is.
 """
 
@@ -21,10 +24,11 @@ from gened.flowgraphs.air import AirConfig
 from gened.flowgraphs.children import Child, end_all
 from gened.flowgraphs.link_errors import ChildDiedError, NoFrameError, rebuild
 from gened.flowgraphs.loopback_report import make_report
+from gened.flowgraphs.radio_link import RadioLink
 from gened.flowgraphs.receive import ASSEMBLY_S, ReceiveConfig
 from gened.flowgraphs.report import Report
 from gened.flowgraphs.transmit import TransmitConfig
-from gened.gr_blocks.phy.errors import LinkError
+from gened.gr_blocks.phy.errors import ConfigError, LinkError
 from gened.models.worker import encode_limit_s
 
 Facts = dict[str, Any]
@@ -47,15 +51,47 @@ OLD_FILES = (
 
 @dataclass(frozen=True, kw_only=True)
 class LoopbackConfig:
-    """The three processes, with addresses that fit each other, and the folder for what they leave."""
+    """The processes, with addresses that fit each other, and the folder for what they leave.
+
+    Raises:
+        ConfigError: Not just one of air and radio.
+    """
 
     transmit: TransmitConfig
-    air: AirConfig
     receive: ReceiveConfig
     out: Path
+    air: AirConfig | None = None
+    radio: RadioLink | None = None
+    """In place of air; transmitter and receiver get its profiles from here."""
     argv: tuple[str, ...] = ()
     """Command line, for the report."""
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.air is None) == (self.radio is None):
+            raise ConfigError("a loopback needs an air or a radio, and not both")
+
+    @property
+    def link(self) -> AirConfig | RadioLink:
+        """What lies between transmitter and receiver."""
+        link = self.air or self.radio
+        assert link is not None  # looked at when it was made
+        return link
+
+    @property
+    def sample_rate(self) -> float:
+        """Hz."""
+        return self.link.sample_rate
+
+    @property
+    def snr_set_db(self) -> float | None:
+        """Es/N0, dB; None where nobody has set it."""
+        return self.link.snr_set_db if isinstance(self.link, RadioLink) else self.link.channel.snr_db
+
+    @property
+    def cfo_set_hz(self) -> float | None:
+        """Frequency offset; None where nobody has set it."""
+        return self.link.cfo_set_hz if isinstance(self.link, RadioLink) else self.link.channel.freq_offset_hz
 
 
 def run_loopback(config: LoopbackConfig, *, stop: threading.Event, on_progress: OnProgress | None = None) -> Report:
@@ -64,7 +100,7 @@ def run_loopback(config: LoopbackConfig, *, stop: threading.Event, on_progress: 
     Args:
         config: See there. The folder's earlier pictures and report are removed.
         stop: Ends everything early; the report then has what was received until then.
-        on_progress: Called with "air", "transmit" or "receive" and what that side tells.
+        on_progress: Called with "air", "pluto", "transmit" or "receive" and what that side tells.
 
     Returns:
         The report.
@@ -79,32 +115,41 @@ def run_loopback(config: LoopbackConfig, *, stop: threading.Event, on_progress: 
         for path in config.out.glob(pattern):
             path.unlink()
     n_frames = config.transmit.n_frames_in_all
-    roles = {
-        "air": config.air,
-        "receive": replace(
-            config.receive,
-            out=config.out,
-            is_numbered=n_frames > 1,
-            has_report=False,
-            until_end=True,
-            timeout_s=_patience_s(config),
-        ),  # fmt: skip
-        "transmit": replace(config.transmit, out=config.out),
-    }
     run = _Run(config, on_progress)
-    children = {}
     try:
-        for role, part in roles.items():
-            children[role] = Child(role, part)
-        run.watch(children, stop)
+        for role, part in _roles(config).items():
+            if config.radio is not None:  # a driver finds its radio there or fails, and the receiver must hear all
+                run.watch(stop, until_ready=True)
+            run.children[role] = Child(role, part)
+        run.watch(stop)
     finally:
-        end_all(children.values())
+        end_all(run.children.values())
     report = make_report(config.out, sent=run.sent, received=run.received, config=config)
     if not run.received and not stop.is_set():
         raise NoFrameError(
             run.no_frame or f"none of {n_frames} frames arrived; the report in {config.out} says what was sent"
         )
     return report
+
+
+def _roles(config: LoopbackConfig) -> dict[str, Any]:
+    """What each process is told, in the order in which they start."""
+    radio = config.radio
+    receive = replace(
+        config.receive,
+        radio=None if radio is None else radio.rx,
+        sample_rate=config.sample_rate,
+        out=config.out,
+        is_numbered=config.transmit.n_frames_in_all > 1,
+        has_report=False,
+        until_end=radio is None,
+        timeout_s=_patience_s(config),
+    )
+    transmit = replace(
+        config.transmit, radio=None if radio is None else radio.tx, sample_rate=config.sample_rate, out=config.out
+    )
+    between = {"air": config.air} if radio is None else {"pluto": radio.pluto}
+    return {role: part for role, part in (*between.items(), ("receive", receive), ("transmit", transmit)) if part}
 
 
 def _patience_s(config: LoopbackConfig) -> float:
@@ -120,26 +165,40 @@ class _Run:
         self.sent: dict[int, Facts] = {}
         self.received: dict[int, Facts] = {}
         self.no_frame: str | None = None
+        self.children: dict[str, Child] = {}
         self._config = config
         self._on_progress = on_progress
         self._n_permits = 0
         self._given_up: set[int] = set()
         self._done: set[str] = set()
-        self._is_receiver_ready = False
+        self._ready: set[str] = set()
         self._moved_s = time.monotonic()
         self._begin_s = time.monotonic()
 
-    def watch(self, children: dict[str, Child], stop: threading.Event) -> None:
-        """Until transmitter and receiver are done, or `stop`, or something breaks."""
-        while not stop.is_set() and not {"transmit", "receive"} <= self._done:
-            for role, child in children.items():
+    def watch(self, stop: threading.Event, *, until_ready: bool = False) -> None:
+        """Until transmitter and receiver are done, or `stop`, or something breaks.
+
+        Args:
+            stop: Ends it.
+            until_ready: Only until every process that was started is ready.
+        """
+        while not stop.is_set() and not self._is_over(until_ready):
+            for role, child in self.children.items():
                 for facts in child.events():
                     self._take(role, facts)
                 if role not in self._done and child.has_ended() and not child.has_events():
                     raise ChildDiedError(f"the process of '{role}' died ({child.exit_text()})")
-            self._permit(children["transmit"])
+            self._permit()
             self._check_start()
-            children["receive"].wait_for_event(POLL_S)
+            (self.children.get("receive") or next(iter(self.children.values()))).wait_for_event(POLL_S)
+
+    def _is_over(self, until_ready: bool) -> bool:
+        if until_ready and set(self.children) <= self._ready:
+            return True
+        if {"transmit", "receive"} <= self._done:
+            return True
+        has_all = set(self.sent) <= self._given_up | set(self.received)
+        return self._config.radio is not None and "transmit" in self._done and has_all
 
     def _take(self, role: str, facts: Facts) -> None:
         if "failed" in facts:
@@ -152,17 +211,17 @@ class _Run:
         state = facts.get("state")
         if state == "done":
             self._done.add(role)
-        elif state == "ready" and role == "receive":
-            self._is_receiver_ready = True
+        elif state == "ready":
+            self._ready.add(role)
         elif "frame" in facts:
             (self.sent if role == "transmit" else self.received)[int(facts["frame"])] = facts
             self._moved_s = time.monotonic()
         if self._on_progress is not None:
             self._on_progress(role, facts)
 
-    def _permit(self, transmitter: Child) -> None:
+    def _permit(self) -> None:
         """Lets as many frames go as have room."""
-        if not self._is_receiver_ready:
+        if "receive" not in self._ready or "transmit" not in self.children:
             return
         newest = max(self.received, default=-1)
         for number, facts in self.sent.items():
@@ -173,18 +232,18 @@ class _Run:
         n_over = len(self._given_up | set(self.received))
         n_new = min(n_over + WINDOW, self._config.transmit.n_frames_in_all) - self._n_permits
         if n_new > 0:
-            transmitter.permit(n_new)
+            self.children["transmit"].permit(n_new)
             self._n_permits += n_new
 
     def _airtime_s(self) -> float:
         """How long the frames that are on their way may need at the clock's speed."""
         longest = max((int(facts.get("on_air_samples") or 0) for facts in self.sent.values()), default=0)
         air = self._config.air
-        return WINDOW * longest / (air.sample_rate * (air.speed or 1.0))
+        return WINDOW * longest / (self._config.sample_rate * ((air and air.speed) or 1.0))
 
     def _check_start(self) -> None:
         limit_s = self._config.receive.timeout_s
-        if not self._is_receiver_ready and time.monotonic() - self._begin_s > limit_s:
+        if "receive" not in self._ready and time.monotonic() - self._begin_s > limit_s:
             raise LinkError(
                 f"the receiver got no samples within {limit_s:g} s; is the machine very busy? See --timeout"
             )

@@ -62,12 +62,11 @@ class _Pictures:
 def _frame(
     number: int, sent: Facts, received: Facts | None, config: LoopbackConfig, pictures: _Pictures
 ) -> FrameReport:
-    channel = config.air.channel
-    facts: Facts = {"snr_set_db": channel.snr_db, "cfo_set_hz": channel.freq_offset_hz, "erased_fraction": 1.0}
+    facts: Facts = {"snr_set_db": config.snr_set_db, "cfo_set_hz": config.cfo_set_hz, "erased_fraction": 1.0}
     facts |= {key: value for key, value in (received or {}).items() if key != "error"}
     facts |= {key: sent[key] for key in SENDERS_KEYS if key in sent} | {"frame": number}
     if isinstance(facts.get("on_air_samples"), int):
-        facts["airtime_s"] = facts["on_air_samples"] / config.air.sample_rate
+        facts["airtime_s"] = facts["on_air_samples"] / config.sample_rate
     original, result = pictures.load(facts.get("sent")), pictures.load(facts.get("received"))
     if original is not None and result is not None and original.shape == result.shape:
         facts["psnr_db"] = psnr_db(to_float(original), to_float(result))

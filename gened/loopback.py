@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`gened loopback`: transmitter, air and receiver as three processes on this machine, from photographs to a report."""
+"""`gened loopback`: transmitter, air or a radio, and receiver on this machine, from photographs to a report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gened import options
+from gened import options, radio_options
 from gened.signals import stop_on_signals
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ WIDE = 110
 
 
 def loopback(
+    context: typer.Context,
     photos: options.Photos,
     snr: options.Snr = 10.0,
     snr_design: options.SnrDesign = None,
@@ -56,6 +57,9 @@ def loopback(
     frames: options.Frames = None,
     interval: options.Interval = 0.0,
     max_side: options.MaxSide = None,
+    radio: radio_options.Radio = "",
+    set_: radio_options.Set = None,
+    may_transmit: radio_options.Transmit = False,
     sample_rate: options.SampleRate = 1e6,
     speed: options.Speed = 1.0,
     seed: options.Seed = 0,
@@ -91,6 +95,9 @@ def loopback(
 ) -> None:
     """Send photographs to this machine itself: transmitter, air and receiver, three processes over ZMQ.
 
+    With --radio they go through a radio: a real one, which needs --transmit, or a virtual Pluto that is started for the
+    run.
+
     Leaves sent.png, received.png, side_by_side.png, constellation.png and report.json; where the codec tells the
     receiver what is important, mask.png too.
     """
@@ -106,7 +113,24 @@ def loopback(
     options.require_codec(codec)
     captions = options.all_captions(caption, caption_file)
     options.require_text(captions, station, caption_mode)
+    simulated = options.channel_config(
+        channel, snr_db=snr, freq_offset_hz=freq_offset, sfo_ppm=sfo_ppm, drop=drop, seed=seed, impair=impair
+    )
     tx, rx, tx_control, rx_control = _addresses(port)
+    link = radio_options.loopback_link(context, radio, set_, sample_rate, simulated, may_transmit)
+    air = None
+    if link is None:
+        air = AirConfig(
+            channel=simulated,
+            sample_rate=sample_rate,
+            tx_address=tx,
+            tx_control=tx_control,
+            rx_address=rx,
+            rx_control=rx_control,
+            tap=tap,
+            speed=speed,
+            drop_bursts=frozenset(drop_burst or ()),
+        )
     config = LoopbackConfig(
         transmit=TransmitConfig(
             photos=tuple(photos),
@@ -120,7 +144,6 @@ def loopback(
             codec=codec,
             rate=rate,
             snr_design_db=snr if snr_design is None else snr_design,
-            sample_rate=sample_rate,
             seed=seed,
             interval_s=interval,
             max_side=max_side,
@@ -135,23 +158,11 @@ def loopback(
             timeout_s=timeout,
             out=None,
         ),
-        air=AirConfig(
-            channel=options.channel_config(
-                channel, snr_db=snr, freq_offset_hz=freq_offset, sfo_ppm=sfo_ppm, drop=drop, seed=seed, impair=impair
-            ),
-            sample_rate=sample_rate,
-            tx_address=tx,
-            tx_control=tx_control,
-            rx_address=rx,
-            rx_control=rx_control,
-            tap=tap,
-            speed=speed,
-            drop_bursts=frozenset(drop_burst or ()),
-        ),
+        air=air,
+        radio=link,
         receive=ReceiveConfig(
             address=rx,
             control=rx_control,
-            sample_rate=sample_rate,
             out=None,
             n_frames=None,
             timeout_s=timeout,
@@ -170,7 +181,10 @@ def loopback(
         argv=tuple(sys.argv),
         seed=seed,
     )
-    progress = _Progress(Console(stderr=True, quiet=quiet), frames or len(photos))
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    if link is not None and link.tx.hardware is not None:
+        console.print(f"{link.tx.hardware.name}: {link.tx.hardware.law.strip()}", soft_wrap=True)
+    progress = _Progress(console, frames or len(photos))
     with stop_on_signals() as stop, progress:
         report = run_loopback(config, stop=stop, on_progress=progress.told)
     if json_only:

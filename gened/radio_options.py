@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -12,6 +13,8 @@ from gened.gr_blocks.phy.errors import ConfigError
 
 if TYPE_CHECKING:
     from gened.flowgraphs.profiles import RadioProfile
+    from gened.flowgraphs.radio_link import RadioLink
+    from gened.gr_blocks.phy.channel import ChannelConfig
     from gened.hw_config.profile import HardwareProfile
 
 Radio = Annotated[
@@ -55,16 +58,22 @@ def chosen_radio(
         if settings:
             raise ConfigError("--set changes a radio's profile; add --radio NAME_OR_FILE")
         return None
-    from gened.hw_config.profile import load_profile, parse_overrides
+    from gened.hw_config.profile import load_profile
 
-    overrides = parse_overrides(settings or ())
-    if _was_given(context, "sample_rate"):
-        overrides["sample_rate"] = repr(sample_rate)
-    hardware = load_profile(name, overrides)
+    hardware = load_profile(name, _overrides(context, settings, sample_rate))
     given = [option for option in ("address", "control") if _was_given(context, option)]
     if given and hardware.driver != "zeromq":
         raise ConfigError(f"--{given[0]} is for the air; with {hardware.name} write --set address=...")
     return hardware
+
+
+def _overrides(context: typer.Context, settings: Sequence[str] | None, sample_rate: float) -> dict[str, str]:
+    from gened.hw_config.profile import parse_overrides
+
+    overrides = parse_overrides(settings or ())
+    if _was_given(context, "sample_rate"):
+        overrides["sample_rate"] = repr(sample_rate)
+    return overrides
 
 
 def clocked(hardware: HardwareProfile | None, side: Literal["tx", "rx"], may_transmit: bool) -> RadioProfile | None:
@@ -75,6 +84,75 @@ def clocked(hardware: HardwareProfile | None, side: Literal["tx", "rx"], may_tra
         return None
     profile = radio_profile(hardware, side, may_transmit=may_transmit)
     return profile if profile.is_clocked else None
+
+
+NOT_WITH_A_RADIO = ("port", "tap", "speed", "drop_burst")
+"""Options of the loopback's air."""
+NOT_WITH_HARDWARE = ("channel", "freq_offset", "sfo_ppm", "drop", "impair")
+"""What nobody can tell a real radio's way."""
+
+
+def loopback_link(
+    context: typer.Context,
+    name: str,
+    settings: Sequence[str] | None,
+    sample_rate: float,
+    channel: ChannelConfig,
+    may_transmit: bool,
+) -> RadioLink | None:
+    """What stands in the place of the loopback's air; None where no radio was named.
+
+    Args:
+        context: Of the command; it knows which options were given.
+        name: Of --radio; empty for none.
+        settings: Of --set.
+        sample_rate: Of --sample-rate.
+        channel: What the channel's options say.
+        may_transmit: Of --transmit.
+
+    Raises:
+        ConfigError: No such profile, a wrong key or value, or options that say nothing with this radio.
+    """
+    hardware = chosen_radio(context, name, settings, sample_rate)
+    if hardware is None:
+        return None
+    if hardware.driver == "zeromq":
+        raise ConfigError(f"{hardware.name} is no radio: without --radio the loopback has its own air")
+    for option in NOT_WITH_A_RADIO + (NOT_WITH_HARDWARE if hardware.is_hardware else ()):
+        if _was_given(context, option):
+            raise ConfigError(f"--{option.replace('_', '-')} sets the simulated air; {hardware.name} has none")
+    from gened.flowgraphs.control import free_ports_in_a_row
+    from gened.flowgraphs.radio_link import radio_link, virtual_link
+
+    if hardware.is_hardware:
+        return radio_link(hardware, may_transmit=may_transmit)
+    return virtual_link(name, _overrides(context, settings, sample_rate), channel, free_ports_in_a_row(2))
+
+
+def require_no_air(context: typer.Context, name: str) -> None:
+    """Whether no option was given that says nothing where a radio is used as it is.
+
+    Raises:
+        ConfigError: One was.
+    """
+    for option in NOT_WITH_HARDWARE:
+        if _was_given(context, option):
+            raise ConfigError(f"--{option.replace('_', '-')} sets the simulated air; {name} has none")
+
+
+def recorded(context: typer.Context, path: Path) -> RadioProfile:
+    """The flowgraph's profile of a recording, in place of a radio.
+
+    Raises:
+        ConfigError: Another source was named too.
+        RecordingError: It cannot be read.
+    """
+    from gened.flowgraphs.profiles import recording_profile
+
+    for option in ("radio", "address", "control", "sample_rate", "until_end"):
+        if _was_given(context, option):
+            raise ConfigError(f"--from reads a recording, so --{option.replace('_', '-')} says nothing; leave it out")
+    return recording_profile(path)
 
 
 def address_of(

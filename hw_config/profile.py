@@ -74,6 +74,9 @@ class _Side(_Part):
     buffer_len: Annotated[int, Field(ge=1024, le=4_194_304)] | None = Field(
         default=None, description="samples of one buffer of the driver iio; null for its default, 32768"
     )
+    n_buffers: Annotated[int, Field(ge=1, le=64)] | None = Field(
+        default=None, description="buffers of the driver iio in the radio; null for its default, 16 received and 8 sent"
+    )
     lo_offset_hz: float = Field(
         default=0.0, ge=-5e7, le=5e7, description="Hz by which the oscillator of the driver uhd is tuned aside"
     )
@@ -98,6 +101,10 @@ class TxSide(_Side):
 class RxSide(_Side):
     """The receiving side."""
 
+    freq_correction_ppm: float = Field(
+        default=0.0, ge=-200, le=200,
+        description="of center_freq, by which the receiver is tuned higher than it says; `gened calibrate` finds it",
+    )  # fmt: skip
     gain_mode: Literal["manual", "slow_attack", "fast_attack", "hybrid"] = Field(
         default="manual", description="others than manual are the driver iio's automatic gain"
     )
@@ -154,6 +161,14 @@ class HardwareProfile(_Part):
         """Where the receiving radio is."""
         return self.rx.address or self.address
 
+    def tuned_freq(self, side: Literal["tx", "rx"]) -> float:
+        """Hz to which a side is tuned: its `center_freq`, at the receiver with `rx.freq_correction_ppm` of it more.
+
+        The transmitter is never corrected: what it radiates must lie where `allowed_bands` were looked up.
+        """
+        center_freq = float((self.tx if side == "tx" else self.rx).center_freq or 0.0)
+        return center_freq if side == "tx" else center_freq * (1 + 1e-6 * self.rx.freq_correction_ppm)
+
     @property
     def is_hardware(self) -> bool:
         """Whether it can radiate."""
@@ -194,6 +209,8 @@ def _zeromq_rule(profile: HardwareProfile) -> None:
             split_address(address)
         except ConfigError as exc:
             raise _rule(f"{side}.address", address, "an address like tcp://127.0.0.1:5550") from exc
+    if profile.rx.freq_correction_ppm:
+        raise _rule("rx.freq_correction_ppm", profile.rx.freq_correction_ppm, "0; only a radio has an oscillator")
 
 
 def _radio_rule(profile: HardwareProfile) -> None:
@@ -202,8 +219,9 @@ def _radio_rule(profile: HardwareProfile) -> None:
             raise _rule(f"{side}.center_freq", None, "from 1e6 to 1e10, Hz; a radio needs one")
     if profile.driver != "iio":
         for side, part in (("tx", profile.tx), ("rx", profile.rx)):
-            if part.buffer_len is not None:
-                raise _rule(f"{side}.buffer_len", part.buffer_len, "null; other drivers take buffers in device_args")
+            for name, count in (("buffer_len", part.buffer_len), ("n_buffers", part.n_buffers)):
+                if count is not None:
+                    raise _rule(f"{side}.{name}", count, "null; other drivers take buffers in device_args")
         if profile.rx.gain_mode != "manual":
             raise _rule("rx.gain_mode", profile.rx.gain_mode, "manual; the others belong to the driver iio")
     if profile.driver != "uhd":

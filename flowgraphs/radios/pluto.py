@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import re
 import socket
+import time
+from collections.abc import Callable
 from typing import Any
+
+from gnuradio import gr
 
 from gened.flowgraphs.profiles import RadioProfile, sink_kind, source_kind
 from gened.flowgraphs.radio_events import EventReporter
 from gened.flowgraphs.radios.common import (
+    SAMPLE_BYTES,
     hardware_of,
     label_of,
     link_errors,
@@ -23,14 +28,18 @@ from gened.flowgraphs.radios.common import (
     require_rate,
     require_transmit,
 )
-from gened.flowgraphs.radios.transmitting import radio_sink
+from gened.flowgraphs.radios.mute_guard import MuteGuard
+from gened.flowgraphs.radios.transmitting import GainRange, radio_sink
 from gened.gr_blocks.phy.errors import ConfigError, LinkError
 from gened.gr_blocks.virtual_pluto.tree import VIRTUAL_MARK
 from gened.hw_config.profile import LOWEST_PLUTO_GAIN_DB, HardwareProfile
 
 BUFFER_LEN = 32768
-N_BUFFERS = 6
-"""The driver's four, one that is being filled, one for the network: what may be under way of the last samples."""
+N_RECEIVED, N_SENT = 16, 8
+"""Buffers in the radio: half a second received and a quarter sent at 1 Msample/s. libiio's own four, an eighth of a
+second, are not enough on a desktop that does something else for a moment."""
+N_UNDER_WAY = 2
+"""More buffers of the last samples: one that is being filled, one for the network."""
 PORT = 30431
 """Of iiod, where an address names no other."""
 CONNECT_S = 5.0
@@ -43,6 +52,11 @@ ADVICE = {
     "timed out": "its network answers too slowly; lower sample_rate, or plug it in again",
 }
 OTHERWISE = "see what `iio_info -u` with its address shows"
+STATUS_REGISTER = 0x80000088
+"""Of the FPGA's cores for the converters, as gr-iio reads it each second; a bit is cleared by writing it."""
+UNDERFLOW, OVERFLOW = 0x1, 0x4
+START_S = 1.0
+"""When a stream begins, converters run before the first buffer comes; that is no event."""
 
 
 def _connect(hardware: HardwareProfile, side: str) -> Any:
@@ -93,6 +107,49 @@ def _phy(device: Any) -> Any:
     return phy
 
 
+class _StatusWatch:
+    """Looks for the bit that a converter's core raises when samples were late, over a connection of its own.
+
+    gr-iio looks too, each second: it prints the letter and clears the bit. Whoever comes second sees nothing, so look
+    several times a second, and hear what it prints (`driver_output.letters_heard`): no event is in both.
+
+    Args:
+        core: pylibiio's device.
+        bit: Of the status register.
+        letter: Under which it is counted.
+        events: Where.
+        clock: Seconds that only rise.
+    """
+
+    def __init__(
+        self, core: Any, bit: int, letter: str, events: EventReporter, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._core = core
+        self._bit = bit
+        self._letter = letter
+        self._events = events
+        self._is_blind = False
+        self._counts_from_s = float("inf")
+
+    def look(self) -> None:
+        """Counts an event when the bit is set, and clears it; not what was before the first look or at the start."""
+        if self._is_blind:
+            return
+        try:
+            is_set = bool(self._core.reg_read(STATUS_REGISTER) & self._bit)
+            if is_set:
+                self._core.reg_write(STATUS_REGISTER, self._bit)
+        except Exception:  # this firmware shows no registers, or the radio has gone, which others will tell
+            self._is_blind = True
+            return
+        now_s = self._clock()
+        if self._counts_from_s == float("inf"):
+            self._counts_from_s = now_s + START_S
+        if is_set and now_s >= self._counts_from_s:
+            self._events.report(self._letter)
+
+
 def _set_attribute(attributes: Any, name: str, value: str) -> None:
     """Sets a calibration or tracking switch where this firmware has it."""
     if name in attributes:
@@ -109,18 +166,26 @@ class _PlutoTransmitter:
 
     def __init__(self, device: Any, hardware: HardwareProfile) -> None:
         self._device = device
+        self._address = hardware.tx_address
+        self._guard: MuteGuard | None = None
         self._where = label_of(hardware, "tx")
-        self._gain_db = LOWEST_PLUTO_GAIN_DB if hardware.tx.gain_db is None else hardware.tx.gain_db
+        self.gain_db = LOWEST_PLUTO_GAIN_DB if hardware.tx.gain_db is None else hardware.tx.gain_db
+        self.gain_range = GainRange(LOWEST_PLUTO_GAIN_DB, 0.0, 0.25)
         self.buffer_len = hardware.tx.buffer_len or BUFFER_LEN
-        self.tail_s = N_BUFFERS * self.buffer_len / hardware.sample_rate
+        self.n_buffers = hardware.tx.n_buffers or N_SENT
+        self.tail_s = (self.n_buffers + N_UNDER_WAY) * self.buffer_len / hardware.sample_rate
 
     def raise_gain(self) -> None:
+        self._guard = self._guard or MuteGuard(self._address)
         self._set_oscillator(is_on=True)
-        self._set_gain(self._gain_db)
+        self._set_gain(self.gain_db)
 
     def lower_gain(self) -> None:
         self._set_gain(LOWEST_PLUTO_GAIN_DB)
         self._set_oscillator(is_on=False)
+        if self._guard is not None:
+            self._guard.release()
+            self._guard = None
 
     def now_s(self) -> float:
         raise NotImplementedError("a Pluto has no time for its samples")
@@ -165,19 +230,21 @@ def pluto_sink(profile: RadioProfile) -> radio_sink:
             _require_virtual(device, where)
         driver = _PlutoTransmitter(device, hardware)
         driver.set_up(hardware)
+        device._txdac.set_kernel_buffers_count(driver.n_buffers)  # of the radio, whoever opens it
         driver.block = iio.fmcomms2_sink_fc32(hardware.tx_address, CHANNELS, driver.buffer_len, False)
-    return radio_sink(
-        where, driver, backoff_db=hardware.tx.backoff_db, sample_rate=hardware.sample_rate, events=EventReporter(where)
-    )
+    events = EventReporter(where)
+    sink = radio_sink(where, driver, backoff_db=hardware.tx.backoff_db, sample_rate=hardware.sample_rate, events=events)
+    sink.look = _StatusWatch(device._txdac, UNDERFLOW, "U", events).look
+    return sink
 
 
 # Receiving
 
 
 def _set_up_receiver(device: Any, hardware: HardwareProfile, where: str) -> None:
-    center_freq = float(hardware.rx.center_freq or 0)
+    center_freq = hardware.tuned_freq("rx")
     device.sample_rate = int(hardware.sample_rate)
-    device.rx_lo = int(center_freq)
+    device.rx_lo = round(center_freq)
     if hardware.rx.bandwidth is not None:
         device.rx_rf_bandwidth = int(hardware.rx.bandwidth)
     tracking = _phy(device).find_channel("voltage0", False).attrs
@@ -192,12 +259,26 @@ def _set_up_receiver(device: Any, hardware: HardwareProfile, where: str) -> None
     require_freq(where, center_freq, float(device.rx_lo))
 
 
+class pluto_receiver(gr.hier_block2):  # noqa: N801 - blocks are lower-case, as in GNU Radio
+    """A Pluto's samples, with an eye on overflows; call `look` several times a second."""
+
+    def __init__(self, block: Any, device: Any, events: EventReporter) -> None:
+        gr.hier_block2.__init__(self, "pluto_receiver", gr.io_signature(0, 0, 0), gr.io_signature(1, 1, SAMPLE_BYTES))
+        self.events = events
+        self.look = _StatusWatch(device._rxadc, OVERFLOW, "O", events).look
+        self.block = block
+        self.connect(block, self)
+
+
 @source_kind("iio")
-def pluto_source(profile: RadioProfile) -> Any:
+def pluto_source(profile: RadioProfile) -> pluto_receiver:
     """A Pluto that receives; raises as `pluto_sink`."""
     hardware = hardware_of(profile)
     where = label_of(hardware, "rx")
     iio = require_driver("gnuradio.iio", "install GNU Radio with gr-iio: apt install gnuradio")
     with link_errors(where, ADVICE, OTHERWISE):
-        _set_up_receiver(_connect(hardware, "rx"), hardware, where)
-        return iio.fmcomms2_source_fc32(hardware.rx_address, CHANNELS, hardware.rx.buffer_len or BUFFER_LEN)
+        device = _connect(hardware, "rx")
+        _set_up_receiver(device, hardware, where)
+        device._rxadc.set_kernel_buffers_count(hardware.rx.n_buffers or N_RECEIVED)
+        block = iio.fmcomms2_source_fc32(hardware.rx_address, CHANNELS, hardware.rx.buffer_len or BUFFER_LEN)
+    return pluto_receiver(block, device, EventReporter(where))

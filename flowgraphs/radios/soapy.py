@@ -19,7 +19,7 @@ from gened.flowgraphs.radios.common import (
     require_rate,
     require_transmit,
 )
-from gened.flowgraphs.radios.transmitting import radio_sink
+from gened.flowgraphs.radios.transmitting import GainRange, radio_sink
 from gened.gr_blocks.frame_modulator import PACKET_LEN
 from gened.hw_config.profile import HardwareProfile, RxSide, TxSide
 
@@ -52,7 +52,8 @@ def _open(hardware: HardwareProfile, side: str) -> Any:
 def _set_up(block: Any, hardware: HardwareProfile, side: str) -> None:
     """Rate, frequency, filter and connector of one side, each read back; not the gain."""
     part: TxSide | RxSide = hardware.tx if side == "tx" else hardware.rx
-    where, center_freq, channel = label_of(hardware, side), float(part.center_freq or 0), part.channel
+    where, channel = label_of(hardware, side), part.channel
+    center_freq = hardware.tuned_freq("tx" if side == "tx" else "rx")
     with link_errors(where, ADVICE, OTHERWISE):
         block.set_sample_rate(channel, hardware.sample_rate)
         require_rate(where, hardware.sample_rate, block.get_sample_rate(channel))
@@ -74,13 +75,12 @@ class _SoapyTransmitter:
         self._where = label_of(hardware, "tx")
         gains = block.get_gain_range(hardware.tx.channel)
         self._channel = hardware.tx.channel
-        self._lowest_db = float(gains.minimum())
-        self._gain_db = chosen_gain(
-            f"{hardware.name}: tx.gain_db", hardware.tx.gain_db, self._lowest_db, float(gains.maximum())
-        )
+        self._lowest_db, highest_db = float(gains.minimum()), float(gains.maximum())
+        self.gain_range = GainRange(self._lowest_db, highest_db, STEP_DB)
+        self.gain_db = chosen_gain(f"{hardware.name}: tx.gain_db", hardware.tx.gain_db, self._lowest_db, highest_db)
 
     def raise_gain(self) -> None:
-        self._set(self._gain_db)
+        self._set(self.gain_db)
 
     def lower_gain(self) -> None:
         self._set(self._lowest_db)

@@ -10,7 +10,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pmt
@@ -19,12 +19,25 @@ from gnuradio import gr
 from gened.flowgraphs.radio_events import EventReporter
 from gened.flowgraphs.radios.common import SAMPLE_BYTES
 from gened.gr_blocks.frame_modulator import PACKET_LEN
-from gened.gr_blocks.phy.errors import GenedError, LinkError
+from gened.gr_blocks.phy.errors import ConfigError, GenedError, LinkError
 
 TX_TIME = "tx_time"
 """gr-uhd's tag for the start of a burst: (whole seconds, rest)."""
 MIN_PAUSE_S = 1e-3
 """Between two timed bursts, so that the second is not asked to begin with the first one's last sample."""
+
+
+class GainRange(NamedTuple):
+    """What a transmitter can be set to, dB as its driver counts."""
+
+    lowest_db: float
+    highest_db: float
+    step_db: float
+
+    def nearest(self, gain_db: float) -> float:
+        """The gain at or below `gain_db` that is a whole number of steps above the lowest."""
+        n_steps = int((gain_db - self.lowest_db) / self.step_db + 1e-6)
+        return min(self.lowest_db + n_steps * self.step_db, self.highest_db)
 
 
 class TxDriver(Protocol):
@@ -34,9 +47,12 @@ class TxDriver(Protocol):
     """The GNU Radio sink."""
     tail_s: float
     """How long the last sample may need from the sink's input to the antenna."""
+    gain_db: float
+    """What `raise_gain` sets: the profile's, or the lowest."""
+    gain_range: GainRange
 
     def raise_gain(self) -> None:
-        """Sets and reads back the profile's gain; raises LinkError or whatever the driver raises."""
+        """Sets and reads back `gain_db`; raises LinkError or whatever the driver raises."""
 
     def lower_gain(self) -> None:
         """Back to the lowest gain, and whatever else makes the radio silent; may raise whatever the driver raises."""
@@ -57,17 +73,25 @@ class _Safety:
 
     def arm(self) -> None:
         with self._lock:
+            if not self.is_armed:
+                self._raise()
+
+    def set_gain(self, gain_db: float) -> None:
+        with self._lock:
+            self._driver.gain_db = gain_db
             if self.is_armed:
-                return
-            self.is_armed, self._is_muted = True, False  # before the gain is raised: that may fail half-way
-            try:
-                self._driver.raise_gain()
-            except Exception as exc:
-                self._lower()
-                if isinstance(exc, GenedError):
-                    raise
-                reason = " ".join(str(exc).split()) or type(exc).__name__
-                raise LinkError(f"{self._where}: the gain cannot be set: {reason}; is the radio still there?") from exc
+                self._raise()
+
+    def _raise(self) -> None:
+        self.is_armed, self._is_muted = True, False  # before the gain is raised: that may fail half-way
+        try:
+            self._driver.raise_gain()
+        except Exception as exc:
+            self._lower()
+            if isinstance(exc, GenedError):
+                raise
+            reason = " ".join(str(exc).split()) or type(exc).__name__
+            raise LinkError(f"{self._where}: the gain cannot be set: {reason}; is the radio still there?") from exc
 
     def mute(self) -> None:
         with self._lock:
@@ -108,7 +132,7 @@ class tx_gate(gr.sync_block):  # noqa: N801 - blocks are lower-case, as in GNU R
         now_s: Callable[[], float] | None = None,
     ) -> None:
         gr.sync_block.__init__(self, name="tx_gate", in_sig=[np.complex64], out_sig=[np.complex64])
-        self._scale = np.float32(10 ** (-backoff_db / 20))
+        self.set_backoff(backoff_db)
         self._sample_rate = sample_rate
         self._on_start = on_start
         self._on_stop = on_stop
@@ -119,6 +143,10 @@ class tx_gate(gr.sync_block):  # noqa: N801 - blocks are lower-case, as in GNU R
         self.n_clipped = 0
         """Samples that were larger than full scale and were cut to it, phase kept."""
         self.n_bursts = 0
+
+    def set_backoff(self, backoff_db: float) -> None:
+        """From the next samples on."""
+        self._scale = np.float32(10 ** (-backoff_db / 20))
 
     def start(self) -> bool:
         """Called by the flowgraph."""
@@ -194,7 +222,10 @@ class radio_sink(gr.hier_block2):  # noqa: N801
         gr.hier_block2.__init__(self, "radio_sink", gr.io_signature(1, 1, SAMPLE_BYTES), gr.io_signature(0, 0, 0))
         self.where = where
         self.events = events
+        self.look: Callable[[], None] = lambda: None
+        """To be called several times a second while it runs, where events must be asked for."""
         self.tail_s = driver.tail_s
+        self._driver = driver
         self._safety = _Safety(where, driver)
         self._finalizer = weakref.finalize(self, self._safety.mute)  # also at the interpreter's end
         self._block = driver.block
@@ -221,6 +252,23 @@ class radio_sink(gr.hier_block2):  # noqa: N801
             LinkError: The radio did not take it; it was muted.
         """
         self._safety.arm()
+
+    @property
+    def gain_range(self) -> GainRange:
+        """What `set_gain` takes."""
+        return self._driver.gain_range
+
+    def set_gain(self, gain_db: float) -> None:
+        """Another gain than the profile's: at once where the radio is armed, else from `arm` on.
+
+        Raises:
+            ConfigError: Outside of what the radio can do; nothing was changed.
+            LinkError: The radio did not take it; it was muted.
+        """
+        lowest_db, highest_db, _ = self.gain_range
+        if not lowest_db <= gain_db <= highest_db:
+            raise ConfigError(f"{self.where}: a gain of {gain_db:g} dB; it takes {lowest_db:g} to {highest_db:g} dB")
+        self._safety.set_gain(gain_db)
 
     def mute(self) -> None:
         """Lowers the gain; never raises, but logs an error when the radio did not answer."""

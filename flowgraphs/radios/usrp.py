@@ -30,7 +30,7 @@ from gened.flowgraphs.radios.common import (
     require_rate,
     require_transmit,
 )
-from gened.flowgraphs.radios.transmitting import radio_sink
+from gened.flowgraphs.radios.transmitting import GainRange, radio_sink
 from gened.gr_blocks.frame_modulator import PACKET_LEN
 from gened.gr_blocks.message_block import MessageBlock
 from gened.gr_blocks.phy.errors import LinkError
@@ -73,7 +73,7 @@ def _set_up(block: Any, hardware: HardwareProfile, side: str) -> None:
         _set_clocks(block, hardware, where)
         block.set_samp_rate(hardware.sample_rate)
         require_rate(where, hardware.sample_rate, block.get_samp_rate())
-        center_freq = float(part.center_freq or 0)
+        center_freq = hardware.tuned_freq("tx" if side == "tx" else "rx")
         require_choice(f"{hardware.name}: {side}.antenna", part.antenna, list(block.get_antennas(0)))
         if part.antenna:
             block.set_antenna(part.antenna, 0)
@@ -128,11 +128,12 @@ class _UsrpTransmitter:
         gains = block.get_gain_range(0)
         self._lowest_db = float(gains.start())
         self._step_db = max(0.5, float(gains.step()))
-        self._gain_db = chosen_gain(f"{hardware.name}: tx.gain_db", hardware.tx.gain_db, self._lowest_db, gains.stop())
+        self.gain_range = GainRange(self._lowest_db, float(gains.stop()), self._step_db)
+        self.gain_db = chosen_gain(f"{hardware.name}: tx.gain_db", hardware.tx.gain_db, self._lowest_db, gains.stop())
 
     def raise_gain(self) -> None:
-        self.block.set_gain(self._gain_db, 0)
-        require_gain(self._where, self._gain_db, float(self.block.get_gain(0)), step_db=self._step_db)
+        self.block.set_gain(self.gain_db, 0)
+        require_gain(self._where, self.gain_db, float(self.block.get_gain(0)), step_db=self._step_db)
 
     def lower_gain(self) -> None:
         self.block.set_gain(self._lowest_db, 0)

@@ -64,6 +64,17 @@ class AirConfig:
         SampleChannel(self.channel, 1e9)  # rayleigh-fast is refused here
 
 
+def burst_snr_db(snr_db: float, *, gain_db: float, backoff_db: float) -> float:
+    """Es/N0 at which a burst arrives, dB.
+
+    Args:
+        snr_db: What the air is set to.
+        gain_db: Of the transmitter, an attenuation: 0 or less.
+        backoff_db: From the burst's mean power to full scale.
+    """
+    return snr_db + (gain_db - BOOT_TX_GAIN_DB) - (backoff_db - BACKOFF_DB)
+
+
 class Link:
     """From one transmitter to one receiver.
 

@@ -34,6 +34,7 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Call
 
 
 TRANSMIT = ("transmit", "PHOTO", "--numpy", "--captioner", "none", "--caption", "x")
+LOOPBACK = ("loopback", "PHOTO", "--numpy", "--captioner", "none", "--caption", "x")
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,11 @@ TRANSMIT = ("transmit", "PHOTO", "--numpy", "--captioner", "none", "--caption", 
         ((*TRANSMIT, "--set", "tx.gain_db=-40"), "add --radio"),
         ((*TRANSMIT, "--radio", "pluto", "--address", "tcp://127.0.0.1:5550"), "write --set address="),
         ((*TRANSMIT, "--radio", "pluto", "--sample-rate", "200e3"), "sample_rate is 200000.0"),
+        ((*LOOPBACK, "--radio", "pluto"), "would transmit at 2449.5 MHz with -89.75 dB gain; nothing was sent"),
+        ((*LOOPBACK, "--radio", "pluto", "--transmit", "--freq-offset", "0"), "--freq-offset sets the simulated air"),
+        ((*LOOPBACK, "--radio", "virtual-pluto", "--speed", "2"), "--speed sets the simulated air"),
+        ((*LOOPBACK, "--radio", "virtual-pluto", "--set", "tx.center_freq=868e6"), "leaves allowed_bands"),
+        ((*LOOPBACK, "--radio", "loopback"), "without --radio the loopback has its own air"),
         (("receive", "--radio", "pluto", "--until-end"), "use --frames or --timeout"),
         (("receive", "--radio", "loopback.yaml", "--set", "rx.address=5551"), "rx.address is 5551"),
     ],

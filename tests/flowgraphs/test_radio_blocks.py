@@ -26,7 +26,7 @@ from gnuradio import blocks, gr
 from gened.flowgraphs.profiles import make_sink, make_source, radio_profile
 from gened.flowgraphs.radio_events import EVENTS, EventReporter
 from gened.flowgraphs.radios.common import require_driver
-from gened.flowgraphs.radios.transmitting import MIN_PAUSE_S, radio_sink, tx_gate
+from gened.flowgraphs.radios.transmitting import MIN_PAUSE_S, GainRange, radio_sink, tx_gate
 from gened.flowgraphs.radios.usrp import rx_watch
 from gened.gr_blocks.phy.errors import ConfigError, LinkError
 from gened.hw_config.profile import load_profile, shipped_profiles
@@ -127,6 +127,8 @@ class Driver:
     """A `TxDriver` that writes down what happens to it."""
 
     tail_s = 0.1
+    gain_db = -20.0
+    gain_range = GainRange(-30.0, 10.0, 0.5)
 
     def __init__(self) -> None:
         self.block = blocks.vector_sink_c()
@@ -184,6 +186,28 @@ def test_an_early_arm_and_several_mutes_count_once() -> None:
     sink.mute()
     sink.mute()
     assert driver.log == ["raise", "lower"]
+
+
+def test_another_gain_counts_from_the_next_arm_on_and_at_once_while_armed() -> None:
+    driver = Driver()
+    sink = sink_of(driver)
+    sink.set_gain(-15.0)
+    assert (driver.gain_db, driver.log) == (-15.0, [])
+    sink.arm()
+    sink.set_gain(-5.0)
+    assert (driver.gain_db, driver.log) == (-5.0, ["raise", "raise"])
+    with pytest.raises(ConfigError, match=r"a gain of 11 dB; it takes -30 to 10 dB"):
+        sink.set_gain(11.0)
+    assert (driver.gain_db, driver.log) == (-5.0, ["raise", "raise"])
+    driver.raise_error = RuntimeError("gone")
+    with pytest.raises(LinkError, match="the gain cannot be set: gone"):
+        sink.set_gain(0.0)
+    assert (driver.log[2:], sink.is_armed) == (["raise", "lower"], False)
+
+
+@pytest.mark.parametrize(("asked_db", "given_db"), [(-30, -30), (-29.6, -30), (-29.5, -29.5), (0.26, 0), (10, 10)])
+def test_the_nearest_gain_is_a_whole_number_of_steps_and_never_above(asked_db: float, given_db: float) -> None:
+    assert GainRange(-30.0, 10.0, 0.5).nearest(asked_db) == given_db
 
 
 def test_a_sink_that_was_never_started_is_muted_when_it_goes() -> None:
@@ -689,7 +713,7 @@ def test_a_virtual_pluto_is_loud_only_while_the_flowgraph_runs(virtual_pluto: An
     tb.stop()
     tb.wait()
     assert (device.tx_hardwaregain_chan0, oscillator.value.strip()) == (-89.75, "1")
-    assert math.isclose(sink.tail_s, 6 * 32768 / 1.5e6)
+    assert math.isclose(sink.tail_s, (8 + 2) * 32768 / 1.5e6)
     del tb, sink
 
 

@@ -154,6 +154,8 @@ def test_a_wrong_value_names_file_key_value_and_what_is_allowed(key: str, value:
         ("usrp-b200", "address", "b200", "KEY=VALUE"),
         ("usrp-b200", "device_args", "x,y=1", "KEY=VALUE"),
         ("usrp-b200", "tx.buffer_len", "4096", "null"),
+        ("usrp-b200", "rx.n_buffers", "8", "null"),
+        ("pluto", "rx.n_buffers", "0", "64"),
         ("usrp-b200", "rx.gain_mode", "slow_attack", "manual"),
         ("soapy", "rx.channel", "1", "0, with the driver soapy"),
         ("soapy", "time_source", "gpsdo", "none"),
