@@ -124,7 +124,8 @@ def run_loopback(config: LoopbackConfig, *, stop: threading.Event, on_progress: 
         run.watch(stop)
     finally:
         end_all(run.children.values())
-    report = make_report(config.out, sent=run.sent, received=run.received, config=config)
+    run.hear_the_last()
+    report = make_report(config.out, sent=run.sent, received=run.received, config=config, causes=run.causes)
     if not run.received and not stop.is_set():
         raise NoFrameError(
             run.no_frame or f"none of {n_frames} frames arrived; the report in {config.out} says what was sent"
@@ -166,6 +167,8 @@ class _Run:
         self.received: dict[int, Facts] = {}
         self.no_frame: str | None = None
         self.children: dict[str, Child] = {}
+        self.causes: dict[str, int] = {}
+        """What went wrong on either side, by name, and how often."""
         self._config = config
         self._on_progress = on_progress
         self._n_permits = 0
@@ -192,6 +195,16 @@ class _Run:
             self._check_start()
             (self.children.get("receive") or next(iter(self.children.values()))).wait_for_event(POLL_S)
 
+    def hear_the_last(self) -> None:
+        """What the processes have told while they ended."""
+        for child in self.children.values():
+            for facts in child.events():
+                self._count(facts)
+
+    def _count(self, facts: Facts) -> None:
+        for name, count in (facts.get("causes") or {}).items():
+            self.causes[name] = self.causes.get(name, 0) + count
+
     def _is_over(self, until_ready: bool) -> bool:
         if until_ready and set(self.children) <= self._ready:
             return True
@@ -208,6 +221,7 @@ class _Run:
             self.no_frame = str(error)  # the report tells it too
             self._done |= {"receive", "transmit"}
             return
+        self._count(facts)
         state = facts.get("state")
         if state == "done":
             self._done.add(role)

@@ -22,7 +22,14 @@ SENDERS_KEYS = ("sent", "encode_ms", "analog_symbols", "side_symbols", "caption_
 """What the transmitter knows better: the receiver counts what arrived."""
 
 
-def make_report(out: Path, *, sent: dict[int, Facts], received: dict[int, Facts], config: LoopbackConfig) -> Report:
+def make_report(
+    out: Path,
+    *,
+    sent: dict[int, Facts],
+    received: dict[int, Facts],
+    config: LoopbackConfig,
+    causes: dict[str, int] | None = None,
+) -> Report:
     """Writes report.json, side_by_side.png (one a photograph) and constellation.png; returns the report.
 
     Args:
@@ -30,13 +37,14 @@ def make_report(out: Path, *, sent: dict[int, Facts], received: dict[int, Facts]
         sent: Facts of each frame from the transmitter, by number.
         received: The same from the receiver; frames that were lost are missing.
         config: Of the run.
+        causes: What went wrong, by name, and how often.
     """
     pictures = _Pictures(out)
     frames = [
         _frame(number, sent.get(number, {}), received.get(number), config, pictures)
         for number in sorted(sent | received)
     ]
-    report = Report(meta=run_meta(config.argv, seed=config.seed), frames=frames)
+    report = Report(meta=run_meta(config.argv, seed=config.seed) | {"causes": causes}, frames=frames)
     write_report(out / "report.json", report)
     beside = {number: (facts.get("mask"), facts.get("edited_picture")) for number, facts in received.items()}
     _draw(out, frames, beside, pictures)

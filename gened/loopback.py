@@ -231,7 +231,10 @@ class _Progress:
         self._bars.stop()
 
     def told(self, side: str, facts: dict[str, Any]) -> None:
-        """What `run_loopback` tells."""
+        """What `run_loopback` tells; what is wrong with the link is shown as it comes."""
+        state = facts.get("state")
+        if state not in (None, "ready", "done", "ended"):
+            self._bars.console.print(str(state), soft_wrap=True, highlight=False, markup=False)
         if side not in self._tasks:
             return
         self._bars.update(self._tasks[side], description=side, advance=1 if "frame" in facts else 0)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import subprocess
@@ -39,7 +40,7 @@ class Pair:
 
     def phy(self, name: str, attribute: str, *, is_output: bool) -> str:
         """An attribute of a channel of the sender's transceiver."""
-        import iio
+        iio: Any = importlib.import_module("iio")
 
         context: Any = iio.Context(f"ip:127.0.0.1:{self.ports[0]}")
         return str(context.find_device("ad9361-phy").find_channel(name, is_output).attrs[attribute].value)
