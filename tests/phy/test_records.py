@@ -9,9 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gened.gr_blocks.phy.caption_words import caption_words
+from gened.gr_blocks.phy.crc import crc32
 from gened.gr_blocks.phy.errors import FrameError
-from gened.gr_blocks.phy.records import MAX_TEXT_BYTES, MAX_VALUE_BYTES, Records, pack_records, unpack_records
+from gened.gr_blocks.phy.records import (
+    MAX_TEXT_BYTES,
+    MAX_VALUE_BYTES,
+    Records,
+    pack_records,
+    packed_len,
+    unpack_records,
+)
 
+DICTIONARY_CRC, DOG = 0xF8EF31FE, "c1000a4b44ecafcf473a740e00"
+"""Neither may change while format version 1 lives."""
 texts = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 unknown = st.tuples(st.integers(3, 127), st.binary(max_size=40))
 
@@ -28,12 +39,48 @@ def test_bytes_on_the_wire() -> None:
     assert pack_records(Records()) == b""
 
 
-def test_long_captions_are_deflated() -> None:
-    caption = "a red fox walks over a snowy field, and another red fox walks over another snowy field"
+def test_plain_deflate_is_read_too() -> None:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = packer.compress(b"QRV 145.500? " * 12) + packer.flush()
+    assert unpack_records(b"\x81" + len(packed).to_bytes(2, "big") + packed) == Records("QRV 145.500? " * 12)
+
+
+@pytest.mark.parametrize(
+    ("caption", "share"),
+    [
+        ("a cup, centre, orange; vivid scene; orange above", 0.4),
+        ("Two dogs are playing with a ball on the beach.", 0.5),
+        ("a red fox walks over a snowy field, and another red fox walks over another snowy field", 0.7),
+    ],
+)
+def test_captions_shrink_by_the_words_that_are_known_beforehand(caption: str, share: float) -> None:
     packed = pack_records(Records(caption))
-    assert packed[0] == 0x81
-    assert len(packed) < len(caption)
-    assert zlib.decompress(packed[3:], -15).decode() == caption
+    assert packed[0] == 0xC1
+    assert len(packed) == packed_len(caption) <= share * len(caption)
+    assert unpack_records(packed).caption == caption
+
+
+@pytest.mark.parametrize("caption", ["", "ü", "für Prüfzwecke — 水", "Ein Hund läuft über eine grüne Wiese.", "\0\1\2"])
+def test_any_language_survives_and_never_grows(caption: str) -> None:
+    assert unpack_records(pack_records(Records(caption))).caption == caption
+    assert packed_len(caption) <= len(caption.encode()) + 3
+
+
+def test_the_dictionary_is_the_one_on_the_wire() -> None:
+    assert len(caption_words()) == 32000
+    assert crc32(caption_words()) == DICTIONARY_CRC
+    assert pack_records(Records("a dog runs on the grass")).hex() == DOG
+
+
+def test_words_without_deflate_are_a_type_of_somebody_elses() -> None:
+    assert unpack_records(b"\x41\x00\x01a").others == ((0x41, b"a"),)
+
+
+def test_a_bomb_that_uses_the_dictionary_is_dropped() -> None:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, caption_words())
+    bomb = packer.compress(caption_words() * 4) + packer.flush()
+    assert len(bomb) < MAX_TEXT_BYTES
+    assert unpack_records(b"\xc1" + len(bomb).to_bytes(2, "big") + bomb) == Records()
 
 
 @given(st.binary(max_size=2047))
