@@ -170,20 +170,21 @@ class FrameAssembler:
         header = burst.header
         key = (header.session, header.frame)
         self.stats.bursts += 1
+        over = self.poll(now_s)  # first: a burst that comes too late for its frame does not revive it
         if len(burst.symbols) != header.n_cells or len(burst.noise_var) != header.n_cells:
             self.stats.mismatched += 1
-            return self.poll(now_s)
+            return over
         if self._done.get(key) == _description(header):
             self.stats.duplicates += 1
-            return self.poll(now_s)
+            return over
         earlier = [
             other for other in self._open if other[0] == key[0] and other != key and self._is_later(key[1], other[1])
         ]
-        frames = [self._finish(other) for other in earlier]
+        frames = over + [self._finish(other) for other in earlier]
         frame = self._open.get(key)
         if frame is not None and _description(frame.header) != _description(header):
             self.stats.mismatched += 1
-            return frames + self.poll(now_s)
+            return frames
         if frame is None:
             frame = self._begin(key, header, now_s)
         if header.burst in frame.bursts:
@@ -193,7 +194,7 @@ class FrameAssembler:
             frame.last_s = now_s
         if len(frame.bursts) == header.n_bursts:
             frames.append(self._finish(key))
-        return frames + self.poll(now_s)
+        return frames
 
     def poll(self, now_s: float) -> list[ReceivedFrame]:
         """Frames whose time is over."""

@@ -309,3 +309,13 @@ def test_estimates_are_means_over_the_bursts_that_came() -> None:
     assert got.sfo_est_ppm == pytest.approx(15.0)
     assert got.on_air_samples == 1500
     assert 0 < len(got.constellation) <= 4096
+
+
+def test_a_burst_that_comes_too_late_does_not_revive_its_frame() -> None:
+    bursts = [receive(content) for content in plan_bursts(make_frame(2))]
+    assembler = FrameAssembler(timeout_s=2.0)
+    assert assembler.push(bursts[0], now_s=0.0) == []
+    (given_up,) = assembler.push(bursts[1], now_s=2.5)
+    assert given_up.n_bursts_received == 1
+    assert assembler.n_open == 0
+    assert assembler.stats.duplicates == 1
