@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from gened.flowgraphs.profiles import RadioProfile, radio_profile
 from gened.flowgraphs.radios.common import require_transmit
 from gened.gr_blocks.phy.channel import ChannelConfig
+from gened.gr_blocks.phy.errors import ConfigError
 from gened.gr_blocks.virtual_pluto.air import AirConfig, burst_snr_db
 from gened.gr_blocks.virtual_pluto.server import ServerConfig
 from gened.hw_config.profile import LOWEST_PLUTO_GAIN_DB, HardwareProfile, load_profile
@@ -49,8 +50,13 @@ def radio_link(hardware: HardwareProfile, *, may_transmit: bool) -> RadioLink:
         may_transmit: Whether the user said so.
 
     Raises:
-        ConfigError: It may not transmit as it says; nothing was opened.
+        ConfigError: It may not transmit as it says, or one device would be opened twice; nothing was opened.
     """
+    if hardware.driver != "iio" and hardware.tx_address == hardware.rx_address:
+        raise ConfigError(
+            f"{hardware.name}: transmitter and receiver are two processes, and this driver opens a device for one; "
+            "name two devices: --set tx.address=... --set rx.address=..."
+        )
     tx = radio_profile(hardware, "tx", may_transmit=may_transmit)
     require_transmit(tx)
     return RadioLink(tx=tx, rx=radio_profile(hardware, "rx"))

@@ -65,6 +65,13 @@ def test_a_hardware_radio_needs_permission_and_nothing_is_set_there() -> None:
     assert link.tx.may_transmit and not link.rx.may_transmit
 
 
+def test_one_usrp_cannot_be_opened_by_two_processes() -> None:
+    with pytest.raises(ConfigError, match="name two devices"):
+        radio_link(load_profile("usrp-b200"), may_transmit=True)
+    two = load_profile("usrp-b200", {"tx.address": "type=b200,serial=1", "rx.address": "type=b200,serial=2"})
+    assert radio_link(two, may_transmit=True).tx.address != radio_link(two, may_transmit=True).rx.address
+
+
 def test_a_loopback_has_an_air_or_a_radio(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="an air or a radio"):
         LoopbackConfig(transmit=TransmitConfig(photos=(tmp_path,)), receive=ReceiveConfig(), out=tmp_path)
