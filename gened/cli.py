@@ -12,6 +12,7 @@ import typer
 
 from gened import __version__
 from gened.air import air
+from gened.bench import bench
 from gened.calibrate import calibrate
 from gened.check import check
 from gened.companion import companion
@@ -21,6 +22,7 @@ from gened.editor import editor
 from gened.evaluate import evaluate
 from gened.exit_codes import epilog, exit_code
 from gened.gr_blocks.phy.errors import GenedError
+from gened.inspection import inspect
 from gened.loopback import loopback
 from gened.plot import plot
 from gened.receive import receive
@@ -52,6 +54,7 @@ for command, panel in (
     (receive, LINK),
     (record, LINK),
     (replay, LINK),
+    (inspect, LINK),
     (evaluate, CODECS),
     (plot, CODECS),
     (train, CODECS),
@@ -65,6 +68,7 @@ for command, panel in (
     app.command(rich_help_panel=panel, epilog=epilog())(command)
 app.add_typer(editor, name="editor", rich_help_panel=LINK, epilog=epilog())
 app.add_typer(data, name="data", rich_help_panel=CODECS, epilog=epilog())
+app.add_typer(bench, name="bench", rich_help_panel=TOOLS, epilog=epilog())
 
 
 def _show_version(is_asked: bool) -> None:

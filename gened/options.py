@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gened.flowgraphs.editing import EditConfig
     from gened.gr_blocks.phy.channel import ChannelConfig
 
-CHANNELS = "awgn, rayleigh-block, rician-block, multipath"
+CHANNELS = "awgn, rayleigh-block, rician-block, multipath, tdl-a, tdl-b, tdl-c"
 OTHER_NAMES = {"rician": "rician-block"}
 """What people call a channel of which there is one kind only."""
 MAX_RATE_NUMERATOR, MAX_RATE_DENOMINATOR = 8, 512  # what the header can tell
@@ -26,6 +26,7 @@ IMPAIRMENTS = (
     "timing_offset",
     "rician_k_db",
     "delay_spread",
+    "doppler_hz",
     "linewidth_hz",
     "iq_gain_db",
     "iq_phase_deg",
@@ -172,7 +173,7 @@ CaptionerName = Annotated[
     str,
     typer.Option(
         "--captioner", metavar="NAME",
-        help="Who describes a photograph without caption: layout, transformers, or none.",
+        help="Who describes a photograph without caption: layout, learned, transformers, or none.",
     ),
 ]  # fmt: skip
 CaptionerOption = Annotated[

@@ -26,7 +26,7 @@ class channel(gr.basic_block):  # noqa: N801
         sample_rate: Hz.
         snr_db: Es/N0 on an occupied carrier, for bursts of mean power 1; under fading its long-term mean.
         freq_offset_hz: Carrier offset, within half the sample rate.
-        kind: awgn, rayleigh-block, rician-block or multipath.
+        kind: awgn, rayleigh-block, rician-block, multipath, tdl-a, tdl-b or tdl-c.
         sfo_ppm: Clock offset; positive: fewer samples come out than went in.
         drop: Probability that a whole burst is lost.
         seed: Of noise and gains.

@@ -34,7 +34,7 @@ def test_command_on_a_page_exists_with_its_options(page: Path, line: str) -> Non
     while hasattr(command, "commands"):  # a group, such as `gened data`
         assert rest and rest[0] in command.commands, f"{page.name}: {line}"
         command, rest = command.commands[rest[0]], rest[1:]
-    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    known = {option for p in command.params for option in (*p.opts, *p.secondary_opts)} | {"--help"}
     assert {word for word in words if word.startswith("--")} <= known
 
 

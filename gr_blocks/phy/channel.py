@@ -8,22 +8,28 @@ samples -> clip -> gain or taps of this burst -> sampling clock -> carrier offse
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from gened.gr_blocks.phy.errors import ConfigError
+from gened.gr_blocks.phy.fading import NOTHING, STRAIGHT, Fading, draw_fading
 from gened.gr_blocks.phy.framing import burst_members
+from gened.gr_blocks.phy.noise import complex_noise as complex_noise
 from gened.gr_blocks.phy.resampler import ClockResampler
 from gened.gr_blocks.phy.types import ComplexArray, FloatArray
 from gened.gr_blocks.phy.waveform import WAVEFORM
 
-ChannelKind = Literal["awgn", "rayleigh-block", "rayleigh-fast", "rician-block", "multipath"]
+ChannelKind = Literal["awgn", "rayleigh-block", "rayleigh-fast", "rician-block", "multipath", "tdl-a", "tdl-b", "tdl-c"]
 KINDS: tuple[str, ...] = get_args(ChannelKind)
-MAX_TAPS = 12
-"""Taps of the multipath profile: shorter than the cyclic prefix of 16."""
+MEMORY = 80
+"""Samples before a chunk that an impulse response may reach: `tdl-a` at the largest delay spread has 72 taps."""
+STEP = 0.01
+"""Under Doppler, impulse responses are worked out so many of its periods apart, and straight lines drawn between: they
+miss by 65 dB less than the gain."""
+MAX_STEP = 4096
 FADE_FLOOR = 1e-4
 """Smallest squared gain of a fade: 40 dB down a symbol is lost in any case, and divisions stay finite."""
 
@@ -45,7 +51,9 @@ class ChannelConfig:
     rician_k_db: float = 6.0
     """Direct path over scattered power (`rician-block`)."""
     delay_spread: float = 1.0
-    """RMS delay spread in samples of the exponential profile (`multipath`)."""
+    """RMS delay spread in samples (`multipath`: exponential; `tdl-a`, `tdl-b`, `tdl-c`: as 3GPP TR 38.901 says)."""
+    doppler_hz: float = 0.0
+    """Largest Doppler shift: gains move within a burst, with Jakes' spectrum. A direct path stands still."""
     linewidth_hz: float = 0.0
     """Phase noise: a Wiener process of this 3 dB linewidth."""
     iq_gain_db: float = 0.0
@@ -74,6 +82,7 @@ class ChannelConfig:
         for name, limit in (("timing_offset", 1e6), ("linewidth_hz", 1e9)):
             if not 0 <= getattr(self, name) <= limit:
                 raise ConfigError(f"{name} is {getattr(self, name)}; from 0 to {limit:g} is possible")
+        self._check_doppler()
         if not -40 <= self.snr_db <= 100:
             raise ConfigError(f"an SNR of {self.snr_db:g} dB; from -40 to 100 is possible")
         if not 0 < self.delay_spread <= 4:
@@ -85,25 +94,11 @@ class ChannelConfig:
         if not abs(self.sfo_ppm) <= 1000:
             raise ConfigError(f"a clock error of {self.sfo_ppm:g} ppm; at most 1000 either way")
 
-
-def complex_noise(rng: np.random.Generator, n: int, variance: float) -> ComplexArray:
-    """Circular Gaussian noise of whole variance `variance`, half of it in each real dimension; [n] complex64."""
-    pairs = rng.standard_normal(2 * n, dtype=np.float32) * np.float32(np.sqrt(variance / 2))
-    return pairs.view(np.complex64)
-
-
-def burst_taps(config: ChannelConfig, rng: np.random.Generator) -> ComplexArray:
-    """Impulse response for one burst, mean energy 1; one tap unless the channel is `multipath`."""
-    if config.kind == "rayleigh-block":
-        return complex_noise(rng, 1, 1.0)
-    if config.kind == "rician-block":
-        k = 10 ** (config.rician_k_db / 10)
-        phase = np.exp(2j * np.pi * rng.random())
-        return np.asarray(np.sqrt(k / (k + 1)) * phase + complex_noise(rng, 1, 1 / (k + 1)), np.complex64)
-    if config.kind == "multipath":
-        profile = np.exp(-np.arange(MAX_TAPS) / config.delay_spread)
-        return np.asarray(complex_noise(rng, MAX_TAPS, 1.0) * np.sqrt(profile / profile.sum()), np.complex64)
-    return np.ones(1, np.complex64)
+    def _check_doppler(self) -> None:
+        if not 0 <= self.doppler_hz <= 1e6:
+            raise ConfigError(f"a Doppler shift of {self.doppler_hz:g} Hz; from 0 to 1e6 is possible")
+        if self.doppler_hz > 0 and self.kind in ("awgn", "rayleigh-fast"):
+            raise ConfigError(f"{self.kind} has no fading that a Doppler shift could move; use rayleigh-block or tdl-a")
 
 
 def apply_symbols(
@@ -113,7 +108,8 @@ def apply_symbols(
 
     Args:
         symbols: [k] complex64, mean power 1, in the order of `Encoded.symbols`.
-        config: `multipath` gives each symbol the gain of a carrier; clocks, carrier and converter play no part here.
+        config: `multipath` and `tdl-*` give each symbol the gain of a carrier; clocks, carrier, Doppler and converter
+            play no part here.
         rng: Where noise and gains come from.
         n_bursts: Bursts that the frame travels in. Each has gains of its own and is dropped or not by itself, with the
             symbols that framing puts into it.
@@ -141,11 +137,10 @@ def apply_symbols(
 
 def _burst_gains(n: int, config: ChannelConfig, rng: np.random.Generator) -> ComplexArray:
     """The gains of one burst's n symbols, [n] complex64."""
-    taps = burst_taps(config, rng)
-    if config.kind != "multipath":
-        return np.full(n, taps[0], np.complex64)
-    response = np.fft.fft(taps, WAVEFORM.n_fft)[WAVEFORM.bins]
-    return np.asarray(np.resize(response, n)[rng.permutation(n)], np.complex64)
+    fading = draw_fading(replace(config, doppler_hz=0.0), rng)
+    if fading.n_taps == 1:
+        return np.full(n, fading.taps()[0], np.complex64)
+    return np.asarray(np.resize(fading.response()[0], n)[rng.permutation(n)], np.complex64)
 
 
 class SampleChannel:
@@ -177,12 +172,13 @@ class SampleChannel:
         streams = [np.random.default_rng(child) for child in np.random.SeedSequence(config.seed).spawn(3)]
         self._gain_rng, self._noise_rng, self._phase_rng = streams
         self.dropped_bursts = 0
-        self.burst_gains: list[float] = []
-        """Mean squared gain of each burst so far (the last 1000): what block fading did."""
+        self.fading: Fading = STRAIGHT
+        """Of the burst that began last."""
         self._phase = 0.0
         self._resampler = ClockResampler(config.sfo_ppm, config.timing_offset)
-        self._taps = np.ones(1, np.complex64)
-        self._memory = np.zeros(0, np.complex64)
+        self._memory = np.zeros(MEMORY, np.complex64)
+        self._age = 0  # samples since the burst began
+        self._step = MAX_STEP if config.doppler_hz == 0 else _step(config.doppler_hz / sample_rate)
 
     def process(self, samples: ComplexArray, burst_starts: npt.ArrayLike = ()) -> ComplexArray:
         """The next chunk.
@@ -213,19 +209,33 @@ class SampleChannel:
             if index > 0:
                 self._next_burst()
             if end > begin:
-                n_memory = len(self._taps) - 1
-                memory = np.concatenate([np.zeros(n_memory, np.complex64), self._memory])[len(self._memory) :]
-                joined = np.concatenate([memory, samples[begin:end]])
-                result[begin:end] = np.convolve(joined, self._taps, "valid") if n_memory else joined * self._taps[0]
-                self._memory = joined[len(joined) - min(len(joined), MAX_TAPS - 1) :]
+                joined = np.concatenate([self._memory, samples[begin:end]])
+                result[begin:end] = self._through_paths(joined[MEMORY - self.fading.n_taps + 1 :], end - begin)
+                self._memory = joined[-MEMORY:]
+                self._age += end - begin
+        return result
+
+    def _through_paths(self, joined: ComplexArray, n: int) -> ComplexArray:
+        """The next n samples of this burst; `joined` begins so much earlier as the impulse response is long."""
+        fading = self.fading
+        if fading.is_still:
+            taps = fading.taps()
+            return np.asarray(joined * taps[0] if len(taps) == 1 else np.convolve(joined, taps, "valid"), np.complex64)
+        result, at = np.empty(n, np.complex64), 0
+        while at < n:
+            offset = (self._age + at) % self._step
+            count = min(n - at, self._step - offset)
+            part, began = joined[at : at + count + fading.n_taps - 1], self._age + at - offset
+            before, after = (np.convolve(part, fading.taps(time), "valid") for time in (began, began + self._step))
+            result[at : at + count] = before + (after - before) * ((offset + np.arange(count)) / self._step)
+            at += count
         return result
 
     def _next_burst(self) -> None:
-        self._taps = burst_taps(self.config, self._gain_rng)
+        self.fading, self._age = draw_fading(self.config, self._gain_rng, self.sample_rate), 0
         if self.config.drop > 0 and self._gain_rng.random() < self.config.drop:
-            self._taps = np.zeros_like(self._taps)
+            self.fading = NOTHING
             self.dropped_bursts += 1
-        self.burst_gains = [*self.burst_gains[-999:], float(np.sum(np.abs(self._taps) ** 2))]
 
     def _front_end(self, samples: ComplexArray) -> ComplexArray:
         config, n = self.config, len(samples)
@@ -254,3 +264,8 @@ class SampleChannel:
         self._phase = float(phase[-1] % (2 * np.pi))
         rotated: npt.NDArray[np.complex128] = np.exp(1j * phase[:-1])
         return rotated
+
+
+def _step(doppler_cps: float) -> int:
+    """Samples between two impulse responses that are worked out."""
+    return int(np.clip(STEP / doppler_cps, 1, MAX_STEP))

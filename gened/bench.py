@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`gened bench`: what the link is worth, measured."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gened import options
+from gened.evaluate import pictures_progress
+from gened.gr_blocks.phy.errors import ConfigError
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """Words with commas between them."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+bench = typer.Typer(help="Measure the link itself, without pictures.", no_args_is_help=True)
+
+
+@bench.callback()
+def about() -> None:
+    """Measure the link itself, without pictures."""
+
+
+@bench.command()
+def link(
+    frames: Annotated[int, typer.Option("--frames", min=1, help="Frames a row of the table.")] = 50,
+    snr: Annotated[str, typer.Option("--snr", metavar="DB,...", help="Es/N0 values, dB.")] = "-2,0,1,4,10,20",
+    conditions: Annotated[
+        str, typer.Option("--conditions", metavar="NAME,...", help="Rows of the table, or none.", show_default="all")
+    ] = "",
+    noise_samples: Annotated[
+        int, typer.Option("--noise-samples", min=0, help="Of noise, tone, chirp, OFDM and silence each: false frames.")
+    ] = 2_000_000,
+    signals: Annotated[
+        str, typer.Option("--signals", metavar="NAME,...", help="Which of these.")
+    ] = "noise,tone,chirp,ofdm,silence",
+    costs: Annotated[bool, typer.Option(help="Speed, memory, overhead and peaks.")] = True,
+    gnuradio: Annotated[
+        bool | None,
+        typer.Option("--gnuradio/--no-gnuradio", help="Its OFDM on the same air.", show_default="if it is installed"),
+    ] = None,
+    packets: Annotated[int, typer.Option("--packets", min=1, help="Of both links at each point of that.")] = 40,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 1,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Processes that share the rows.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the JSON to this file too.", show_default=False)
+    ] = None,
+    json_only: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure SNR lost, detection, errors, false frames, speed and peaks of the waveform under every condition."""
+    from rich.console import Console
+
+    from gened.flowgraphs.report import run_meta
+    from gened.gr_blocks.bench.link import CONDITIONS, Plan, run
+    from gened.gr_blocks.bench.link_conditions import chosen
+    from gened.gr_blocks.bench.link_gnuradio import is_available
+    from gened.gr_blocks.bench.link_table import tables
+    from gened.models.evaluation.files import require_writable
+
+    if gnuradio and not is_available():
+        raise ConfigError("GNU Radio is not installed; `gened check` says how to get it, --no-gnuradio leaves it out")
+    if out is not None:
+        require_writable(out)
+    names = _words(conditions)
+    plan = Plan(
+        conditions=tuple(chosen(names)) if names else CONDITIONS, snrs_db=options.parse_numbers(snr), n_frames=frames,
+        seed=seed, noise_samples=noise_samples, signals=_words(signals), has_costs=costs, workers=workers,
+        n_gnuradio=packets if (is_available() if gnuradio is None else gnuradio) else 0,
+    )  # fmt: skip
+    with pictures_progress(quiet=quiet) as progress:
+        task = progress.add_task("measuring", total=None)
+        result = run(plan, lambda done, total: progress.update(task, completed=done, total=total))
+    about_run = {"frames": frames, "workers": workers, "packets": plan.n_gnuradio}
+    text = json.dumps({"meta": {**run_meta(sys.argv, seed=seed), **about_run}, **result}, indent=1, allow_nan=False)
+    if out is not None:
+        out.write_text(text + "\n")
+    if json_only:
+        print(text)
+    else:
+        Console().print(*tables(result))
