@@ -170,7 +170,7 @@ def _listen(
         look()
         for message in () if control is None else control.receive():
             if isinstance(message, Status):
-                _require_rate(message.sample_rate, config.profile.sample_rate)
+                require_air_rate(message.sample_rate, config.profile.sample_rate)
         counts = flowgraph.recorder.stats()
         if on_state is not None:
             on_state({"n_samples": flowgraph.recorder.n_written, "n_bursts": 0, "n_frames": 0} | counts)
@@ -184,7 +184,12 @@ def _listen(
             raise NoFrameError(f"no samples from {config.profile.address} for {config.timeout_s:g} s; {remedy}")
 
 
-def _require_rate(air_rate: float, sample_rate: float) -> None:
+def require_air_rate(air_rate: float, sample_rate: float) -> None:
+    """Whether air runs at the rate that was asked for.
+
+    Raises:
+        ConfigError: It does not.
+    """
     if abs(air_rate / sample_rate - 1) > 1e-3:
         raise ConfigError(
             f"air runs at {air_rate:g} samples/s, not at {sample_rate:g}; give --sample-rate {air_rate:g}"

@@ -61,7 +61,7 @@ def chosen_radio(
     from gened.hw_config.profile import load_profile
 
     hardware = load_profile(name, _overrides(context, settings, sample_rate))
-    given = [option for option in ("address", "control") if _was_given(context, option)]
+    given = [option for option in ("address", "control") if was_given(context, option)]
     if given and hardware.driver != "zeromq":
         raise ConfigError(f"--{given[0]} is for the air; with {hardware.name} write --set address=...")
     return hardware
@@ -71,7 +71,7 @@ def _overrides(context: typer.Context, settings: Sequence[str] | None, sample_ra
     from gened.hw_config.profile import parse_overrides
 
     overrides = parse_overrides(settings or ())
-    if _was_given(context, "sample_rate"):
+    if was_given(context, "sample_rate"):
         overrides["sample_rate"] = repr(sample_rate)
     return overrides
 
@@ -119,7 +119,7 @@ def loopback_link(
     if hardware.driver == "zeromq":
         raise ConfigError(f"{hardware.name} is no radio: without --radio the loopback has its own air")
     for option in NOT_WITH_A_RADIO + (NOT_WITH_HARDWARE if hardware.is_hardware else ()):
-        if _was_given(context, option):
+        if was_given(context, option):
             raise ConfigError(f"--{option.replace('_', '-')} sets the simulated air; {hardware.name} has none")
     from gened.flowgraphs.control import free_ports_in_a_row
     from gened.flowgraphs.radio_link import radio_link, virtual_link
@@ -136,7 +136,7 @@ def require_no_air(context: typer.Context, name: str) -> None:
         ConfigError: One was.
     """
     for option in NOT_WITH_HARDWARE:
-        if _was_given(context, option):
+        if was_given(context, option):
             raise ConfigError(f"--{option.replace('_', '-')} sets the simulated air; {name} has none")
 
 
@@ -150,7 +150,7 @@ def recorded(context: typer.Context, path: Path) -> RadioProfile:
     from gened.flowgraphs.profiles import recording_profile
 
     for option in ("radio", "address", "control", "sample_rate", "until_end"):
-        if _was_given(context, option):
+        if was_given(context, option):
             raise ConfigError(f"--from reads a recording, so --{option.replace('_', '-')} says nothing; leave it out")
     return recording_profile(path)
 
@@ -159,11 +159,45 @@ def address_of(
     context: typer.Context, hardware: HardwareProfile | None, side: Literal["tx", "rx"], address: str
 ) -> str:
     """Where samples go: as a ZeroMQ profile says unless the option was given."""
-    if hardware is None or hardware.driver != "zeromq" or _was_given(context, "address"):
+    if hardware is None or hardware.driver != "zeromq" or was_given(context, "address"):
         return address
     return hardware.tx_address if side == "tx" else hardware.rx_address
 
 
-def _was_given(context: typer.Context, option: str) -> bool:
+def listening(
+    context: typer.Context,
+    name: str,
+    settings: Sequence[str] | None,
+    sample_rate: float,
+    address: str,
+    tap: str | None,
+) -> RadioProfile:
+    """Where a command that only listens has its samples from: a radio, the air, or air's tap.
+
+    Args:
+        context: Of the command; it knows which options were given.
+        name: Of --radio; empty for none.
+        settings: Of --set.
+        sample_rate: Of --sample-rate.
+        address: Of --address.
+        tap: Of --tap.
+
+    Raises:
+        ConfigError: No such profile, or options that go with another link.
+    """
+    from gened.flowgraphs.profiles import RadioProfile
+
+    hardware = chosen_radio(context, name, settings, sample_rate)
+    if tap is not None and hardware is not None:
+        raise ConfigError("--tap is air's and --radio is another source; leave one of them out")
+    return clocked(hardware, "rx", False) or RadioProfile(
+        kind="zeromq" if tap is None else "tap",
+        address=tap or address_of(context, hardware, "rx", address),
+        sample_rate=sample_rate if hardware is None else hardware.sample_rate,
+    )
+
+
+def was_given(context: typer.Context, option: str) -> bool:
+    """Whether an option stands on the command line, by its parameter's name."""
     source = context.get_parameter_source(option)
     return source is not None and source.name == "COMMANDLINE"

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gened import options, radio_options
-from gened.gr_blocks.phy.errors import ConfigError
 from gened.signals import stop_on_signals
 
 if TYPE_CHECKING:
@@ -55,27 +54,18 @@ def record(
     from rich.console import Console
 
     from gened.flowgraphs.driver_output import drivers_to_stderr
-    from gened.flowgraphs.profiles import RadioProfile
     from gened.flowgraphs.record import KeepConfig, RecordConfig, run_record
 
-    hardware = radio_options.chosen_radio(context, radio, set_, sample_rate)
-    clocked = radio_options.clocked(hardware, "rx", False)
-    if tap is not None and hardware is not None:
-        raise ConfigError("--tap is air's and --radio is another source; leave one of them out")
+    profile = radio_options.listening(context, radio, set_, sample_rate, address, tap)
     config = RecordConfig(
         keep=KeepConfig(path=out, seconds=seconds, datatype=datatype, description=description, overwrites=overwrite),
-        profile=clocked
-        or RadioProfile(
-            kind="zeromq" if tap is None else "tap",
-            address=tap or radio_options.address_of(context, hardware, "rx", address),
-            sample_rate=sample_rate if hardware is None else hardware.sample_rate,
-        ),
-        control=None if clocked else control,
+        profile=profile,
+        control=None if profile.is_clocked else control,
         n_frames=frames,
         timeout_s=timeout,
     )
     console = Console(stderr=True, quiet=quiet, highlight=False)
-    place = config.profile.address if hardware is None else hardware.name
+    place = profile.address if profile.hardware is None else profile.hardware.name
     with (
         drivers_to_stderr(),
         stop_on_signals() as stop,

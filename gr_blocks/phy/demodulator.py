@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gened.gr_blocks.phy.burst import ReceivedBurst
-from gened.gr_blocks.phy.dump import Dump
+from gened.gr_blocks.phy.dump import Stages
 from gened.gr_blocks.phy.estimators import (
     MIN_VARIANCE,
     WINDOW_BACKOFF,
@@ -86,14 +86,14 @@ def symbol_times(n_symbols: int) -> npt.NDArray[np.float64]:
     return to_first + WAVEFORM.symbol_len * np.arange(n_symbols)
 
 
-def demodulate(capture: Capture, dump: Dump | None = None) -> ReceivedBurst:
+def demodulate(capture: Capture, dump: Stages | None = None) -> ReceivedBurst:
     """The payload cells of a burst.
 
     Two passes: the first finds what carrier offset is left over the whole burst, the second works without it.
 
     Args:
         capture: From the detector.
-        dump: Writes each stage's signal, for those who look inside.
+        dump: Takes each stage's signal, for those who look inside.
     """
     header = capture.header
     n_symbols = WAVEFORM.n_header_symbols + WAVEFORM.n_payload_symbols(header.n_cells)

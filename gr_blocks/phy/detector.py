@@ -7,6 +7,7 @@ lag-256 correlation > threshold -> peak -> known preamble over carrier offsets a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ import numpy.typing as npt
 import scipy.fft
 
 from gened.gr_blocks.phy.demodulator import Capture, preamble_cells, symbol_cells, symbol_times
-from gened.gr_blocks.phy.estimators import derotate, fit_preamble
+from gened.gr_blocks.phy.estimators import PreambleFit, derotate, fit_preamble
 from gened.gr_blocks.phy.header import Header, HeaderFault, read_cells
 from gened.gr_blocks.phy.types import ComplexArray
 from gened.gr_blocks.phy.waveform import WAVEFORM
@@ -51,6 +52,28 @@ class _Sync(NamedTuple):
     start: int
     """Of the preamble's prefix, in the array that was looked at."""
     cfo_cps: float
+
+
+class Miss(NamedTuple):
+    """A preamble with no burst behind it that could be given out."""
+
+    start: int
+    """Of the preamble's prefix, in the stream."""
+    cfo_cps: float
+    fault: HeaderFault | None
+    """Why there is no header; None: there is one, but the stream ends within the burst."""
+
+
+class HeaderCells(NamedTuple):
+    """The header symbols behind a preamble, pilots among them."""
+
+    cells: npt.NDArray[np.complexfloating[Any, Any]]
+    """Equalised to unit gain, [3, 204]."""
+    noise_var: npt.NDArray[np.float64]
+    """Whole complex variance of each, [3, 204]."""
+    preamble: PreambleFit
+    cfo_cps: float
+    """What the pilots say that the preamble left of the carrier offset."""
 
 
 @dataclass
@@ -100,7 +123,8 @@ def _preamble_spectra() -> npt.NDArray[np.complex64]:
     return np.asarray(np.stack(rows), np.complex64)
 
 
-def _is_tone(segment: ComplexArray) -> bool:
+def is_tone(segment: ComplexArray) -> bool:
+    """Whether a candidate's 512 samples are mostly one carrier, which repeats after any number of samples."""
     power = np.abs(scipy.fft.fft(segment[: 2 * HALF])) ** 2
     around = power + np.roll(power, 1) + np.roll(power, -1)
     return bool(around.max() > TONE_SHARE * power.sum())
@@ -142,6 +166,13 @@ def synchronize(samples: ComplexArray, peak: int, phase_rad: float) -> _Sync | N
 
 def read_header(samples: ComplexArray, cfo_cps: float) -> Header | HeaderFault:
     """The header behind a preamble, or why there is none; `samples` begin at the preamble's prefix."""
+    found = header_cells(samples, cfo_cps)
+    is_header = ~WAVEFORM.pilot_mask(WAVEFORM.n_header_symbols)
+    return read_cells(found.cells[is_header], found.noise_var[is_header])
+
+
+def header_cells(samples: ComplexArray, cfo_cps: float) -> HeaderCells:
+    """The header's symbols, equalised by the preamble alone; `samples` begin at the preamble's prefix."""
     n_symbols = WAVEFORM.n_header_symbols
     still = derotate(samples[: WAVEFORM.preamble_len + n_symbols * WAVEFORM.symbol_len], cfo_cps)
     preamble = fit_preamble(preamble_cells(still))
@@ -158,15 +189,20 @@ def read_header(samples: ComplexArray, cfo_cps: float) -> Header | HeaderFault:
     slope = slopes[int(np.argmax(score))]
     grid = grid * np.exp(-2j * np.pi * slope * times)[:, None]
     gain = np.maximum(np.abs(preamble.channel.h) ** 2, 1e-12)
-    cells = (grid * (np.conj(preamble.channel.h) / gain))[~mask]
-    noise_var = np.broadcast_to((preamble.noise_var + preamble.channel.err_var) / gain, grid.shape)[~mask]
-    return read_cells(cells, noise_var)
+    cells = grid * (np.conj(preamble.channel.h) / gain)
+    noise_var = np.broadcast_to((preamble.noise_var + preamble.channel.err_var) / gain, grid.shape)
+    return HeaderCells(cells, noise_var, preamble, float(slope))
 
 
 class BurstDetector:
-    """Finds bursts; takes chunks of any size, and gives the same captures for any slicing of the same stream."""
+    """Finds bursts; takes chunks of any size, and gives the same captures for any slicing of the same stream.
 
-    def __init__(self) -> None:
+    Args:
+        on_miss: Told of each preamble whose header fails, and of a burst that the stream's end cuts off.
+    """
+
+    def __init__(self, on_miss: Callable[[Miss], None] | None = None) -> None:
+        self._on_miss = on_miss
         self.stats = DetectorStats()
         self._buffer = np.zeros(LEAD, np.complex64)  # history before the first sample: silence
         self._base = -LEAD  # index of the buffer's first sample in the stream
@@ -190,11 +226,18 @@ class BurstDetector:
         self._buffer = np.concatenate([self._buffer, np.zeros(LOOKAHEAD + TAIL, np.complex64)])
         captures = self._search(LOOKAHEAD)
         # What follows the end is padding, not reception: a burst that needs it was cut off.
-        captures = [c for c in captures if c.start + WAVEFORM.burst_len(c.header.n_cells) <= end + END_SLACK]
+        whole = [c for c in captures if c.start + WAVEFORM.burst_len(c.header.n_cells) <= end + END_SLACK]
+        waiting = [] if self._waiting is None else [self._waiting]
+        for cut in captures[len(whole) :] + waiting:  # what the end cuts off comes last
+            self._missed(Miss(cut.start, cut.cfo_cps, None))
         stats = self.stats
-        self.__init__()  # type: ignore[misc]
+        self.__init__(self._on_miss)  # type: ignore[misc]
         self.stats = stats
-        return captures
+        return whole
+
+    def _missed(self, miss: Miss) -> None:
+        if self._on_miss is not None:
+            self._on_miss(miss)
 
     def _search(self, lookahead: int) -> list[Capture]:
         captures = []
@@ -243,7 +286,7 @@ class BurstDetector:
         """Look closer at a candidate; True when a burst is waited for from now on."""
         if peak < LEAD:
             return False
-        if _is_tone(self._buffer[peak : peak + 2 * HALF]):
+        if is_tone(self._buffer[peak : peak + 2 * HALF]):
             self.stats.tones += 1
             return False
         sync = synchronize(self._buffer, peak, phase_rad)
@@ -254,6 +297,7 @@ class BurstDetector:
         if isinstance(header, HeaderFault):
             self.stats.bad_headers += 1
             self.stats.foreign_versions += header is HeaderFault.VERSION
+            self._missed(Miss(self._base + sync.start, sync.cfo_cps, header))
             return False
         self.stats.headers += 1
         self._waiting = Capture(self._buffer[:0], self._base + sync.start, header, sync.cfo_cps)

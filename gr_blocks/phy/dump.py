@@ -6,12 +6,16 @@ The one module of `phy` that writes files, and only when asked.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 MAX_FILES = 10000
+
+Stages = Callable[[str, npt.ArrayLike], None]
+"""Takes a stage's name and its signal: a `Dump`, or whoever looks at them in memory."""
 
 
 class Dump:

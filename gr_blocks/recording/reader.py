@@ -10,7 +10,16 @@ from pathlib import Path
 
 from gened.gr_blocks.recording.annotation import Annotation, from_sigmf
 from gened.gr_blocks.recording.formats import FileSamples, sample_bytes
-from gened.gr_blocks.recording.metadata import FULL_SCALE_KEY, RecordingError, RecordingInfo, parse, paths_of
+from gened.gr_blocks.recording.metadata import (
+    ARCHIVE_SUFFIX,
+    DATA_SUFFIX,
+    FULL_SCALE_KEY,
+    META_SUFFIX,
+    RecordingError,
+    RecordingInfo,
+    parse,
+    paths_of,
+)
 
 MAX_META_BYTES = 2**25
 """Twice what a writer makes at most; the validator needs some seconds for so much."""
@@ -62,6 +71,31 @@ def read_recording(path: Path | str, *, is_verified: bool = True) -> Recording:
         raise RecordingError(f"{data_path} is not what was recorded: its checksum is another; copy it again")
     samples = FileSamples(data_path, info.datatype, n_samples, info.full_scale)
     return Recording(path=meta_path, info=info, samples=samples, annotations=annotations)
+
+
+def read_raw(path: Path | str, sample_rate: float) -> Recording:
+    """Samples without metadata, little-endian complex64, as SDR programs leave them.
+
+    Args:
+        path: The file.
+        sample_rate: Hz; the file cannot tell it.
+
+    Raises:
+        RecordingError: It is missing, empty, or no whole number of samples.
+    """
+    data_path, info = Path(path), RecordingInfo(sample_rate=sample_rate)
+    if not data_path.exists():
+        raise RecordingError(f"cannot read {data_path}: No such file or directory")
+    n_samples = _n_samples(data_path, info.datatype)
+    return Recording(
+        path=data_path, info=info, samples=FileSamples(data_path, info.datatype, n_samples), annotations=()
+    )
+
+
+def is_sigmf(path: Path) -> bool:
+    """Whether a path names a recording in SigMF: by its ending, or as what two files that are there have in common."""
+    is_named = path.suffix in (META_SUFFIX, DATA_SUFFIX, ARCHIVE_SUFFIX)
+    return is_named or (not path.is_file() and paths_of(path)[0].is_file())
 
 
 def _text(path: Path) -> str:

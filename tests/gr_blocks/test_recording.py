@@ -22,7 +22,7 @@ from gened.gr_blocks.recording import reader
 from gened.gr_blocks.recording.annotation import Annotation
 from gened.gr_blocks.recording.formats import from_file, to_file
 from gened.gr_blocks.recording.metadata import RecordingError, RecordingInfo
-from gened.gr_blocks.recording.reader import Recording, read_recording
+from gened.gr_blocks.recording.reader import Recording, is_sigmf, read_raw, read_recording
 from gened.gr_blocks.recording.writer import RecordingWriter
 
 INFO = RecordingInfo(sample_rate=1e6, center_freq=2.4e9, hw="a Pluto", description="two bursts", recorder="a test")
@@ -319,3 +319,29 @@ def test_whatever_stands_in_the_metadata_is_an_error_of_ours_or_none(place: str,
         assert isinstance(read_recording(path), Recording)
     except RecordingError as error:
         assert "\n" not in str(error)
+
+
+def test_raw_samples_are_read_at_the_rate_that_one_says(tmp_path: Path, samples: Any) -> None:
+    path = tmp_path / "air.cf32"
+    samples.tofile(path)
+    found = read_raw(path, 2e6)
+    assert np.array_equal(np.asarray(found.samples), samples)
+    assert (found.info.sample_rate, found.annotations) == (2e6, ())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"", "holds no samples"), (bytes(12), "is cut off"), (None, "No such file")]
+)
+def test_raw_files_that_hold_no_samples_are_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "air.cf32"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(RecordingError, match=message):
+        read_raw(path, 1e6)
+
+
+def test_a_recording_is_known_by_its_ending_or_by_its_files(tmp_path: Path, samples: Any) -> None:
+    written(tmp_path / "air.2026", samples)
+    (tmp_path / "raw").write_bytes(bytes(8))
+    assert is_sigmf(tmp_path / "air.2026") and is_sigmf(Path("none.sigmf-data"))
+    assert not is_sigmf(tmp_path / "raw") and not is_sigmf(Path("none.cf32"))
