@@ -167,8 +167,16 @@ class Darknet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pictures [B, 3, side, side] in [0, 1] to candidates [B, n, 4 + classes] of all scales."""
+        return self.candidates(self.outputs(x))
+
+    def candidates(self, outputs: list[Tensor]) -> Tensor:
+        """Those of all scales, from what the layers gave."""
+        parts = [part for part, section in zip(outputs, self.sections, strict=True) if section.name == "yolo"]
+        return torch.cat(parts, 1)
+
+    def outputs(self, x: Tensor) -> list[Tensor]:
+        """What each layer gives, in the order of the configuration."""
         outputs: list[Tensor] = []
-        found: list[Tensor] = []
         for index, (section, layer) in enumerate(zip(self.sections, self.layers, strict=True)):
             if section.name == "route":
                 x = torch.cat([outputs[source] for source in self._sources(section, index)], 1)
@@ -178,7 +186,5 @@ class Darknet(nn.Module):
                 x = layer(x)
             if section.values.get("activation") == "leaky":
                 x = F.leaky_relu(x, 0.1)
-            if section.name == "yolo":
-                found.append(x)
             outputs.append(x)
-        return torch.cat(found, 1)
+        return outputs

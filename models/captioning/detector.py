@@ -19,6 +19,8 @@ FOLDER = Path("cfgs", "yolov4_tiny")
 MIN_SCORE = 0.3
 MAX_OVERLAP = 0.45
 MAX_OBJECTS = 40
+FEATURE_LAYER, N_FEATURES = 26, 512
+"""The last layer that both scales see."""
 
 
 class Detection(NamedTuple):
@@ -35,6 +37,17 @@ class Detection(NamedTuple):
     def area(self) -> float:
         """Share of the picture."""
         return max(0.0, self.right - self.left) * max(0.0, self.bottom - self.top)
+
+
+class Look(NamedTuple):
+    """All that the network says of a picture."""
+
+    objects: list[Detection]
+    """The surest first."""
+    sureness: npt.NDArray[np.float32]
+    """[classes] in [0, 1]: of the likeliest candidate of each class, however unlikely."""
+    features: npt.NDArray[np.float32]
+    """[512]: mean over all places."""
 
 
 class MissingDetectorError(ConfigError):
@@ -84,13 +97,19 @@ class Detector:
 
         The picture is stretched to 416x416, as in training.
         """
+        return self.look(x).objects
+
+    def look(self, x: Picture) -> Look:
+        """Objects of a picture [3, H, W] in [0, 1], and what stands behind them."""
         side = self._network.side
         pixels = np.rint(255 * x.clip(0, 1)).astype(np.uint8).transpose(1, 2, 0)
         small = np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR), np.float32) / 255
         batch = self._torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))[None].to(self._device)
         with self._torch.inference_mode():
-            candidates = self._network(batch)[0].cpu().numpy()
-        return self._kept(candidates)
+            outputs = self._network.outputs(batch)
+            candidates = self._network.candidates(outputs)[0].cpu().numpy()
+            features = outputs[FEATURE_LAYER].mean((2, 3))[0].cpu().numpy()
+        return Look(self._kept(candidates), candidates[:, 4:].max(0), features)
 
     def _kept(self, candidates: npt.NDArray[np.float32]) -> list[Detection]:
         scores = candidates[:, 4:].max(1)

@@ -15,6 +15,7 @@ from gened.models.registry import Registry
 ENTRY_POINT_GROUP = "gened.captioners"
 BUILT_IN: dict[str, str] = {
     "layout": "gened.models.captioning.layout:LayoutCaptioner",
+    "learned": "gened.models.captioning.learned:LearnedCaptioner",
     "transformers": "gened.models.captioning.vision_language:TransformersCaptioner",
 }
 """Name to module and class; a module is imported when its captioner is asked for."""

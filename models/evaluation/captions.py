@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Captioners over a folder of pictures with human captions.
 
-    python -m gened.models.evaluation.captions --data ../shared/data/eval/captioned --captioner layout,neighbour \\
-        --train ../shared/data/train --resize 256 --out results/editor/captions.json
+    python -m gened.models.evaluation.captions --data ../shared/data/eval/captioned --resize 256 \\
+        --captioner layout,learned,neighbour --train ../shared/data/train --out results/editor/captions.json
 
 `neighbour` is a baseline that lives here alone: it says what a person said of the most similar training picture.
 
@@ -368,20 +368,20 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> None:
         if options.train is None:
             raise ConfigError("--threshold needs --train, a folder of shards with captions")
         thresholds = _numbers(options.threshold)
-        rows = threshold_rows(options.train, thresholds, options.max_bytes, options.device)
-        _write(options.out, {"meta": meta, "rows": rows})
+        found = threshold_rows(options.train, thresholds, options.max_bytes, options.device)
+        _write(options.out, {"meta": meta, "rows": found})
         return
     if options.data is None:
         raise ConfigError("--data is missing, a folder of pictures with captions.jsonl")
     model = SentenceModel()
     items, humans = read_data(options.data, options.resize, options.limit)
-    rows, first = [], None
+    rows = []
+    captions: dict[str, list[str]] = {}
     for name in options.captioner.split(","):
         captioner = _load(name, options)
         said = describe_all(captioner, items, options.max_bytes, _progress(name, len(items)))
         rows.append(row_of(name, said, humans, model))
-        first = first or said
-    assert first is not None  # a text has at least one part
+        captions[name] = said.captions
     meta |= {
         "data": {"name": options.data.resolve().name, "pictures": len(items)},
         "captioner": {"names": options.captioner.split(","), "options": _options(options.option)},
@@ -394,13 +394,14 @@ def run(options: argparse.Namespace, arguments: Sequence[str]) -> None:
         },
     }  # fmt: skip
     shown = [
-        {"file": item.name, "caption": caption, "human": others[0]}
-        for item, caption, others in zip(items, first.captions, humans, strict=True)
-    ][:N_SHOWN]
+        {"file": item.name, **{name: texts[index] for name, texts in captions.items()}, "human": humans[index][0]}
+        for index, item in enumerate(items[:N_SHOWN])
+    ]
     _write(options.out, {"meta": meta, "rows": rows, "captions": shown})
     if options.sheet is not None:
         pictures = [to_uint8(item.x) for item in items[:N_SHOWN]]
-        draw_sheet(pictures, [one["caption"] for one in shown], [one["human"] for one in shown]).save(options.sheet)
+        first = next(iter(captions.values()))[:N_SHOWN]
+        draw_sheet(pictures, first, [one["human"] for one in shown]).save(options.sheet)
 
 
 def _numbers(text: str) -> list[float]:
@@ -424,7 +425,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--max-bytes", type=int, default=MAX_BYTES, help="of a caption (%(default)s)")
     parser.add_argument("--device", default="cpu", help="PyTorch device of the captioner")
     parser.add_argument("--out", type=Path, help="JSON file")
-    parser.add_argument("--sheet", type=Path, help=f"picture file of the first {N_SHOWN} with their captions")
+    parser.add_argument("--sheet", type=Path, help=f"picture file of {N_SHOWN} with the first captioner's words")
     try:
         run(parser.parse_args(arguments), arguments)
     except GenedError as error:

@@ -214,7 +214,7 @@ def test_the_command_measures_layout_and_neighbour(data: Path, capsys: pytest.Ca
     assert (layout["captioner"], layout["n"], layout["n_named"], layout["named_rightly"]) == ("layout", 3, 0, None)
     assert (neighbour["captioner"], neighbour["sentence_best"], neighbour["sentence_mean"]) == ("neighbour", 0.75, 0.5)
     assert neighbour["n_named"] == 1 and neighbour["named_rightly"] == 1
-    shown = {one["file"]: (one["caption"], one["human"]) for one in result["captions"]}
+    shown = {one["file"]: (one["layout"], one["human"]) for one in result["captions"]}
     assert shown["red.png"][1] == "all red here" and shown["red.png"][0].startswith("red background")
     assert result["meta"]["resize"] == 64 and "--captioner layout,neighbour" in result["meta"]["command"]
     assert "neighbour" in capsys.readouterr().out
