@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The editor that comes with the package: one step of a network of 10 MB, told SNR, mask and words.
 
-`gain` in `config.json` says how much of the network's change a strength of 1 is: less than all of it keeps closer to
-what was received (`choose_gain.py` in the training).
+`gain` in `config.json` says how much of the network's change a strength of 1 is, a number, or pairs of SNR and number
+with straight lines between: less than all of it keeps closer to what was received (`choose_gain.py` in the training).
 """
 
 from __future__ import annotations
@@ -22,13 +22,42 @@ from torch import Tensor
 
 from gened.gr_blocks.phy.errors import EditorError
 from gened.models.editing.base import Edited, EditRequest, blended
-from gened.models.editing.embedded_network import MULTIPLE, EditorInput, EditorNetwork
+from gened.models.editing.embedded_network import MULTIPLE, NOISE_MAPS, EditorInput, EditorNetwork
 from gened.models.editing.tiles import in_tiles
 from gened.models.editing.words import word_tensors
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "editor"
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 TILE, OVERLAP = 640, 96
+
+
+class Gain:
+    """How much of the network's change a strength of 1 is, by SNR.
+
+    Args:
+        value: A number, or [[SNR in dB, number], ...] with rising SNRs.
+
+    Raises:
+        ValueError: Neither, or a number outside 0 to 1.
+    """
+
+    def __init__(self, value: object) -> None:
+        pairs = value if isinstance(value, list) else [[0.0, value]]
+        knots = np.array(pairs, np.float64)
+        if knots.ndim != 2 or knots.shape[1] != 2 or not len(knots) or not np.isfinite(knots).all():
+            raise ValueError("gain is a number, or pairs of SNR and number")
+        self._snrs_db, self._gains = knots.T
+        if (np.diff(self._snrs_db) <= 0).any() or self._gains.min() < 0 or self._gains.max() > 1:
+            raise ValueError("gains are from 0 to 1, their SNRs rise")
+
+    def __call__(self, snr_db: float | None) -> float:
+        """At an SNR; where none is known, the mean of all."""
+        if snr_db is None:
+            return float(self._gains.mean())
+        return float(np.interp(snr_db, self._snrs_db, self._gains))
+
+    def __str__(self) -> str:
+        return ", ".join(f"{gain:g} at {snr_db:g} dB" for snr_db, gain in zip(self._snrs_db, self._gains, strict=True))
 
 
 class EmbeddedEditor:
@@ -50,7 +79,7 @@ class EmbeddedEditor:
         try:
             network.load_state_dict({key: value.float() for key, value in load_file(folder / WEIGHTS_FILE).items()})
             description = json.loads((folder / CONFIG_FILE).read_text())
-            self._gain = float(description.get("gain", 1.0))
+            self._gain = Gain(description.get("gain", 1.0))
             self._device = torch.device(device)
             self._network = network.eval().requires_grad_(False).to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         except (OSError, SafetensorError, ValueError, TypeError, AttributeError) as error:
@@ -58,11 +87,11 @@ class EmbeddedEditor:
         except RuntimeError as error:
             raise EditorError(f"the embedded editor cannot run: {str(error).splitlines()[0]}") from error
         weights_crc = zlib.crc32((folder / WEIGHTS_FILE).read_bytes())
-        self.version = f"embedded, weights {weights_crc:08x}, gain {self._gain:g}"
+        self.version = f"embedded, weights {weights_crc:08x}, gain {self._gain}"
         self.max_batch = 1 if self._device.type == "cpu" else 8
 
     def edit(self, request: EditRequest) -> Edited:
-        """One picture of any size; the network has nothing to draw, so the seed changes nothing."""
+        """One picture of any size; the same seed draws the same texture."""
         return self.edit_batch([request])[0]
 
     def edit_batch(self, requests: Sequence[EditRequest]) -> list[Edited]:
@@ -75,15 +104,19 @@ class EmbeddedEditor:
             edited = [self._tiled(request) for request in requests]
         seconds = (time.perf_counter() - begun) / len(requests)
         return [
-            Edited(blended(request.x_hat, picture, self._gain * request.strength), seconds, self.name)
+            Edited(
+                blended(request.x_hat, picture, self._gain(request.snr_est_db) * request.strength), seconds, self.name
+            )
             for request, picture in zip(requests, edited, strict=True)
         ]
 
     @staticmethod
     def _stacked(request: EditRequest) -> npt.NDArray[np.float32]:
-        """Picture and mask, [4, H, W]; without one the mask is zero."""
-        mask = np.zeros(request.x_hat.shape[1:], np.float32) if request.mask is None else request.mask
-        return np.concatenate([request.x_hat, mask[None].astype(np.float32)])
+        """Picture, mask and noise, [4 + NOISE_MAPS, H, W]; without one the mask is zero."""
+        size = request.x_hat.shape[1:]
+        mask = np.zeros(size, np.float32) if request.mask is None else request.mask
+        noise = np.random.default_rng(request.seed).standard_normal((NOISE_MAPS, *size), np.float32)
+        return np.concatenate([request.x_hat, mask[None].astype(np.float32), noise])
 
     def _tiled(self, request: EditRequest) -> npt.NDArray[np.float32]:
         return in_tiles(
@@ -93,7 +126,7 @@ class EmbeddedEditor:
     def _through(
         self, parts: Sequence[npt.NDArray[np.float32]], requests: Sequence[EditRequest]
     ) -> npt.NDArray[np.float32]:
-        """[B, 3, h, w] of parts [4, h, w] of any size: mirrored up to a multiple of the network's."""
+        """[B, 3, h, w] of parts [4 + NOISE_MAPS, h, w] of any size: mirrored up to a multiple of the network's."""
         height, width = parts[0].shape[1:]
         x = torch.from_numpy(np.stack(parts)).to(self._device)
         x = _padded(x, -height % MULTIPLE, -width % MULTIPLE).contiguous(memory_format=torch.channels_last)
@@ -101,9 +134,9 @@ class EmbeddedEditor:
         snr_db = [np.nan if request.snr_est_db is None else request.snr_est_db for request in requests]
         knows_mask = [float(request.mask is not None and bool(request.mask.any())) for request in requests]
         given = EditorInput(
-            x[:, :3], x[:, 3:], torch.tensor(knows_mask, device=self._device),
+            x[:, :3], x[:, 3:4], torch.tensor(knows_mask, device=self._device),
             torch.tensor(snr_db, dtype=torch.float32, device=self._device), words.to(self._device),
-            starts.to(self._device),
+            starts.to(self._device), x[:, 4:],
         )  # fmt: skip
         try:
             with torch.inference_mode():

@@ -9,6 +9,9 @@
     1/8   144:       + block block -------- + block block block
     1/16  192:            + block block ---+
 
+On the way up, before the blocks of each resolution and at full size, noise is added where the features ask for it:
+texture of which nothing arrived can be drawn from something, instead of one pattern everywhere.
+
 Every block is told the conditions. Normalisation is over the channels of a position alone, so that a large picture may
 be edited in tiles.
 """
@@ -32,6 +35,8 @@ MULTIPLE = 2 ** len(WIDTHS)
 WORD_WIDTH = 48
 FULL_WIDTH = 12
 """Channels at the picture's own size."""
+NOISE_MAPS = len(UP) + 1
+"""One for the picture's own size, and one for each resolution on the way up."""
 
 
 class EditorInput(NamedTuple):
@@ -49,6 +54,8 @@ class EditorInput(NamedTuple):
     """[n] int64: the numbers of all words of all texts, one text behind the other."""
     word_starts: Tensor
     """[B] int64: where each text begins in `words`."""
+    noise: Tensor
+    """[B, NOISE_MAPS, H, W], normal; a map is thinned out for the smaller resolutions."""
 
 
 class _Conditions(nn.Module):
@@ -75,7 +82,7 @@ class _Conditions(nn.Module):
 
 
 class EditorNetwork(nn.Module):
-    """One-step restoration, conditioned; 4.9 million parameters."""
+    """One-step restoration, conditioned; 5 million parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,6 +96,7 @@ class EditorNetwork(nn.Module):
         self.up = nn.ModuleList(
             nn.ModuleList(ResidualBlock(width) for _ in range(count)) for width, count in zip(WIDTHS, UP, strict=False)
         )
+        self.grain = nn.ModuleList(zeroed(nn.Conv2d(width, width, 1)) for width in (FULL_WIDTH, *WIDTHS[: len(UP)]))
         self.last = nn.Conv2d(WIDTHS[0], 4 * FULL_WIDTH, 3, padding=1)
         self.finish = zeroed(nn.Conv2d(FULL_WIDTH, 3, 3, padding=1))
 
@@ -106,8 +114,16 @@ class EditorNetwork(nn.Module):
                 h = block(h, told)
         for level in reversed(range(len(self.up))):
             h = kept[level] + F.pixel_shuffle(self.enlarge[level](h), 2)
+            h = self._grained(h, given.noise, level + 1)
             for block in self.up[level]:  # type: ignore[attr-defined]
                 h = block(h, told)
         # A convolution at full size comes last: without it the four pixels of a cell make a grid that is seen.
-        change: Tensor = self.finish(F.silu(F.pixel_shuffle(self.last(F.silu(h)), 2)))
+        full = self._grained(F.pixel_shuffle(self.last(F.silu(h)), 2), given.noise, 0)
+        change: Tensor = self.finish(F.silu(full))
         return given.x_hat + change
+
+    def _grained(self, h: Tensor, noise: Tensor, level: int) -> Tensor:
+        """Features with as much noise as they ask for; level 0 is the picture's own size."""
+        step = 2**level
+        amplitude: Tensor = self.grain[level](h)
+        return h + amplitude * noise[:, level : level + 1, ::step, ::step].to(h.dtype)

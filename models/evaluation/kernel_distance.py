@@ -103,16 +103,29 @@ def distance_interval(originals: Sequence[Features], received: Sequence[Features
 
     A picture that is drawn twice would meet itself; such pairs of equal patches are left out of the means.
     """
-    kernels = _kernels(np.concatenate(list(originals)), np.concatenate(list(received)))
+    aa, bb, ab = _kernels(np.concatenate(list(originals)), np.concatenate(list(received)))
     sizes = np.array([len(features) for features in originals])
-    firsts = np.concatenate([[0], np.cumsum(sizes)])[:-1]
+    # Sums over the patches of each pair of pictures: what a drawing of pictures needs, however often it is drawn.
+    sums = [_by_picture(kernel, sizes) for kernel in (aa, bb, ab)]
+    own = [np.add.reduceat(np.diag(kernel), _firsts(sizes)) for kernel in (aa, bb)]
     rng = np.random.default_rng(0)
     found = []
     for _ in range(N_BOOTSTRAP):
-        drawn = rng.integers(len(sizes), size=len(sizes))
-        index = np.concatenate([np.arange(firsts[i], firsts[i] + sizes[i]) for i in drawn])
-        aa, bb, ab = (kernel[np.ix_(index, index)] for kernel in kernels)
-        other = index[:, None] != index[None, :]
-        found.append(float(aa[other].mean() + bb[other].mean() - 2 * ab.mean()))
+        times = np.bincount(rng.integers(len(sizes), size=len(sizes)), minlength=len(sizes)).astype(np.float64)
+        n = times @ sizes
+        n_pairs = n * n - (times * times) @ sizes
+        squares = times * times  # a patch meets itself so often
+        within = [(times @ s @ times - squares @ o) / n_pairs for s, o in zip(sums[:2], own, strict=True)]
+        found.append(float(within[0] + within[1] - 2 * (times @ sums[2] @ times) / (n * n)))
     low, high = np.percentile(found, [2.5, 97.5])
-    return _distance(*kernels), float(low), float(high)
+    return _distance(aa, bb, ab), float(low), float(high)
+
+
+def _firsts(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(sizes)])[:-1]
+
+
+def _by_picture(kernel: npt.NDArray[np.float64], sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """[pictures, pictures] sums over [patches, patches]."""
+    firsts = _firsts(sizes)
+    return np.asarray(np.add.reduceat(np.add.reduceat(kernel, firsts, axis=0), firsts, axis=1))

@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.write is not None:
         path = arguments.weights / CONFIG_FILE
         description = json.loads(path.read_text())
-        path.write_text(json.dumps({**description, "gain": arguments.write}, indent=1) + "\n")
+        path.write_text(json.dumps({**description, "gain": json.loads(arguments.write)}, indent=1) + "\n")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -75,7 +75,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--snr", default="1,7", help="dB")
     result.add_argument("--count", type=int, default=32, help="photographs")
     result.add_argument("--workers", type=int, default=1)
-    result.add_argument("--write", type=float, help="afterwards, write this gain into config.json")
+    result.add_argument(
+        "--write", help="afterwards, write this gain into config.json: 0.8, or by SNR [[1, 0.6], [10, 0.8]]"
+    )
     return result
 
 

@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from gened.gr_blocks.phy.errors import ConfigError
-from gened.models.editing.embedded_network import EditorInput, EditorNetwork
+from gened.models.editing.embedded_network import NOISE_MAPS, EditorInput, EditorNetwork
 from gened.models.editing.words import word_tensors
 from gened.models.training.editor_config import EditorTraining
 from gened.models.training.editor_losses import Critic, PerceptualDistance, critic_loss, maker_loss, pixel_loss
@@ -96,7 +96,7 @@ class PairSampler:
             shows_mask = rng.random() >= config.no_mask_share
             is_flipped = not text and rng.random() < 0.5  # words tell left from right
             rows.append((index, left, top, text, snr_db, shows_mask, is_flipped))
-        return self._batch(rows, size)
+        return self._batch(rows, size, seed=numbers.start)
 
     def validation_indices(self, low_db: float, high_db: float) -> npt.NDArray[np.int64]:
         """Which held-out pairs of these SNRs are looked at."""
@@ -111,7 +111,7 @@ class PairSampler:
         ]
         return self._batch(rows, SIDE)
 
-    def _batch(self, rows: list[tuple[Any, ...]], size: int) -> Batch:
+    def _batch(self, rows: list[tuple[Any, ...]], size: int, seed: int = 0) -> Batch:
         sent, received, masks = [], [], []
         known = []
         for index, left, top, _, _, shows_mask, is_flipped in rows:
@@ -129,7 +129,9 @@ class PairSampler:
         knows_mask = torch.tensor(known)
         words, starts = word_tensors([row[3] for row in rows])
         snr_db = torch.tensor([row[4] for row in rows], dtype=torch.float32)
-        given = EditorInput(x_hat, mask * knows_mask[:, None, None, None], knows_mask, snr_db, words, starts)
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + seed)
+        noise = torch.randn(len(rows), NOISE_MAPS, size, size, generator=generator)
+        given = EditorInput(x_hat, mask * knows_mask[:, None, None, None], knows_mask, snr_db, words, starts, noise)
         return Batch(given, x, mask)
 
 
@@ -241,7 +243,7 @@ class Run:
         words = given.words[starts[index] : starts[index + 1]]
         single = EditorInput(
             given.x_hat[one], given.mask[one], given.knows_mask[one], given.snr_db[one], words,
-            torch.zeros(1, dtype=torch.int64, device=words.device),
+            torch.zeros(1, dtype=torch.int64, device=words.device), given.noise[one],
         )  # fmt: skip
         with torch.autocast(self.device.type, torch.bfloat16):
             result: Tensor = self.trainer.model(single)

@@ -13,6 +13,7 @@ import pytest
 
 from gened.gr_blocks.phy.errors import EditorError
 from gened.models.editing.base import EditRequest, blended
+from gened.models.editing.embedded import Gain
 from gened.models.editing.registry import BUILT_IN, editor_names, load_editor
 from gened.models.editing.tiles import in_tiles
 from gened.models.editing.words import MAX_TOKENS, NOTHING, VOCABULARY, tokens
@@ -84,6 +85,14 @@ def test_it_is_told_of_snr_mask_and_words(embedded: Any) -> None:
         assert np.abs(embedded.edit(request).x - plain).max() > 1e-4
 
 
+def test_the_seed_alone_decides_which_texture_is_drawn(embedded: Any) -> None:
+    x = scene(96, 128)
+    first, again, other = (embedded.edit(EditRequest(x, snr_est_db=1.0, seed=seed)).x for seed in (7, 7, 8))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert np.abs(first - other).mean() < 0.02  # texture, not content
+
+
 def test_large_pictures_go_in_tiles_without_a_seam(embedded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     x = scene(320, 320)
     whole = embedded.edit(EditRequest(x, snr_est_db=8.0)).x
@@ -119,6 +128,19 @@ def test_the_gain_of_the_weights_is_what_a_strength_of_one_means(embedded: Any, 
     (tmp_path / "config.json").write_text("[1]")
     with pytest.raises(EditorError, match="cannot read"):
         load_editor("embedded", weights=str(tmp_path))
+
+
+def test_the_gain_may_depend_on_the_snr() -> None:
+    gain = Gain([[1.0, 0.4], [10.0, 0.8]])
+    assert [gain(snr_db) for snr_db in (-3.0, 1.0, 5.5, 10.0, 20.0)] == pytest.approx([0.4, 0.4, 0.6, 0.8, 0.8])
+    assert gain(None) == pytest.approx(0.6)
+    assert Gain(0.7)(3.0) == 0.7
+
+
+@pytest.mark.parametrize("value", ["much", None, [], [1.0, 0.5], [[1.0, 0.5], [1.0, 0.6]], [[1.0, 1.5]], float("nan")])
+def test_what_is_no_gain_is_refused(value: object) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        Gain(value)
 
 
 def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
