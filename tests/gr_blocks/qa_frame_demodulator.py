@@ -18,7 +18,9 @@ from gened.gr_blocks.phy.modulator import modulate_frame
 
 def captures_of(frame: Any, snr_db: float = 20.0) -> list[Any]:
     gap = np.zeros(3000, np.complex64)
-    samples = np.concatenate([part for burst in modulate_frame(frame) for part in (gap, burst)] + [gap])
+    samples = np.concatenate(
+        [part for burst in modulate_frame(frame, reduces_crest=False) for part in (gap, burst)] + [gap]
+    )
     detector = BurstDetector()
     arrived = SampleChannel(ChannelConfig(snr_db=snr_db, freq_offset_hz=5000.0), 1e6).process(samples)
     return detector.push(arrived) + detector.flush()
