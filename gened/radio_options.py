@@ -32,6 +32,10 @@ Set = Annotated[
         "--set", metavar="KEY=VALUE", help="Change a key of the radio's profile; repeatable.", show_default=False
     ),
 ]
+AirSamples = Annotated[
+    str, typer.Option("--address", help="Where the air's samples are; nobody else receives them then.")
+]
+AirControl = Annotated[str, typer.Option("--control", help="Where the air tells its state.")]
 Transmit = Annotated[
     bool,
     typer.Option(

@@ -54,7 +54,7 @@ def receive(
     radio: radio_options.Radio = "",
     set_: radio_options.Set = None,
     address: Annotated[str, typer.Option("--address", help="Where the air's samples are.")] = "tcp://127.0.0.1:5551",
-    control: Annotated[str, typer.Option("--control", help="Where the air tells its state.")] = "tcp://127.0.0.1:5553",
+    control: radio_options.AirControl = "tcp://127.0.0.1:5553",
     editor: options.EditorName = "",
     editor_keys: options.EditorKeys = None,
     editor_device: options.EditorDevice = "",

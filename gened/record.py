@@ -37,10 +37,8 @@ def record(
     sample_rate: options.SampleRate = 1e6,
     radio: radio_options.Radio = "",
     set_: radio_options.Set = None,
-    address: Annotated[
-        str, typer.Option("--address", help="Where the air's samples are; nobody else receives them then.")
-    ] = "tcp://127.0.0.1:5551",
-    control: Annotated[str, typer.Option("--control", help="Where the air tells its state.")] = "tcp://127.0.0.1:5553",
+    address: radio_options.AirSamples = "tcp://127.0.0.1:5551",
+    control: radio_options.AirControl = "tcp://127.0.0.1:5553",
     tap: Annotated[
         str | None,
         typer.Option(

@@ -70,7 +70,7 @@ def survey(
         ),
     ] = None,
     address: Annotated[str, typer.Option("--address", help="Where the air's samples are.")] = "tcp://127.0.0.1:5551",
-    control: Annotated[str, typer.Option("--control", help="Where the air tells its state.")] = "tcp://127.0.0.1:5553",
+    control: radio_options.AirControl = "tcp://127.0.0.1:5553",
     timeout: options.Timeout = 60.0,
     out: Annotated[
         Path, typer.Option("--out", help="Folder for pictures, survey.json, .csv and .png; made if absent.")
