@@ -26,11 +26,12 @@ from gened.gr_blocks.phy.anatomy_records import (
     bits_per_symbol,
 )
 from gened.gr_blocks.phy.crest import papr_db
-from gened.gr_blocks.phy.demodulator import Capture, demodulate, symbol_cells, symbol_times
+from gened.gr_blocks.phy.demodulator import Capture, demodulate, symbol_cells
 from gened.gr_blocks.phy.detector import CANDIDATE_THRESHOLD, Miss, header_cells, is_tone, lag_metric
 from gened.gr_blocks.phy.estimators import MIN_VARIANCE, WINDOW_BACKOFF, derotate
 from gened.gr_blocks.phy.header import Header, HeaderFault, encode_header, read_cells
 from gened.gr_blocks.phy.interleave import qpsk_stream
+from gened.gr_blocks.phy.layout import symbol_times
 from gened.gr_blocks.phy.modes import digital_decode, digital_encode
 from gened.gr_blocks.phy.modulation import demodulate as demap
 from gened.gr_blocks.phy.modulation import modulate
@@ -140,18 +141,17 @@ def _miss(miss: Miss, behind: ComplexArray) -> dict[str, Any]:
     is_cut = len(behind) < HEADER_END
     padded = np.concatenate([behind[:HEADER_END], np.zeros(max(0, HEADER_END - len(behind)), np.complex64)])
     found = header_cells(padded, miss.cfo_cps)
-    h, times = found.preamble.channel.h, symbol_times(n_symbols)
+    h, times = found.h, symbol_times(n_symbols)
     turn = np.exp(2j * np.pi * found.cfo_cps * times)[:, None]
     is_pilot = WAVEFORM.pilot_mask(n_symbols)
     read = read_cells(found.cells[~is_pilot], found.noise_var[~is_pilot])
     header = read if isinstance(read, Header) else None
     known = _known(n_symbols, header, {})
-    gain = float(np.mean(np.abs(h) ** 2))
     return {
         "fault": "the samples end within the header" if is_cut and header is None else FAULTS[miss.fault],
         "parts": _head_parts(),
         "cfo_cps": miss.cfo_cps + found.cfo_cps,
-        "snr_est_db": float(10 * np.log10(max(gain, 1e-12) / max(found.preamble.noise_var, MIN_VARIANCE))),
+        "snr_est_db": found.snr_est_db,
         "channel": _channel(h),
         "pilots": _pilots(found.cells * turn * h, found.cells * h, h),
         "cells": _cell_view(found.cells, found.noise_var, known),
@@ -187,7 +187,7 @@ def _capture(capture: Capture) -> dict[str, Any]:
         "cfo_cps": burst.cfo_cps,
         "sfo_ppm": burst.sfo_ppm,
         "snr_est_db": burst.snr_est_db,
-        "channel": _channel(h),
+        "channel": _channel(burst.h_hat),
         "pilots": _pilots(raw, grid * h, h),
         "cells": _cell_view(grid, stages["noise_var"], _known(n_symbols, header, contents)),
         "header": header,

@@ -2,11 +2,11 @@
 """Peaks of a burst, and what is done about them: clipped, and the error kept inside the carriers that are ours.
 
     cells -> samples, twice as many -> what is over the limit, cut off -> cells of the cut, a little enlarged -> + cells
-                                                                                  (pilots stay as they are)
 
 An amplifier has to hold the peaks: each decibel less is a decibel more of mean power. The price is an error in the
 cells, far under the noise that the burst was made for: the limit rises with the design SNR. Nothing leaves the occupied
-carriers, a receiver need not know of it, and bursts with and without are one format.
+carriers, a receiver need not know of it, and bursts with and without are one format. Pilots bear their share: what they
+miss by is how a receiver learns of its noise.
 
 References:
     Armstrong, "Peak-to-average power reduction for OFDM by repeated clipping and frequency domain filtering",
@@ -16,7 +16,6 @@ References:
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import scipy.fft
 
 from gened.gr_blocks.phy.types import ComplexArray
@@ -44,16 +43,16 @@ def limit_db(snr_design_db: float) -> float:
     return float(np.interp(snr_design_db, snrs_db, limits_db))
 
 
-def reduce_crest(grid: ComplexArray, is_data: npt.NDArray[np.bool_], snr_design_db: float) -> ComplexArray:
+def reduce_crest(grid: ComplexArray, snr_design_db: float) -> ComplexArray:
     """Cells whose samples have lower peaks.
 
     Args:
         grid: Cells of all symbols, [n_symbols, 204].
-        is_data: Which of them may change, same shape; the others are pilots.
         snr_design_db: Es/N0 that the burst is made for.
 
     Returns:
-        The same shape; the mean energy of the cells stays.
+        The same shape and mean energy; what the cells have in common with those that were meant is the same in every
+        symbol.
     """
     length = OVERSAMPLING * WAVEFORM.n_fft
     bins = WAVEFORM.carriers % length
@@ -66,13 +65,16 @@ def reduce_crest(grid: ComplexArray, is_data: npt.NDArray[np.bool_], snr_design_
         full[:, bins] = result
         samples = scipy.fft.ifft(full, axis=1, norm="ortho")
         power = samples.real**2 + samples.imag**2
-        cut = samples * (np.sqrt(limit / np.maximum(power, limit)) - 1)
-        error = scipy.fft.fft(cut, axis=1, norm="ortho")[:, bins]
-        result[is_data] += np.float32(STEP) * error[is_data]
-    before, after = (float(np.vdot(cells, cells).real) for cells in (grid[is_data], result[is_data]))
-    if after > 0:
-        result[is_data] *= np.float32(np.sqrt(before / after))
-    return result
+        over = np.flatnonzero(power > limit)  # one sample in fifty
+        cut = np.zeros_like(samples)
+        cut.flat[over] = samples.flat[over] * (np.sqrt(limit / power.flat[over]) - 1)
+        result += np.float32(STEP) * scipy.fft.fft(cut, axis=1, norm="ortho")[:, bins]
+    # What is left of a symbol's cells is a little less than they were: its peaks are made of them.
+    energy = np.sum(grid.real**2 + grid.imag**2, axis=1)
+    left = np.sum(result.real * grid.real + result.imag * grid.imag, axis=1)
+    result *= np.where(left > 0, energy / np.where(left > 0, left, 1), 1).astype(np.float32)[:, None]
+    after = float(np.vdot(result, result).real)
+    return np.asarray(result * np.float32(np.sqrt(float(energy.sum()) / after) if after > 0 else 1), np.complex64)
 
 
 def papr_db(samples: ComplexArray) -> float:

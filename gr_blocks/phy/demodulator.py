@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A captured burst to equalised cells with their noise variances, without decisions on the payload."""
+"""A captured burst to equalised cells with their noise variances, without decisions on the payload.
+
+samples -> cells -> carrier and clock drift -> channel and common phase -> who else is there -> unit gain
+             ^______ carrier, if much ___|         ^_____ less trust in what is hit ____|
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,24 +18,29 @@ from gened.gr_blocks.phy.dump import Stages
 from gened.gr_blocks.phy.estimators import (
     MIN_VARIANCE,
     WINDOW_BACKOFF,
-    ChannelEstimate,
     Drift,
+    Float,
+    PreambleFit,
+    amplitude,
     derotate,
-    drift_phase,
-    fit_drift,
+    drift_cycles,
     fit_preamble,
-    fit_taps,
-    smooth_phase,
+    refine_drift,
+    search_drift,
 )
+from gened.gr_blocks.phy.fit import ChannelFit, Known, fit_channel
 from gened.gr_blocks.phy.header import Header, encode_header
+from gened.gr_blocks.phy.interference import Interference, find_interference
+from gened.gr_blocks.phy.layout import Layout, layout, turn
 from gened.gr_blocks.phy.types import ComplexArray
 from gened.gr_blocks.phy.waveform import WAVEFORM
 
-MAX_SFO_PPM = 200.0
-REFINE_SFO_PPM = 20.0
-"""How far the second pass may move from the clock error that the first one found."""
 GAIN_FLOOR = 1e-4
 """Carriers more than 40 dB under the mean are lost."""
+DRIFT_REACH_CPS = 4e-4
+"""How far the detector's carrier offset may be off, cycles a sample."""
+LEAKING_CPS = 1.5e-5
+"""Residual carrier offset from which the cells are made anew without it: carriers leak into each other at -44 dB."""
 
 
 @dataclass(frozen=True)
@@ -47,24 +56,14 @@ class Capture:
     """Carrier frequency offset, cycles a sample."""
 
 
-@dataclass(frozen=True)
-class _Known:
-    """Cells whose content the receiver knows: pilots, and the header once it is decoded."""
+class _Front(NamedTuple):
+    """A burst's cells under a carrier offset."""
 
-    values: npt.NDArray[np.complexfloating[Any, Any]]
-    """[n_symbols, 204], 0 where unknown."""
-    payload: npt.NDArray[np.bool_]
-    """Where payload cells are."""
-
-
-def _known(header: Header, n_symbols: int) -> _Known:
-    pilots = WAVEFORM.pilot_mask(n_symbols)
-    values = np.where(pilots, WAVEFORM.pilot_grid(n_symbols), 0)
-    payload = ~pilots
-    payload[: WAVEFORM.n_header_symbols] = False
-    in_header = ~pilots[: WAVEFORM.n_header_symbols]
-    values[: WAVEFORM.n_header_symbols][in_header] = encode_header(header, WAVEFORM.n_header_cells)
-    return _Known(values, payload)
+    samples: ComplexArray
+    grid: ComplexArray
+    preamble: PreambleFit
+    z: ComplexArray
+    """Received times conj(sent) in known cells, [n_known]."""
 
 
 def preamble_cells(samples: ComplexArray) -> ComplexArray:
@@ -80,100 +79,104 @@ def symbol_cells(samples: ComplexArray, n_symbols: int) -> ComplexArray:
     return WAVEFORM.to_freq(body.reshape(n_symbols, WAVEFORM.symbol_len)[:, first : first + WAVEFORM.n_fft])
 
 
-def symbol_times(n_symbols: int) -> npt.NDArray[np.float64]:
-    """Middle of each symbol's window in samples, counted from the middle of the preamble's windows."""
-    to_first = WAVEFORM.preamble_len - WAVEFORM.n_fft + WAVEFORM.n_fft / 2
-    return to_first + WAVEFORM.symbol_len * np.arange(n_symbols)
-
-
 def demodulate(capture: Capture, dump: Stages | None = None) -> ReceivedBurst:
     """The payload cells of a burst.
 
-    Two passes: the first finds what carrier offset is left over the whole burst, the second works without it.
-
     Args:
         capture: From the detector.
-        dump: Takes each stage's signal, for those who look inside.
+        dump: Takes each stage's signal, for those who look inside: samples, derotated, h_hat, grid, equalized and
+            noise_var, the last four [n_symbols, 204].
     """
     header = capture.header
-    n_symbols = WAVEFORM.n_header_symbols + WAVEFORM.n_payload_symbols(header.n_cells)
-    known = _known(header, n_symbols)
-    times = symbol_times(n_symbols)
-    cfo_cps, sfo_ppm = capture.cfo_cps, 0.0
-    for reach, max_sfo_ppm in ((4e-4, MAX_SFO_PPM), (2e-5, REFINE_SFO_PPM)):
-        samples = derotate(capture.samples, cfo_cps)
-        halves, grid = preamble_cells(samples), symbol_cells(samples, n_symbols)
-        preamble = fit_preamble(halves)
-        sent = preamble.channel.h * known.values
-        drift = fit_drift(
-            grid * np.conj(sent), np.square(np.abs(sent), dtype=np.float64), times, reach, max_sfo_ppm, sfo_ppm
-        )
-        cfo_cps, sfo_ppm = cfo_cps + drift.cfo_cps, drift.sfo_ppm
-    grid = grid * np.exp(-1j * drift_phase(drift, times))
-    estimate, noise_var, grid, phase_var = _refine(grid, known, preamble.total, drift, preamble.noise_var)
-    symbols, symbol_var = _equalize(grid, estimate, noise_var, phase_var)
+    where = layout(WAVEFORM.n_header_symbols + WAVEFORM.n_payload_symbols(header.n_cells))
+    sent = where.known_values(encode_header(header, WAVEFORM.n_header_cells))
+    level = amplitude(capture.samples)
+    cfo_cps, front, drift = _line_up(capture.samples / np.float32(level), capture.cfo_cps, where, sent)
+    drift, fit, found = _fit(where, front, drift)
+    cells = front.grid * turn(-drift_cycles(drift, where.times) - fit.phase_rad[:, None] / (2 * np.pi))
+    symbols, noise_var = _equalize(cells, fit, found)
     if dump is not None:
         stages = {
             "samples": capture.samples,
-            "derotated": samples,
-            "h_hat": estimate.h,
-            "grid": grid,
+            "derotated": level * front.samples,
+            "h_hat": level * np.broadcast_to(fit.h, cells.shape),
+            "grid": level * cells,
             "equalized": symbols,
-            "noise_var": symbol_var,
+            "noise_var": noise_var,
         }
         for name, signal in stages.items():
             dump(name, signal)
-    n_cells = header.n_cells
-    gain = float(np.mean(np.abs(estimate.h) ** 2))
+    index = where.payload_index[: header.n_cells]
+    gain = float(np.mean(fit.h.real**2 + fit.h.imag**2))
+    overall = found.noise_var + float(np.mean(found.carrier_var)) + float(np.mean(found.symbol_var))
     return ReceivedBurst(
         header=header,
-        symbols=symbols[known.payload][:n_cells].astype(np.complex64),
-        noise_var=symbol_var[known.payload][:n_cells].astype(np.float32),
-        snr_est_db=float(10 * np.log10(max(gain, 1e-12) / max(noise_var, MIN_VARIANCE))),
-        cfo_cps=cfo_cps,
-        sfo_ppm=sfo_ppm,
+        symbols=symbols.ravel()[index].astype(np.complex64),
+        noise_var=noise_var.ravel()[index].astype(np.float32),
+        snr_est_db=float(10 * np.log10(max(gain, 1e-12) / max(overall, MIN_VARIANCE))),
+        cfo_cps=cfo_cps + drift.cfo_cps,
+        sfo_ppm=drift.sfo_ppm,
         start=capture.start,
-        n_samples=WAVEFORM.burst_len(n_cells),
-        h_hat=estimate.h.astype(np.complex64),
+        n_samples=WAVEFORM.burst_len(header.n_cells),
+        h_hat=np.asarray(level * (fit.h[where.n_symbols // 2] if fit.moves else fit.h), np.complex64),
     )
 
 
-def _refine(
-    grid: npt.NDArray[np.complexfloating[Any, Any]],
-    known: _Known,
-    preamble_total: npt.NDArray[np.complexfloating[Any, Any]],
-    drift: Drift,
-    noise_var: float,
-) -> tuple[ChannelEstimate, float, npt.NDArray[np.complexfloating[Any, Any]], float]:
-    """Channel, noise and common phase from everything known: preamble, header, pilots."""
-    reference = preamble_total * np.exp(-1j * drift_phase(replace_phase(drift), np.zeros(1)))[0]
-    weight = 2.0 + np.sum(np.abs(known.values) ** 2, axis=0)
-    phase, phase_var = np.zeros(len(grid)), 0.0
-    for _ in range(2):
-        turned = grid * np.exp(-1j * phase)[:, None]
-        estimate = fit_taps(reference + np.sum(turned * np.conj(known.values), axis=0), weight, noise_var)
-        sent = estimate.h * known.values
-        is_known = known.values != 0
-        residual = np.abs(turned - sent)[is_known] ** 2
-        excess = np.mean(np.broadcast_to(estimate.err_var, is_known.shape)[is_known])
-        # Cells that took part in the estimate fit it too well by just its error.
-        # A robust mean would hide interference, so a plain one.
-        noise_var = float(max(np.mean(residual) + excess, MIN_VARIANCE))
-        phase, phase_var = smooth_phase(grid * np.conj(sent), np.square(np.abs(sent), dtype=np.float64))
-    return estimate, noise_var, grid * np.exp(-1j * phase)[:, None], phase_var
+def _front(burst: ComplexArray, cfo_cps: float, where: Layout, sent: ComplexArray) -> _Front:
+    samples = derotate(burst, cfo_cps)
+    grid = symbol_cells(samples, where.n_symbols)
+    return _Front(samples, grid, fit_preamble(preamble_cells(samples)), grid.ravel()[where.known_index] * np.conj(sent))
 
 
-def replace_phase(drift: Drift) -> Drift:
-    """The drift as the preamble sees it: the phase alone, at time zero, belongs to the symbols and not to it."""
-    return drift._replace(phase_rad=0.0)
+def _line_up(burst: ComplexArray, cfo_cps: float, where: Layout, sent: ComplexArray) -> tuple[float, _Front, Drift]:
+    """The carrier offset that was taken off the samples, their cells, and what drift is left in those."""
+    front = _front(burst, cfo_cps, where, sent)
+    h = front.preamble.channel.h[where.columns].astype(np.complex64)
+    drift = search_drift(where, front.z * np.conj(h), DRIFT_REACH_CPS)
+    drift = refine_drift(where, front.z * np.conj(h), _power(h), drift)
+    if abs(drift.cfo_cps) < LEAKING_CPS:
+        return cfo_cps, front, drift
+    cfo_cps += drift.cfo_cps
+    front = _front(burst, cfo_cps, where, sent)
+    h = front.preamble.channel.h[where.columns].astype(np.complex64)
+    return cfo_cps, front, refine_drift(where, front.z * np.conj(h), _power(h), Drift(0.0, 0.0, drift.sfo_ppm))
+
+
+def _fit(where: Layout, front: _Front, drift: Drift) -> tuple[Drift, ChannelFit, Interference]:
+    """Channel and interference; all of it again, with less trust in what is hit, where anything is."""
+    known = _known(where, front, drift, np.ones(len(front.z)), np.ones(WAVEFORM.n_occupied))
+    fit = fit_channel(where, known, front.preamble)
+    found = find_interference(where, known, fit, front.grid)
+    if found.is_any:
+        weight = found.known_weight(where)
+        if not fit.moves:
+            h = fit.at_known(where).astype(np.complex64)
+            drift = refine_drift(where, weight * (front.z * np.conj(h)), weight * _power(h), drift)
+        known = _known(where, front, drift, weight, found.noise_var / (found.noise_var + found.carrier_var))
+        fit = fit_channel(where, known, front.preamble)
+        found = find_interference(where, known, fit, front.grid)
+    return drift, fit, found
+
+
+def _known(where: Layout, front: _Front, drift: Drift, weight: Float, preamble_weight: Float) -> Known:
+    cycles = drift.phase_rad / (2 * np.pi) + drift.cfo_cps * where.times[where.rows] + drift.sfo_ppm * where.slopes
+    # The phase at time zero belongs to the symbols and not to the preamble; clocks have not drifted apart there.
+    return Known(front.z * turn(-cycles), weight, front.preamble.total, preamble_weight)
+
+
+def _power(h: ComplexArray) -> Float:
+    return (h.real**2 + h.imag**2).astype(np.float64)
 
 
 def _equalize(
-    grid: npt.NDArray[np.complexfloating[Any, Any]], estimate: ChannelEstimate, noise_var: float, phase_var: float
-) -> tuple[npt.NDArray[np.complexfloating[Any, Any]], npt.NDArray[np.float64]]:
-    """Zero-forcing to unit gain, and the noise that leaves: thermal, channel and phase error, for unit cells."""
-    gain = np.abs(estimate.h) ** 2
+    cells: ComplexArray, fit: ChannelFit, found: Interference
+) -> tuple[npt.NDArray[np.complexfloating[Any, Any]], Float]:
+    """Zero-forcing to unit gain, and the noise that leaves: thermal, interference, channel and phase error, for unit
+    cells; [n_symbols, 204] each."""
+    gain = fit.h.real**2 + fit.h.imag**2
     alive = gain > GAIN_FLOOR * max(float(np.mean(gain)), 1e-30)
-    inverse = np.where(alive, np.conj(estimate.h) / np.where(alive, gain, 1), 0)
-    variance = np.where(alive, (noise_var + estimate.err_var) / np.where(alive, gain, 1) + phase_var, np.inf)
-    return grid * inverse, np.broadcast_to(variance, grid.shape)
+    safe = np.where(alive, gain, 1)
+    noise_var = found.cell_var() if found.is_any else found.noise_var
+    variance = np.where(alive, (noise_var + fit.err_var) / safe + fit.phase_var, np.inf)
+    inverse = np.where(alive, np.conj(fit.h) / safe, 0).astype(np.complex64)
+    return cells * inverse, np.broadcast_to(variance, cells.shape)

@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from gened.gr_blocks.phy.demodulator import Capture, preamble_cells, symbol_cells, symbol_times
-from gened.gr_blocks.phy.estimators import PreambleFit, derotate, fit_preamble
+from gened.gr_blocks.phy.demodulator import Capture, preamble_cells, symbol_cells
+from gened.gr_blocks.phy.estimators import MIN_VARIANCE, amplitude, derotate, fit_preamble
 from gened.gr_blocks.phy.header import Header, HeaderFault, read_cells
+from gened.gr_blocks.phy.layout import symbol_times, turn
 from gened.gr_blocks.phy.types import ComplexArray
 from gened.gr_blocks.phy.waveform import WAVEFORM
 
@@ -36,8 +37,9 @@ SEARCH_LAG = 96
 MAX_INTEGER_CFO = 34
 """Carriers either way: 12.5 % of the sample rate is 32."""
 MAX_AMPLITUDE = 1e6
-BLOCK = 32768
-N_CORRELATION = 1024
+BLOCK, FIRST_BLOCK = 32768, 2048
+"""Indices judged at a time: few where a burst has just ended, since another may follow, then more and more."""
+N_CORRELATION = 768
 LEAD = SEARCH_LAG + WAVEFORM.cp_len
 """Samples kept before a candidate."""
 LOOKAHEAD = PEAK_SPAN + SEARCH_LAG + WAVEFORM.preamble_len + WAVEFORM.n_header_symbols * WAVEFORM.symbol_len + 64
@@ -71,7 +73,10 @@ class HeaderCells(NamedTuple):
     """Equalised to unit gain, [3, 204]."""
     noise_var: npt.NDArray[np.float64]
     """Whole complex variance of each, [3, 204]."""
-    preamble: PreambleFit
+    h: npt.NDArray[np.complexfloating[Any, Any]]
+    """The channel as the preamble tells it, [204]."""
+    snr_est_db: float
+    """By the preamble alone."""
     cfo_cps: float
     """What the pilots say that the preamble left of the carrier offset."""
 
@@ -114,7 +119,7 @@ def lag_metric(samples: ComplexArray) -> tuple[npt.NDArray[np.float64], npt.NDAr
 
 @lru_cache(maxsize=1)
 def _preamble_spectra() -> npt.NDArray[np.complex64]:
-    """Conjugate spectra of the two halves under each integer carrier offset, [69, 1024]."""
+    """Conjugate spectra of the two halves under each integer carrier offset, [69, 768]."""
     reference = np.concatenate([WAVEFORM.preamble_half] * 2)
     spectrum = np.conj(scipy.fft.fft(reference, N_CORRELATION))
     bins_a_carrier = N_CORRELATION // WAVEFORM.n_fft
@@ -134,7 +139,7 @@ def synchronize(samples: ComplexArray, peak: int, phase_rad: float) -> _Sync | N
     """The preamble near a peak of the lag correlation.
 
     Args:
-        samples: Array with at least `LEAD` samples before the peak and 1024 behind.
+        samples: Array with at least `LEAD` samples before the peak and 608 behind.
         peak: Where the correlation peaks.
         phase_rad: Its phase there: the fractional carrier offset.
 
@@ -164,34 +169,47 @@ def synchronize(samples: ComplexArray, peak: int, phase_rad: float) -> _Sync | N
     return _Sync(first + arrival - WAVEFORM.cp_len, cfo_cps)
 
 
-def read_header(samples: ComplexArray, cfo_cps: float) -> Header | HeaderFault:
-    """The header behind a preamble, or why there is none; `samples` begin at the preamble's prefix."""
-    found = header_cells(samples, cfo_cps)
+def read_header(found: HeaderCells) -> Header | HeaderFault:
+    """The header in the symbols behind a preamble, or why there is none."""
     is_header = ~WAVEFORM.pilot_mask(WAVEFORM.n_header_symbols)
     return read_cells(found.cells[is_header], found.noise_var[is_header])
+
+
+@lru_cache(maxsize=1)
+def _header_pilots() -> ComplexArray:
+    """Pilots of the header's symbols, 0 elsewhere, [3, 204]."""
+    n = WAVEFORM.n_header_symbols
+    return np.asarray(np.where(WAVEFORM.pilot_mask(n), WAVEFORM.pilot_grid(n), 0), np.complex64)
+
+
+@lru_cache(maxsize=1)
+def _slopes() -> tuple[npt.NDArray[np.float64], ComplexArray]:
+    """Carrier offsets that a preamble may have left, [161] cycles a sample, and what takes each off, [161, 3]."""
+    slopes = np.linspace(-4e-4, 4e-4, 161)
+    return slopes, turn(-np.outer(slopes, symbol_times(WAVEFORM.n_header_symbols)))
 
 
 def header_cells(samples: ComplexArray, cfo_cps: float) -> HeaderCells:
     """The header's symbols, equalised by the preamble alone; `samples` begin at the preamble's prefix."""
     n_symbols = WAVEFORM.n_header_symbols
-    still = derotate(samples[: WAVEFORM.preamble_len + n_symbols * WAVEFORM.symbol_len], cfo_cps)
+    level = amplitude(samples)
+    still = derotate(samples[: WAVEFORM.preamble_len + n_symbols * WAVEFORM.symbol_len], cfo_cps) / np.float32(level)
     preamble = fit_preamble(preamble_cells(still))
-    grid, mask, times = symbol_cells(still, n_symbols), WAVEFORM.pilot_mask(n_symbols), symbol_times(n_symbols)
-    sent = preamble.channel.h * np.where(mask, WAVEFORM.pilot_grid(n_symbols), 0)
-    pilots = np.sum(grid * np.conj(sent), axis=1)
+    grid, times = symbol_cells(still, n_symbols), symbol_times(n_symbols)
+    pilots = np.sum(grid * np.conj(preamble.channel.h * _header_pilots()), axis=1)
     # What carrier offset the preamble left: the slope that lines up the pilots, held near zero as well
     # as the preamble can tell.
-    slopes = np.linspace(-4e-4, 4e-4, 161)
-    rotated = np.exp(-2j * np.pi * np.outer(slopes, times)) @ pilots
-    snr = float(np.mean(np.abs(preamble.channel.h) ** 2)) / max(preamble.noise_var, 1e-9)
+    slopes, turns = _slopes()
+    rotated = turns @ pilots
+    snr = max(float(np.mean(np.abs(preamble.channel.h) ** 2)), 1e-12) / max(preamble.noise_var, MIN_VARIANCE)
     deviation = np.sqrt((1 + 1 / snr) / (snr * HALF)) / (2 * np.pi * HALF)
-    score = 2 * rotated.real / max(preamble.noise_var, 1e-9) - 0.5 * (slopes / max(deviation, 1e-7)) ** 2
+    score = 2 * rotated.real / max(preamble.noise_var, MIN_VARIANCE) - 0.5 * (slopes / max(deviation, 1e-7)) ** 2
     slope = slopes[int(np.argmax(score))]
-    grid = grid * np.exp(-2j * np.pi * slope * times)[:, None]
+    grid = grid * turn(-slope * times)[:, None]
     gain = np.maximum(np.abs(preamble.channel.h) ** 2, 1e-12)
     cells = grid * (np.conj(preamble.channel.h) / gain)
     noise_var = np.broadcast_to((preamble.noise_var + preamble.channel.err_var) / gain, grid.shape)
-    return HeaderCells(cells, noise_var, preamble, float(slope))
+    return HeaderCells(cells, noise_var, level * preamble.channel.h, float(10 * np.log10(snr)), float(slope))
 
 
 class BurstDetector:
@@ -208,6 +226,7 @@ class BurstDetector:
         self._base = -LEAD  # index of the buffer's first sample in the stream
         self._next = 0  # index in the stream that is searched next
         self._waiting: Capture | None = None
+        self._block = FIRST_BLOCK
 
     def push(self, samples: npt.NDArray[np.complexfloating[Any, Any]]) -> list[Capture]:
         """Take the next chunk, [n]; the bursts that are complete with it."""
@@ -251,7 +270,8 @@ class BurstDetector:
             end = self._base + len(self._buffer) - lookahead  # first index that cannot be judged yet
             if self._next >= end:
                 break
-            self._scan(min(end, self._next + BLOCK))
+            self._scan(min(end, self._next + self._block))
+            self._block = min(2 * self._block, BLOCK)
         self._trim()
         return captures
 
@@ -261,7 +281,7 @@ class BurstDetector:
         first = waiting.start - self._base
         if len(self._buffer) < first + n_samples:
             return None
-        self._next = waiting.start + n_samples - 2 * TAIL
+        self._next, self._block = waiting.start + n_samples - 2 * TAIL, FIRST_BLOCK
         return Capture(self._buffer[first : first + n_samples].copy(), waiting.start, waiting.header, waiting.cfo_cps)
 
     def _scan(self, end: int) -> None:
@@ -293,14 +313,15 @@ class BurstDetector:
         if sync is None or sync.start < 0:
             return False
         self.stats.preambles += 1
-        header = read_header(self._buffer[sync.start :], sync.cfo_cps)
+        found = header_cells(self._buffer[sync.start :], sync.cfo_cps)
+        header, cfo_cps = read_header(found), sync.cfo_cps + found.cfo_cps
         if isinstance(header, HeaderFault):
             self.stats.bad_headers += 1
             self.stats.foreign_versions += header is HeaderFault.VERSION
             self._missed(Miss(self._base + sync.start, sync.cfo_cps, header))
             return False
         self.stats.headers += 1
-        self._waiting = Capture(self._buffer[:0], self._base + sync.start, header, sync.cfo_cps)
+        self._waiting = Capture(self._buffer[:0], self._base + sync.start, header, cfo_cps)
         return True
 
     def _trim(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from gened.gr_blocks.phy.layout import Layout, turn
 from gened.gr_blocks.phy.types import ComplexArray
 from gened.gr_blocks.phy.waveform import WAVEFORM
 
@@ -16,7 +17,13 @@ WINDOW_BACKOFF = 4
 """FFT windows begin so many samples before the end of the prefix: a fractional delay leaks to both sides of its tap."""
 FIRST_TAP, LAST_TAP = -4, 15
 """Delays, from the window's point of view, in which the channel may have energy: a prefix, and leakage."""
+N_TAPS = LAST_TAP - FIRST_TAP + 1
 MIN_VARIANCE = 1e-9
+MIN_POWER = 1e-30
+RIDGE = 1e-3
+"""Of the mean diagonal: what least squares may not see (the free carriers at the band's edges) stays bounded."""
+OWN_FLOOR = 0.02
+"""Least energy of a tap, in variances of its estimate."""
 
 Complex = npt.NDArray[np.complexfloating[Any, Any]]
 Float = npt.NDArray[np.float64]
@@ -29,6 +36,17 @@ class ChannelEstimate(NamedTuple):
     """[204]."""
     err_var: Float
     """Variance of the error of each, [204]."""
+    energies: Float
+    """Of the taps that it is made of, [20]."""
+
+
+class Gram(NamedTuple):
+    """How well known cells pin the taps down."""
+
+    matrix: npt.NDArray[np.complex128]
+    """[20, 20]."""
+    inverse: npt.NDArray[np.complex128]
+    """Of the matrix, with a little more on its diagonal."""
 
 
 class PreambleFit(NamedTuple):
@@ -49,38 +67,85 @@ def tap_matrix() -> npt.NDArray[np.complex128]:
     return matrix
 
 
+@lru_cache(maxsize=1)
+def _differences() -> tuple[Float, npt.NDArray[np.intp]]:
+    """Two taps meet on a carrier by the difference of their delays alone.
+
+    Returns:
+        What a unit of weight on each carrier adds for differences -19 .. 19, real and imaginary parts, [204, 78]; and
+        which of them each pair of taps has, [20, 20].
+    """
+    apart = np.arange(1 - N_TAPS, N_TAPS)
+    turns = np.exp(-2j * np.pi * np.outer(WAVEFORM.carriers, apart) / WAVEFORM.n_fft)
+    taps = np.arange(N_TAPS)
+    return np.concatenate([turns.real, turns.imag], axis=1), np.subtract.outer(taps, taps).T + N_TAPS - 1
+
+
+def tap_gram(weight: Float) -> npt.NDArray[np.complex128]:
+    """Gram matrix of the taps under so much known energy on each carrier, [..., 204] to [..., 20, 20]."""
+    turns, which = _differences()
+    parts = weight @ turns
+    half = parts.shape[-1] // 2
+    result: npt.NDArray[np.complex128] = (parts[..., :half] + 1j * parts[..., half:])[..., which]
+    return result
+
+
+def make_gram(weight: Float) -> Gram:
+    """The matrix and its inverse, for `fit_taps`."""
+    matrix = tap_gram(weight)
+    ridge = RIDGE * float(np.trace(matrix).real) / N_TAPS
+    return Gram(matrix, np.asarray(np.linalg.inv(matrix + ridge * np.eye(N_TAPS)), np.complex128))
+
+
 def derotate(samples: ComplexArray, cfo_cps: float) -> ComplexArray:
     """Samples without a carrier offset of `cfo_cps` cycles a sample; the phase of the first sample stays."""
-    return np.asarray(samples * np.exp(-2j * np.pi * cfo_cps * np.arange(len(samples))), np.complex64)
+    return np.asarray(samples * turn(-cfo_cps * np.arange(len(samples))), np.complex64)
 
 
-def fit_taps(total: Complex, weight: Float, noise_var: float) -> ChannelEstimate:
+def amplitude(samples: ComplexArray) -> float:
+    """Root mean square of the preamble at the beginning of a burst: estimators work on bursts of unit power, so that
+    their floors mean the same at any level."""
+    preamble = samples[: WAVEFORM.preamble_len]
+    return float(np.sqrt(max(float(np.vdot(preamble, preamble).real) / WAVEFORM.preamble_len, MIN_POWER)))
+
+
+def fit_taps(total: Complex, gram: Gram, noise_var: float) -> ChannelEstimate:
     """Taps by empirical Bayes: least squares first, then each tap shrunk by how far it stands above its own error.
 
     Args:
-        total: Sum of received times conj(sent) over the known cells of each carrier, [204].
-        weight: Sum of |sent|^2 over them, [204].
-        noise_var: Of a cell.
+        total: Sum of weight times received times conj(sent) over the known cells of each carrier, [204].
+        gram: Of the sum of weight times |sent|^2 over them.
+        noise_var: Of a cell of weight 1.
     """
-    matrix = tap_matrix()
-    gram = matrix.conj().T @ (weight[:, None] * matrix)
+    matrix, noise_var = tap_matrix(), max(noise_var, MIN_VARIANCE)
     projection = matrix.conj().T @ total
-    noise_var = max(noise_var, MIN_VARIANCE)
-    ridge = 1e-3 * float(np.trace(gram).real) / len(gram)
-    covariance = noise_var * np.linalg.inv(gram + ridge * np.eye(len(gram)))
-    taps = covariance @ projection / noise_var
-    own = np.maximum(np.abs(taps) ** 2 - covariance.diagonal().real, 0.02 * covariance.diagonal().real)
-    posterior = np.linalg.inv(gram / noise_var + np.diag(1 / np.maximum(own, MIN_VARIANCE)))
+    variance = noise_var * gram.inverse.diagonal().real
+    energies = np.maximum(np.abs(gram.inverse @ projection) ** 2 - variance, OWN_FLOOR * variance)
+    posterior = np.linalg.inv(gram.matrix / noise_var + np.diag(1 / np.maximum(energies, MIN_VARIANCE)))
     h = matrix @ (posterior @ projection / noise_var)
-    err_var = np.sum((matrix @ posterior) * matrix.conj(), axis=1).real
-    return ChannelEstimate(h, np.maximum(err_var, 0))
+    return ChannelEstimate(h, np.maximum(carrier_variance(posterior), 0), energies)
+
+
+def carrier_variance(covariance: npt.NDArray[np.complex128]) -> Float:
+    """Variance on each carrier, [204], of a channel whose taps have this covariance, [20, 20]."""
+    turns, which = _differences()
+    n, where = 2 * N_TAPS - 1, which.ravel()
+    parts = [np.bincount(where, part.ravel(), n) for part in (covariance.real, covariance.imag)]
+    result: Float = turns @ np.concatenate(parts)
+    return result
+
+
+@lru_cache(maxsize=1)
+def preamble_gram() -> Gram:
+    """What the preamble's two halves pin down."""
+    return make_gram(np.full(WAVEFORM.n_occupied, 2.0))
 
 
 def fit_preamble(halves: Complex) -> PreambleFit:
     """Channel and noise from the two halves of the preamble, carrier offset taken off; [2, 204] cells."""
     noise_var = float(np.mean(np.abs(halves[0] - halves[1]) ** 2) / 2)
     total = halves.sum(0) * np.conj(WAVEFORM.preamble_freq)
-    return PreambleFit(fit_taps(total, np.full(len(total), 2.0), noise_var), noise_var, total)
+    return PreambleFit(fit_taps(total, preamble_gram(), noise_var), noise_var, total)
 
 
 class Drift(NamedTuple):
@@ -91,84 +156,73 @@ class Drift(NamedTuple):
     sfo_ppm: float
 
 
-def drift_phase(drift: Drift, times: Float) -> Float:
-    """Phase of each cell under a drift, [n_symbols, 204]; `times` in samples from the preamble's middle."""
+def drift_cycles(drift: Drift, times: Float) -> Float:
+    """Cycles that each cell turns under a drift, [n_symbols, 204]; `times` in samples from the preamble's middle."""
     slope = 1e-6 * drift.sfo_ppm / WAVEFORM.n_fft * WAVEFORM.carriers
-    result: Float = drift.phase_rad + 2 * np.pi * np.outer(times, drift.cfo_cps + slope)
+    result: Float = drift.phase_rad / (2 * np.pi) + np.outer(times, drift.cfo_cps + slope)
     return result
 
 
-def fit_drift(
-    z: Complex, power: Float, times: Float, max_cfo_cps: float, max_sfo_ppm: float, near_ppm: float = 0.0
-) -> Drift:
-    """Residual carrier and clock offsets that line up the known cells of a burst.
-
-    A coarse search over both (an FFT over the symbols for each clock error), then Gauss-Newton steps on the phase.
+def search_drift(layout: Layout, z: ComplexArray, reach_cps: float) -> Drift:
+    """Where the known cells of a burst line up best, coarsely: an FFT over the symbols for each clock error.
 
     Args:
-        z: received times conj(h sent) at known cells, 0 elsewhere, [n_symbols, 204].
-        power: |h sent|^2 there, 0 elsewhere.
-        times: Middle of each symbol in samples, uniform, [n_symbols].
-        max_cfo_cps: Largest residual carrier offset looked for, cycles a sample.
-        max_sfo_ppm: Largest clock error looked for, either side of `near_ppm`.
-        near_ppm: What is known of the clock error already.
+        layout: Of the burst.
+        z: Received times conj(h sent) at known cells, [n_known].
+        reach_cps: Largest residual carrier offset looked for, cycles a sample.
     """
-    n, spacing = len(z), times[1] - times[0]
-    n_grid = 1 << int(np.ceil(np.log2(8 * n)))
-    freqs = np.fft.fftfreq(n_grid, spacing)
-    inside = np.abs(freqs) <= max_cfo_cps
-    reach = 1e-6 * abs(times).max() * 0.4  # cycles at the outer carriers for each ppm
-    clocks = np.arange(-max_sfo_ppm, max_sfo_ppm + 1e-9, min(max_sfo_ppm, 0.15 / reach))
-    best, drift = -1.0, Drift(0.0, 0.0, 0.0)
-    rows, columns = np.nonzero(power > 0)  # a burst knows one cell in twenty: work on those alone
-    known, weight, at = z[rows, columns], power[rows, columns], times[rows]
-    slopes = 1e-6 / WAVEFORM.n_fft * at * WAVEFORM.carriers[columns]  # cycles for each ppm
-    for sfo_ppm in near_ppm + clocks:
-        turned = known * np.exp(-2j * np.pi * sfo_ppm * slopes)
-        aligned = np.bincount(rows, turned.real, n) + 1j * np.bincount(rows, turned.imag, n)
-        spectrum = np.where(inside, np.fft.fft(aligned, n_grid), 0)
-        peak = int(np.argmax(np.abs(spectrum)))
-        if abs(spectrum[peak]) > best:
-            best = float(abs(spectrum[peak]))
-            phase = float(np.angle(spectrum[peak])) - 2 * np.pi * freqs[peak] * times[0]
-            drift = Drift(phase, float(freqs[peak]), float(sfo_ppm))
-    scale = np.array([1.0, 1 / abs(times).max(), 1 / (2 * np.pi * reach)])  # well-conditioned unknowns
-    design = np.stack([np.ones(len(at)), 2 * np.pi * at, 2 * np.pi * slopes], axis=1) * scale
-    normal = design.T @ (weight[:, None] * design) + 1e-9 * np.eye(3)
-    for _ in range(4):
-        left = drift.phase_rad + 2 * np.pi * (drift.cfo_cps * at + drift.sfo_ppm * slopes)
-        step = scale * np.linalg.solve(normal, design.T @ (known * np.exp(-1j * left)).imag)
+    clocks, turns = layout.clock_turns
+    aligned = layout.sum_symbols(turns * z)
+    n_grid = 1 << int(np.ceil(np.log2(8 * layout.n_symbols)))
+    freqs = np.fft.fftfreq(n_grid, WAVEFORM.symbol_len)
+    spectrum = np.fft.fft(aligned, n_grid, axis=1)
+    power = np.where(np.abs(freqs) <= reach_cps, spectrum.real**2 + spectrum.imag**2, -1)
+    row, column = np.unravel_index(int(np.argmax(power)), power.shape)
+    phase = float(np.angle(spectrum[row, column])) - 2 * np.pi * freqs[column] * layout.times[0]
+    return Drift(phase, float(freqs[column]), float(clocks[row]))
+
+
+def refine_drift(layout: Layout, z: Complex, weight: Float, drift: Drift, n_steps: int = 4) -> Drift:
+    """Gauss-Newton steps on the phase of the known cells.
+
+    Args:
+        layout: Of the burst.
+        z: As in `search_drift`, times how far each is trusted.
+        weight: |h sent|^2 there, times the same, [n_known].
+        drift: Where to begin.
+        n_steps: Each halves what is left many times over; four reach the limits of double precision from a coarse one.
+    """
+    at = layout.times[layout.rows]
+    scale = np.array([1.0, 1 / layout.times.max(), 1 / (2 * np.pi * layout.clock_reach)])  # well-conditioned unknowns
+    design = np.stack([np.ones(len(at)), 2 * np.pi * at, 2 * np.pi * layout.slopes], axis=1) * scale
+    normal = np.linalg.inv(design.T @ (weight[:, None] * design) + 1e-9 * np.eye(3))
+    for _ in range(n_steps):
+        cycles = drift.phase_rad / (2 * np.pi) + drift.cfo_cps * at + drift.sfo_ppm * layout.slopes
+        step = scale * (normal @ (design.T @ (z * turn(-cycles)).imag))
         drift = Drift(drift.phase_rad + step[0], drift.cfo_cps + step[1], drift.sfo_ppm + step[2])
     return drift
 
 
-def smooth_phase(z: Complex, power: Float) -> tuple[Float, float]:
+def smooth_phase(layout: Layout, sums: Complex, weights: Float, noise_var: float) -> tuple[Float, float]:
     """Common phase of each symbol that is left without the drift (phase noise), smoothed as much as the data asks for.
 
     The width of a Gaussian kernel is chosen by leaving each symbol out and predicting it from its neighbours.
 
     Args:
-        z: received times conj(h sent) at known cells, drift taken off, [n_symbols, 204].
-        power: |h sent|^2 there.
+        layout: Of the burst.
+        sums: Sum over each symbol's known cells of received times conj(h sent), drift taken off, [n_symbols].
+        weights: Sum of |h sent|^2 over them, [n_symbols].
+        noise_var: Of a cell.
 
     Returns:
-        Phase in radians, [n_symbols], and the variance of its error.
+        Phase in radians, [n_symbols], and the variance that noise leaves in it; where it lags behind, known cells miss
+        by as much as the others do.
     """
-    sums, weights = z.sum(1), np.maximum(power.sum(1), 1e-12)
-    values = sums / weights
-    distance = np.abs(np.subtract.outer(np.arange(len(sums)), np.arange(len(sums))))
-    best = np.inf
-    phase, variance = np.zeros(len(sums)), 0.0
-    for width in (0.7, 1.5, 3.0, 6.0, 12.0, 1e3):
-        kernel = np.exp(-0.5 * (distance / width) ** 2)
-        others = kernel * (1 - np.eye(len(sums)))
-        predicted = (others @ sums) / np.maximum(others @ weights, 1e-12)
-        error = float(np.sum(weights * np.abs(values - predicted) ** 2))
-        if error < best:
-            best = error
-            phase = np.angle((kernel @ sums) / (kernel @ weights))
-            spread = np.mean(
-                np.abs(values - predicted) ** 2 * weights
-            )  # noise of one symbol's estimate, times its weight
-            variance = float(np.mean(0.5 * spread * (kernel**2 @ weights) / (kernel @ weights) ** 2))
-    return phase, variance
+    weights = np.maximum(weights, 1e-12)
+    kernels = layout.kernels
+    smooth, shares = kernels @ sums, kernels @ weights  # [6, n_symbols]
+    others = (smooth - sums) / np.maximum(shares - weights, 1e-12)  # a kernel is 1 at its middle
+    errors = weights * np.abs(sums / weights - others) ** 2
+    best = int(np.argmin(errors.sum(1)))
+    variance = float(np.mean(0.5 * noise_var * (kernels[best] ** 2 @ weights) / shares[best] ** 2))
+    return np.angle(smooth[best]), variance

@@ -18,7 +18,7 @@ def burst_grid(content: BurstContent) -> ComplexArray:
     """Cells of a burst's header and payload symbols, pilots among them, [n_symbols, 204]."""
     n_payload = WAVEFORM.n_payload_symbols(len(content.symbols))
     n_symbols = WAVEFORM.n_header_symbols + n_payload
-    grid, is_data = WAVEFORM.pilot_grid(n_symbols), ~WAVEFORM.pilot_mask(n_symbols)
+    grid, is_data = WAVEFORM.pilot_grid(n_symbols).copy(), ~WAVEFORM.pilot_mask(n_symbols)
     header = encode_header(content.header, WAVEFORM.n_header_cells)
     n_padding = int(is_data.sum()) - len(header) - len(content.symbols)
     grid[is_data] = np.concatenate([header, content.symbols, qpsk_stream(n_padding, PADDING_SEED)])
@@ -38,7 +38,7 @@ def modulate_burst(content: BurstContent, *, reduces_crest: bool = True) -> Comp
     half = WAVEFORM.preamble_half
     grid = burst_grid(content)
     if reduces_crest:
-        grid = reduce_crest(grid, ~WAVEFORM.pilot_mask(len(grid)), content.header.snr_design_db)
+        grid = reduce_crest(grid, content.header.snr_design_db)
     body = WAVEFORM.to_time(grid)
     body = np.concatenate([body[:, -WAVEFORM.cp_len :], body], axis=1)
     return np.concatenate([half[-WAVEFORM.cp_len :], half, half, body.ravel()])

@@ -9,7 +9,7 @@ All frequency-domain arrays hold the 204 occupied carriers, lowest first.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -72,8 +72,8 @@ class Waveform:
         return result
 
     def pilot_grid(self, n_symbols: int) -> ComplexArray:
-        """Values that pilots take, [n_symbols, 204]; only those under `pilot_mask` are sent."""
-        return qpsk_stream(n_symbols * self.n_occupied, PILOT_SEED).reshape(n_symbols, self.n_occupied)
+        """Values that pilots take, [n_symbols, 204]; only those under `pilot_mask` are sent. Read-only."""
+        return _pilot_values(n_symbols * self.n_occupied).reshape(n_symbols, self.n_occupied)
 
     @cached_property
     def n_header_cells(self) -> int:
@@ -82,13 +82,16 @@ class Waveform:
 
     def n_payload_symbols(self, n_cells: int) -> int:
         """OFDM symbols that hold `n_cells` payload cells behind the header."""
-        count = 0
-        per_round = int((~self.pilot_mask(self.n_header_symbols + 4)[self.n_header_symbols :]).sum())
-        count, left = 4 * (n_cells // per_round), n_cells % per_round
-        if left:
-            each = (~self.pilot_mask(self.n_header_symbols + 4)[self.n_header_symbols :]).sum(1).cumsum()
-            count += int(np.searchsorted(each, left)) + 1
-        return count
+        full, left = divmod(n_cells, int(self._round_cells[-1]))
+        return 4 * full + (int(np.searchsorted(self._round_cells, left)) + 1 if left else 0)
+
+    @cached_property
+    def _round_cells(self) -> npt.NDArray[np.int64]:
+        """Payload cells in the first one to four symbols behind the header; then pilots stand as before."""
+        result: npt.NDArray[np.int64] = (
+            (~self.pilot_mask(self.n_header_symbols + 4)[self.n_header_symbols :]).sum(1).cumsum()
+        )
+        return result
 
     def burst_len(self, n_cells: int) -> int:
         """Samples of a burst with `n_cells` payload cells."""
@@ -126,6 +129,13 @@ class Waveform:
     def cell_noise_var(self, sample_noise_var: float) -> float:
         """Noise variance of a cell, given that of a sample."""
         return sample_noise_var / self.sample_scale**2
+
+
+@lru_cache(maxsize=4)
+def _pilot_values(n: int) -> ComplexArray:
+    values = qpsk_stream(n, PILOT_SEED)
+    values.setflags(write=False)
+    return values
 
 
 WAVEFORM = Waveform()

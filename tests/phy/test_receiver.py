@@ -50,14 +50,14 @@ def test_minus_two_db_still_finds_most_bursts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("snr_db", "limit_db", "peaks_db"), [(0.0, 0.3, 0.0), (5.0, 0.25, 0.0), (10.0, 0.35, 0.1), (20.0, 0.7, 1.2)]
+    ("snr_db", "limit_db", "peaks_db"), [(0.0, 0.3, 0.0), (5.0, 0.25, 0.0), (10.0, 0.35, 0.1), (20.0, 0.7, 0.45)]
 )
 def test_snr_loss_and_the_claims_about_it(snr_db: float, limit_db: float, peaks_db: float) -> None:
     """What was done about the peaks is in the loss, and counts as noise to the receiver."""
     row = measure(OFFSETS, snr_db, 12, seed=3)
     assert row.header_error_rate == 0
     assert row.snr_loss_db is not None and -0.1 < row.snr_loss_db < limit_db
-    assert row.noise_var_bias_db == pytest.approx(0, abs=0.2 + peaks_db / 2)
+    assert row.noise_var_bias_db == pytest.approx(0, abs=0.2)
     assert row.snr_est_bias_db == pytest.approx(-peaks_db, abs=0.3)
     assert row.cfo_error_rms_hz is not None and row.cfo_error_rms_hz < 3
 
@@ -186,4 +186,4 @@ def test_dump_writes_each_stage(tmp_path: Path) -> None:
     stages = {path.stem.split("-", 1)[1]: np.load(path) for path in tmp_path.glob("*.npy")}
     assert set(stages) == {"samples", "derotated", "h_hat", "grid", "equalized", "noise_var"}
     assert stages["grid"].shape == stages["equalized"].shape == stages["noise_var"].shape
-    assert stages["h_hat"].shape == (204,)
+    assert stages["h_hat"].shape == stages["grid"].shape

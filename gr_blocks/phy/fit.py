@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The channel of a burst from all that is known in it: one that stands still, with a common phase for each symbol, or
+one that moves.
+
+    known cells, drift taken off -> taps for the burst + phase of each symbol -> is what is left noise?
+                                                       -> no: taps that are polynomials over the burst + phase
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gened.gr_blocks.phy.estimators import (
+    MIN_VARIANCE,
+    ChannelEstimate,
+    Complex,
+    Float,
+    PreambleFit,
+    fit_taps,
+    make_gram,
+    smooth_phase,
+    tap_gram,
+    tap_matrix,
+)
+from gened.gr_blocks.phy.layout import MAX_DEGREES, Layout
+from gened.gr_blocks.phy.types import ComplexArray
+from gened.gr_blocks.phy.waveform import WAVEFORM
+
+SAME_SIGMA = 1.5
+"""Header cells count as noisier than the pilots from so many standard deviations; otherwise both tell of one noise."""
+PRIOR_CELLS = 16
+"""Cells' worth of trust in the header's noise even then: the pilots of a short burst are few."""
+SYMBOLS_A_DEGREE = 6
+TESTED = 3
+"""Degrees 1 to 3 of what a still channel leaves are looked at for motion."""
+MOTION_THRESHOLD = 12.0
+"""Noise passes it less than once in 2000 bursts; what lies under it costs less than the parameters would."""
+EM_STEPS = 4
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is received where the receiver knows what was sent, carrier and clock drift taken off."""
+
+    z: ComplexArray
+    """Received times conj(sent), [n_known]."""
+    weight: Float
+    """How far each is trusted, [n_known]: 1, less where others interfere."""
+    preamble: Complex
+    """The same for the preamble, summed over its halves, not weighted, [204]."""
+    preamble_weight: Float
+    """How far each of its carriers is trusted, [204]."""
+
+
+@dataclass(frozen=True)
+class ChannelFit:
+    """What the known cells tell of a burst's channel."""
+
+    h: Complex
+    """[204], or [n_symbols, 204] where it moves."""
+    err_var: Float
+    """Variance of the error of each, same shape."""
+    noise_var: float
+    """Of a payload cell."""
+    header_noise_var: float
+    """Of a header cell: header symbols have the highest peaks, and lose most where peaks are lowered."""
+    phase_rad: Float
+    """Common phase of each symbol, [n_symbols]."""
+    phase_var: float
+    """Variance of its error."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether the channel is told symbol by symbol."""
+        return self.h.ndim == 2
+
+    def at_known(self, layout: Layout) -> Complex:
+        """The channel in the known cells, [n_known]."""
+        return np.asarray(self.h[layout.rows, layout.columns] if self.moves else self.h[layout.columns])
+
+    def residual(self, layout: Layout, known: Known) -> Float:
+        """Squared error of each known cell against this channel, [n_known]."""
+        left = turned(known.z, self.phase_rad, layout) - self.at_known(layout)
+        return left.real**2 + left.imag**2
+
+
+def turned(z: ComplexArray, phase_rad: Float, layout: Layout) -> Complex:
+    """Known cells without the common phase of their symbol."""
+    return np.asarray(z * np.exp(-1j * phase_rad)[layout.rows])
+
+
+def fit_channel(layout: Layout, known: Known, preamble: PreambleFit) -> ChannelFit:
+    """The channel, still or moving as the known cells say.
+
+    Args:
+        layout: Of the burst.
+        known: Its known cells.
+        preamble: What its preamble tells alone.
+    """
+    still, energies = _fit_still(layout, known, preamble)
+    if _motion(layout, known, still, energies) < MOTION_THRESHOLD:
+        return still
+    moving = _fit_moving(layout, known, still, energies)
+    return moving if moving.noise_var < still.noise_var else still
+
+
+def _noise(layout: Layout, residual: Float, excess: Float, weight: Float) -> tuple[float, float]:
+    """Noise variance of payload and of header cells from squared errors of known ones; cells that took part in the
+    estimate fit it too well by just its error, `excess`."""
+    energy, n = weight * (residual + excess), layout.n_header_known
+    of_header, of_pilots = float(energy[:n].sum()), float(energy[n:].sum())
+    n_header, n_pilots = float(weight[:n].sum()), float(weight[n:].sum())
+    in_header = of_header / n_header
+    scatter = in_header * np.sqrt(1 / n_header + 1 / max(n_pilots, 1.0))
+    if in_header - of_pilots / max(n_pilots, 1.0) < SAME_SIGMA * scatter:
+        in_header = in_payload = (of_header + of_pilots) / (n_header + n_pilots)
+    else:
+        in_payload = (of_pilots + PRIOR_CELLS * in_header) / (n_pilots + PRIOR_CELLS)
+    return max(in_payload, MIN_VARIANCE), max(in_header, MIN_VARIANCE)
+
+
+def _weights(layout: Layout, known: Known, noise_var: float, header_noise_var: float) -> Float:
+    """Trust in known cells, header symbols among them."""
+    weight = known.weight.copy()
+    weight[: layout.n_header_known] *= min(1.0, noise_var / header_noise_var)
+    return weight
+
+
+def _phase(layout: Layout, known: Known, h: Complex, weight: Float, noise_var: float) -> tuple[Float, float]:
+    sums = layout.sum_symbols(weight * (known.z * np.conj(h)))
+    return smooth_phase(layout, sums, layout.sum_symbols(weight * (h.real**2 + h.imag**2)), noise_var)
+
+
+def _fit_still(layout: Layout, known: Known, preamble: PreambleFit) -> tuple[ChannelFit, Float]:
+    """One set of taps for the burst; and their energies."""
+    phase, phase_var, columns = np.zeros(layout.n_symbols), 0.0, layout.columns
+    noise_var = header_noise_var = max(preamble.noise_var, MIN_VARIANCE)
+    start = known.preamble_weight * known.preamble
+    for _ in range(2):
+        z, weight = turned(known.z, phase, layout), _weights(layout, known, noise_var, header_noise_var)
+        total = start + layout.sum_carriers(weight * z)
+        gram = make_gram(2 * known.preamble_weight + np.bincount(columns, weight, WAVEFORM.n_occupied))
+        estimate = fit_taps(total, gram, noise_var)
+        left = z - estimate.h[columns]
+        noise_var, header_noise_var = _noise(
+            layout, left.real**2 + left.imag**2, estimate.err_var[columns], known.weight
+        )
+        phase, phase_var = _phase(layout, known, estimate.h[columns], weight, noise_var)
+    fit = ChannelFit(estimate.h, estimate.err_var, noise_var, header_noise_var, phase, phase_var)
+    return fit, estimate.energies
+
+
+def _motion(layout: Layout, known: Known, still: ChannelFit, energies: Float) -> float:
+    """How much of what a still channel leaves moves as its taps would: about 3 in noise."""
+    left = turned(known.z, still.phase_rad, layout) - still.at_known(layout)
+    weight = _weights(layout, known, still.noise_var, still.header_noise_var)
+    found = 0.0
+    for values in layout.polynomials[0][layout.rows, 1 : TESTED + 1].T:
+        at_taps = tap_matrix().conj().T @ layout.sum_carriers(weight * values * left)
+        of_noise = still.noise_var * float(np.sum(weight * values**2))
+        found += float(np.abs(at_taps) ** 2 @ energies) / (max(of_noise, MIN_VARIANCE) * float(energies.sum()))
+    return found
+
+
+def _fit_moving(layout: Layout, known: Known, still: ChannelFit, energies: Float) -> ChannelFit:
+    """Taps that are polynomials over the burst, and what is left of a common phase."""
+    noise_var, header_noise_var = still.noise_var, still.header_noise_var
+    phase, phase_var = np.zeros(layout.n_symbols), 0.0
+    for _ in range(3):
+        weight = _weights(layout, known, noise_var, header_noise_var)
+        z = turned(known.z, phase, layout)
+        track = _track(layout, z, weight, known, noise_var, energies)
+        at_known = track.h[layout.rows, layout.columns]
+        left = z - at_known
+        excess = track.err_var[layout.rows, layout.columns]
+        noise_var, header_noise_var = _noise(layout, left.real**2 + left.imag**2, excess, known.weight)
+        phase, phase_var = _phase(layout, known, at_known, weight, noise_var)
+    return ChannelFit(track.h, track.err_var, noise_var, header_noise_var, phase, phase_var)
+
+
+def _track(
+    layout: Layout, z: Complex, weight: Float, known: Known, noise_var: float, energies: Float
+) -> ChannelEstimate:
+    """Taps over time by empirical Bayes: the energy of tap l in degree k is that of the tap times that of the degree,
+    both found by expectation-maximisation.
+
+    Returns:
+        [n_symbols, 204] each.
+    """
+    n_degrees = int(min(MAX_DEGREES, max(2, layout.n_symbols // SYMBOLS_A_DEGREE)))
+    in_symbols, in_preamble = (values[..., :n_degrees] for values in layout.polynomials)
+    basis = in_symbols[layout.rows]  # [n_known, n_degrees]
+    total = np.stack([layout.sum_carriers(weight * values * z) for values in basis.T])
+    total += in_preamble[:, None] * known.preamble_weight * known.preamble
+    pairs = np.empty((n_degrees, n_degrees, WAVEFORM.n_occupied))
+    for k in range(n_degrees):
+        for other in range(k + 1):
+            products = np.bincount(layout.columns, weight * basis[:, k] * basis[:, other], WAVEFORM.n_occupied)
+            products += 2 * in_preamble[k] * in_preamble[other] * known.preamble_weight
+            pairs[k, other] = pairs[other, k] = products
+    taps, grams = np.arange(len(energies)), tap_gram(pairs)  # [n_degrees, n_degrees, 20, 20]
+    projections = total @ tap_matrix().conj()
+    degree_energy = 0.3 ** np.arange(n_degrees)
+    for step in range(EM_STEPS):
+        n = n_degrees * len(taps)
+        if step < 2:
+            gram = grams[:, :, taps][..., taps].transpose(0, 2, 1, 3).reshape(n, n)
+            projection = projections[:, taps].ravel()
+        prior = np.outer(degree_energy, energies).ravel()
+        posterior = np.linalg.inv(gram / noise_var + np.diag(1 / np.maximum(prior, MIN_VARIANCE)))
+        mean = posterior @ projection / noise_var
+        energy = (np.abs(mean) ** 2 + posterior.diagonal().real).reshape(n_degrees, -1)
+        energies = np.mean(energy / degree_energy[:, None], axis=0)
+        degree_energy = np.sum(energy, axis=1) / np.sum(energies)
+        if step == 0:
+            variance = noise_var * n_degrees / float(weight.sum())
+            keep = np.flatnonzero(np.sum(np.abs(mean.reshape(n_degrees, -1)) ** 2, axis=0) > variance)
+            keep = keep if len(keep) else np.array([int(np.argmax(energies))])
+            taps, energies = taps[keep], energies[keep]
+    matrix, count = tap_matrix()[:, taps], len(taps)
+    h = np.asarray(in_symbols @ (mean.reshape(n_degrees, -1) @ matrix.T), np.complex128)
+    by_degrees = posterior.reshape(n_degrees, count, n_degrees, count).transpose(0, 2, 1, 3)
+    at_times = (in_symbols[:, :, None] * in_symbols[:, None, :]).reshape(len(h), -1)  # [n_symbols, n_degrees^2]
+    of_taps = at_times @ by_degrees.reshape(n_degrees**2, count**2)  # [n_symbols, count^2]
+    products = (matrix[:, :, None] * matrix.conj()[:, None, :]).reshape(len(matrix), -1).T
+    err_var = of_taps.real @ products.real - of_taps.imag @ products.imag
+    return ChannelEstimate(h, np.maximum(err_var, 0), energies)
