@@ -39,6 +39,9 @@ GAIN_FLOOR = 1e-4
 """Carriers more than 40 dB under the mean are lost."""
 DRIFT_REACH_CPS = 4e-4
 """How far the detector's carrier offset may be off, cycles a sample."""
+SETTLED, SETTLED_CYCLES = 1.25, 0.2
+"""Noise that a moving channel leaves over the preamble's, and cycles by which its middle turns in a burst, up to which
+its carrier offset is taken to be right."""
 LEAKING_CPS = 1.5e-5
 """Residual carrier offset from which the cells are made anew without it: carriers leak into each other at -44 dB."""
 
@@ -56,9 +59,23 @@ class Capture:
     """Carrier frequency offset, cycles a sample."""
 
 
-class _Front(NamedTuple):
-    """A burst's cells under a carrier offset."""
+class _Ours(NamedTuple):
+    """A burst, and what is known of it beforehand."""
 
+    samples: ComplexArray
+    """At unit power."""
+    cfo_cps: float
+    """By the detector."""
+    where: Layout
+    sent: ComplexArray
+    """In known cells, [n_known]."""
+
+
+class _Front(NamedTuple):
+    """A burst's cells without a carrier offset."""
+
+    cfo_cps: float
+    """What was taken off."""
     samples: ComplexArray
     grid: ComplexArray
     preamble: PreambleFit
@@ -91,8 +108,9 @@ def demodulate(capture: Capture, dump: Stages | None = None) -> ReceivedBurst:
     where = layout(WAVEFORM.n_header_symbols + WAVEFORM.n_payload_symbols(header.n_cells))
     sent = where.known_values(encode_header(header, WAVEFORM.n_header_cells))
     level = amplitude(capture.samples)
-    cfo_cps, front, drift = _line_up(capture.samples / np.float32(level), capture.cfo_cps, where, sent)
-    drift, fit, found = _fit(where, front, drift)
+    ours = _Ours(capture.samples / np.float32(level), capture.cfo_cps, where, sent)
+    front, drift = _line_up(ours)
+    front, drift, fit, found = _fit(ours, front, drift)
     cells = front.grid * turn(-drift_cycles(drift, where.times) - fit.phase_rad[:, None] / (2 * np.pi))
     symbols, noise_var = _equalize(cells, fit, found)
     if dump is not None:
@@ -114,7 +132,7 @@ def demodulate(capture: Capture, dump: Stages | None = None) -> ReceivedBurst:
         symbols=symbols.ravel()[index].astype(np.complex64),
         noise_var=noise_var.ravel()[index].astype(np.float32),
         snr_est_db=float(10 * np.log10(max(gain, 1e-12) / max(overall, MIN_VARIANCE))),
-        cfo_cps=cfo_cps + drift.cfo_cps,
+        cfo_cps=front.cfo_cps + drift.cfo_cps,
         sfo_ppm=drift.sfo_ppm,
         start=capture.start,
         n_samples=WAVEFORM.burst_len(header.n_cells),
@@ -122,30 +140,34 @@ def demodulate(capture: Capture, dump: Stages | None = None) -> ReceivedBurst:
     )
 
 
-def _front(burst: ComplexArray, cfo_cps: float, where: Layout, sent: ComplexArray) -> _Front:
-    samples = derotate(burst, cfo_cps)
-    grid = symbol_cells(samples, where.n_symbols)
-    return _Front(samples, grid, fit_preamble(preamble_cells(samples)), grid.ravel()[where.known_index] * np.conj(sent))
+def _front(ours: _Ours, cfo_cps: float) -> _Front:
+    samples = derotate(ours.samples, cfo_cps)
+    grid = symbol_cells(samples, ours.where.n_symbols)
+    z = grid.ravel()[ours.where.known_index] * np.conj(ours.sent)
+    return _Front(cfo_cps, samples, grid, fit_preamble(preamble_cells(samples)), z)
 
 
-def _line_up(burst: ComplexArray, cfo_cps: float, where: Layout, sent: ComplexArray) -> tuple[float, _Front, Drift]:
-    """The carrier offset that was taken off the samples, their cells, and what drift is left in those."""
-    front = _front(burst, cfo_cps, where, sent)
+def _line_up(ours: _Ours) -> tuple[_Front, Drift]:
+    """The burst's cells, and what drift is left in them."""
+    where, front = ours.where, _front(ours, ours.cfo_cps)
     h = front.preamble.channel.h[where.columns].astype(np.complex64)
     drift = search_drift(where, front.z * np.conj(h), DRIFT_REACH_CPS)
     drift = refine_drift(where, front.z * np.conj(h), _power(h), drift)
     if abs(drift.cfo_cps) < LEAKING_CPS:
-        return cfo_cps, front, drift
-    cfo_cps += drift.cfo_cps
-    front = _front(burst, cfo_cps, where, sent)
+        return front, drift
+    front = _front(ours, ours.cfo_cps + drift.cfo_cps)
     h = front.preamble.channel.h[where.columns].astype(np.complex64)
-    return cfo_cps, front, refine_drift(where, front.z * np.conj(h), _power(h), Drift(0.0, 0.0, drift.sfo_ppm))
+    return front, refine_drift(where, front.z * np.conj(h), _power(h), Drift(0.0, 0.0, drift.sfo_ppm))
 
 
-def _fit(where: Layout, front: _Front, drift: Drift) -> tuple[Drift, ChannelFit, Interference]:
+def _fit(ours: _Ours, front: _Front, drift: Drift) -> tuple[_Front, Drift, ChannelFit, Interference]:
     """Channel and interference; all of it again, with less trust in what is hit, where anything is."""
-    known = _known(where, front, drift, np.ones(len(front.z)), np.ones(WAVEFORM.n_occupied))
+    where = ours.where
+    known = _known(where, front, drift)
     fit = fit_channel(where, known, front.preamble)
+    if fit.moves:
+        front, drift, fit = _settle(ours, front, drift, fit)
+        known = _known(where, front, drift)
     found = find_interference(where, known, fit, front.grid)
     if found.is_any:
         weight = found.known_weight(where)
@@ -155,10 +177,36 @@ def _fit(where: Layout, front: _Front, drift: Drift) -> tuple[Drift, ChannelFit,
         known = _known(where, front, drift, weight, found.noise_var / (found.noise_var + found.carrier_var))
         fit = fit_channel(where, known, front.preamble)
         found = find_interference(where, known, fit, front.grid)
-    return drift, fit, found
+    return front, drift, fit, found
 
 
-def _known(where: Layout, front: _Front, drift: Drift, weight: Float, preamble_weight: Float) -> Known:
+def _settle(ours: _Ours, front: _Front, drift: Drift, fit: ChannelFit) -> tuple[_Front, Drift, ChannelFit]:
+    """Known cells of a channel that moves line up along its strongest wave, which can be its whole Doppler shift away
+    from the middle, and with any clock. What the preamble says alone, and that middle, are tried as well."""
+    middle = np.angle(np.vdot(fit.h[:-1], fit.h[1:])) / (2 * np.pi * WAVEFORM.symbol_len)
+    best = front, drift, fit
+    if (
+        fit.noise_var < SETTLED * front.preamble.noise_var
+        and abs(middle) * float(ours.where.times[-1]) < SETTLED_CYCLES
+    ):
+        return best
+    for cfo_cps, sfo_ppm in (
+        (ours.cfo_cps, 0.0),
+        (front.cfo_cps + drift.cfo_cps + float(middle), drift.sfo_ppm),
+    ):
+        again, still = _front(ours, cfo_cps), Drift(0.0, 0.0, sfo_ppm)
+        other = fit_channel(ours.where, _known(ours.where, again, still), again.preamble)
+        if other.noise_var < best[2].noise_var:
+            best = again, still, other
+    return best
+
+
+def _known(
+    where: Layout, front: _Front, drift: Drift, weight: Float | None = None, preamble_weight: Float | None = None
+) -> Known:
+    """Known cells without their drift; all are trusted alike where nothing else is said."""
+    weight = np.ones(len(front.z)) if weight is None else weight
+    preamble_weight = np.ones(WAVEFORM.n_occupied) if preamble_weight is None else preamble_weight
     cycles = drift.phase_rad / (2 * np.pi) + drift.cfo_cps * where.times[where.rows] + drift.sfo_ppm * where.slopes
     # The phase at time zero belongs to the symbols and not to the preamble; clocks have not drifted apart there.
     return Known(front.z * turn(-cycles), weight, front.preamble.total, preamble_weight)

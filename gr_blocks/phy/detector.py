@@ -150,7 +150,7 @@ def synchronize(samples: ComplexArray, peak: int, phase_rad: float) -> _Sync | N
     segment = derotate(samples[first : first + 2 * HALF + 2 * SEARCH_LAG], phase_rad / (2 * np.pi * HALF))
     spectrum = scipy.fft.fft(segment, N_CORRELATION)
     correlation = scipy.fft.ifft(spectrum * _preamble_spectra(), axis=1)[:, : 2 * SEARCH_LAG + 1]
-    power = np.abs(correlation) ** 2
+    power = correlation.real**2 + correlation.imag**2
     energy = np.concatenate([np.zeros(1), np.cumsum(np.abs(segment) ** 2, dtype=np.float64)])
     window = energy[2 * HALF :] - energy[: -2 * HALF]
     coherence = power / (2 * HALF * np.maximum(window, 1e-20))

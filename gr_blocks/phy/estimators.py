@@ -182,7 +182,7 @@ def search_drift(layout: Layout, z: ComplexArray, reach_cps: float) -> Drift:
     return Drift(phase, float(freqs[column]), float(clocks[row]))
 
 
-def refine_drift(layout: Layout, z: Complex, weight: Float, drift: Drift, n_steps: int = 4) -> Drift:
+def refine_drift(layout: Layout, z: Complex, weight: Float, drift: Drift, n_steps: int = 3) -> Drift:
     """Gauss-Newton steps on the phase of the known cells.
 
     Args:
@@ -190,17 +190,14 @@ def refine_drift(layout: Layout, z: Complex, weight: Float, drift: Drift, n_step
         z: As in `search_drift`, times how far each is trusted.
         weight: |h sent|^2 there, times the same, [n_known].
         drift: Where to begin.
-        n_steps: Each halves what is left many times over; four reach the limits of double precision from a coarse one.
+        n_steps: The error falls by its square in each; three are enough from a coarse search.
     """
-    at = layout.times[layout.rows]
-    scale = np.array([1.0, 1 / layout.times.max(), 1 / (2 * np.pi * layout.clock_reach)])  # well-conditioned unknowns
-    design = np.stack([np.ones(len(at)), 2 * np.pi * at, 2 * np.pi * layout.slopes], axis=1) * scale
+    design, units = layout.drift_design
     normal = np.linalg.inv(design.T @ (weight[:, None] * design) + 1e-9 * np.eye(3))
+    found = np.array(drift) / units
     for _ in range(n_steps):
-        cycles = drift.phase_rad / (2 * np.pi) + drift.cfo_cps * at + drift.sfo_ppm * layout.slopes
-        step = scale * (normal @ (design.T @ (z * turn(-cycles)).imag))
-        drift = Drift(drift.phase_rad + step[0], drift.cfo_cps + step[1], drift.sfo_ppm + step[2])
-    return drift
+        found += normal @ (design.T @ (z * turn(design @ (found / (-2 * np.pi)))).imag)
+    return Drift(*(float(value) for value in found * units))
 
 
 def smooth_phase(layout: Layout, sums: Complex, weights: Float, noise_var: float) -> tuple[Float, float]:
@@ -220,7 +217,8 @@ def smooth_phase(layout: Layout, sums: Complex, weights: Float, noise_var: float
     """
     weights = np.maximum(weights, 1e-12)
     kernels = layout.kernels
-    smooth, shares = kernels @ sums, kernels @ weights  # [6, n_symbols]
+    smoothed = kernels @ np.stack([sums.real, sums.imag, weights], axis=1)  # [6, n_symbols, 3]
+    smooth, shares = smoothed[..., 0] + 1j * smoothed[..., 1], smoothed[..., 2]
     others = (smooth - sums) / np.maximum(shares - weights, 1e-12)  # a kernel is 1 at its middle
     errors = weights * np.abs(sums / weights - others) ** 2
     best = int(np.argmin(errors.sum(1)))

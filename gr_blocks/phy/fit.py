@@ -9,8 +9,10 @@ one that moves.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from gened.gr_blocks.phy.estimators import (
     MIN_VARIANCE,
@@ -37,7 +39,11 @@ TESTED = 3
 """Degrees 1 to 3 of what a still channel leaves are looked at for motion."""
 MOTION_THRESHOLD = 12.0
 """Noise passes it less than once in 2000 bursts; what lies under it costs less than the parameters would."""
-EM_STEPS = 4
+EM_STEPS = 3
+FIRST_DEGREES = 0.3 ** np.arange(MAX_DEGREES)
+"""Energy of the polynomials, before it is known how fast the channel moves."""
+LEVEL_RAD, LIKE = 3e-3, 0.8
+"""A phase that stays within so much, and noise of the payload over the header's: a fit that knew of neither is good."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ def fit_channel(layout: Layout, known: Known, preamble: PreambleFit) -> ChannelF
     still, energies = _fit_still(layout, known, preamble)
     if _motion(layout, known, still, energies) < MOTION_THRESHOLD:
         return still
-    moving = _fit_moving(layout, known, still, energies)
+    moving = _fit_moving(layout, known, preamble)
     return moving if moving.noise_var < still.noise_var else still
 
 
@@ -139,7 +145,8 @@ def _fit_still(layout: Layout, known: Known, preamble: PreambleFit) -> tuple[Cha
     noise_var = header_noise_var = max(preamble.noise_var, MIN_VARIANCE)
     start = known.preamble_weight * known.preamble
     for _ in range(2):
-        z, weight = turned(known.z, phase, layout), _weights(layout, known, noise_var, header_noise_var)
+        weight = _weights(layout, known, noise_var, header_noise_var)
+        z = turned(known.z, phase, layout)
         total = start + layout.sum_carriers(weight * z)
         gram = make_gram(2 * known.preamble_weight + np.bincount(columns, weight, WAVEFORM.n_occupied))
         estimate = fit_taps(total, gram, noise_var)
@@ -148,6 +155,8 @@ def _fit_still(layout: Layout, known: Known, preamble: PreambleFit) -> tuple[Cha
             layout, left.real**2 + left.imag**2, estimate.err_var[columns], known.weight
         )
         phase, phase_var = _phase(layout, known, estimate.h[columns], weight, noise_var)
+        if np.ptp(phase) < LEVEL_RAD and noise_var > LIKE * header_noise_var:
+            break  # again would be the same
     fit = ChannelFit(estimate.h, estimate.err_var, noise_var, header_noise_var, phase, phase_var)
     return fit, estimate.energies
 
@@ -164,14 +173,26 @@ def _motion(layout: Layout, known: Known, still: ChannelFit, energies: Float) ->
     return found
 
 
-def _fit_moving(layout: Layout, known: Known, still: ChannelFit, energies: Float) -> ChannelFit:
+class _Prior(NamedTuple):
+    """What is expected of a channel that moves: the energy of a tap in a degree is that of the tap times that of the
+    degree."""
+
+    taps: npt.NDArray[np.intp]
+    """Which of the 20 there are, [n_taps]."""
+    energies: Float
+    """[n_taps]."""
+    degrees: Float
+    """[n_degrees]."""
+
+
+def _fit_moving(layout: Layout, known: Known, preamble: PreambleFit) -> ChannelFit:
     """Taps that are polynomials over the burst, and what is left of a common phase."""
-    noise_var, header_noise_var = still.noise_var, still.header_noise_var
-    phase, phase_var = np.zeros(layout.n_symbols), 0.0
+    noise_var = header_noise_var = max(preamble.noise_var, MIN_VARIANCE)  # its halves met the same channel
+    phase, phase_var, prior = np.zeros(layout.n_symbols), 0.0, None
     for _ in range(3):
         weight = _weights(layout, known, noise_var, header_noise_var)
         z = turned(known.z, phase, layout)
-        track = _track(layout, z, weight, known, noise_var, energies)
+        track, prior = _track(layout, z, weight, known, noise_var, prior)
         at_known = track.h[layout.rows, layout.columns]
         left = z - at_known
         excess = track.err_var[layout.rows, layout.columns]
@@ -181,49 +202,68 @@ def _fit_moving(layout: Layout, known: Known, still: ChannelFit, energies: Float
 
 
 def _track(
-    layout: Layout, z: Complex, weight: Float, known: Known, noise_var: float, energies: Float
-) -> ChannelEstimate:
-    """Taps over time by empirical Bayes: the energy of tap l in degree k is that of the tap times that of the degree,
-    both found by expectation-maximisation.
+    layout: Layout, z: Complex, weight: Float, known: Known, noise_var: float, prior: _Prior | None
+) -> tuple[ChannelEstimate, _Prior]:
+    """Taps over time by empirical Bayes; what is expected of them is found by expectation-maximisation.
 
     Returns:
-        [n_symbols, 204] each.
+        Channel and variance of its error, [n_symbols, 204] each; and the expectation, to begin with next time.
     """
     n_degrees = int(min(MAX_DEGREES, max(2, layout.n_symbols // SYMBOLS_A_DEGREE)))
     in_symbols, in_preamble = (values[..., :n_degrees] for values in layout.polynomials)
-    basis = in_symbols[layout.rows]  # [n_known, n_degrees]
-    total = np.stack([layout.sum_carriers(weight * values * z) for values in basis.T])
-    total += in_preamble[:, None] * known.preamble_weight * known.preamble
-    pairs = np.empty((n_degrees, n_degrees, WAVEFORM.n_occupied))
-    for k in range(n_degrees):
-        for other in range(k + 1):
-            products = np.bincount(layout.columns, weight * basis[:, k] * basis[:, other], WAVEFORM.n_occupied)
-            products += 2 * in_preamble[k] * in_preamble[other] * known.preamble_weight
-            pairs[k, other] = pairs[other, k] = products
-    taps, grams = np.arange(len(energies)), tap_gram(pairs)  # [n_degrees, n_degrees, 20, 20]
-    projections = total @ tap_matrix().conj()
-    degree_energy = 0.3 ** np.arange(n_degrees)
+    total, pairs = _moments(layout, z, weight, known, in_symbols, in_preamble)
+    grams = tap_gram(pairs)  # [n_degrees, n_degrees, 20, 20]
+    projections = total @ tap_matrix().conj()  # [n_degrees, 20]
+    if prior is None:
+        prior = _expected(projections, grams, noise_var)
     for step in range(EM_STEPS):
-        n = n_degrees * len(taps)
-        if step < 2:
-            gram = grams[:, :, taps][..., taps].transpose(0, 2, 1, 3).reshape(n, n)
-            projection = projections[:, taps].ravel()
-        prior = np.outer(degree_energy, energies).ravel()
-        posterior = np.linalg.inv(gram / noise_var + np.diag(1 / np.maximum(prior, MIN_VARIANCE)))
-        mean = posterior @ projection / noise_var
-        energy = (np.abs(mean) ** 2 + posterior.diagonal().real).reshape(n_degrees, -1)
-        energies = np.mean(energy / degree_energy[:, None], axis=0)
-        degree_energy = np.sum(energy, axis=1) / np.sum(energies)
-        if step == 0:
-            variance = noise_var * n_degrees / float(weight.sum())
-            keep = np.flatnonzero(np.sum(np.abs(mean.reshape(n_degrees, -1)) ** 2, axis=0) > variance)
-            keep = keep if len(keep) else np.array([int(np.argmax(energies))])
-            taps, energies = taps[keep], energies[keep]
-    matrix, count = tap_matrix()[:, taps], len(taps)
-    h = np.asarray(in_symbols @ (mean.reshape(n_degrees, -1) @ matrix.T), np.complex128)
+        taps, count = prior.taps, len(prior.taps)
+        gram = grams[:, :, taps][..., taps].transpose(0, 2, 1, 3).reshape(n_degrees * count, -1)
+        expected = np.maximum(np.outer(prior.degrees, prior.energies).ravel(), MIN_VARIANCE)
+        posterior = np.linalg.inv(gram / noise_var + np.diag(1 / expected))
+        mean = (posterior @ projections[:, taps].ravel() / noise_var).reshape(n_degrees, count)
+        if step == EM_STEPS - 1:
+            break
+        energy = np.abs(mean) ** 2 + posterior.diagonal().real.reshape(n_degrees, count)
+        energies = np.mean(energy / prior.degrees[:, None], axis=0)
+        kept = np.flatnonzero(np.sum(np.abs(mean) ** 2, axis=0) > noise_var * n_degrees / float(weight.sum()))
+        kept = kept if len(kept) else np.array([int(np.argmax(energies))])
+        degrees = np.maximum(np.sum(energy, axis=1) / np.sum(energies), MIN_VARIANCE)
+        prior = _Prior(taps[kept], energies[kept], degrees)
+    matrix = tap_matrix()[:, prior.taps]
+    h = np.asarray(in_symbols @ (mean @ matrix.T), np.complex128)
     by_degrees = posterior.reshape(n_degrees, count, n_degrees, count).transpose(0, 2, 1, 3)
     at_times = (in_symbols[:, :, None] * in_symbols[:, None, :]).reshape(len(h), -1)  # [n_symbols, n_degrees^2]
-    of_taps = at_times @ by_degrees.reshape(n_degrees**2, count**2)  # [n_symbols, count^2]
+    of_taps = at_times @ by_degrees.reshape(n_degrees**2, count**2)  # [n_symbols, n_taps^2]
     products = (matrix[:, :, None] * matrix.conj()[:, None, :]).reshape(len(matrix), -1).T
     err_var = of_taps.real @ products.real - of_taps.imag @ products.imag
-    return ChannelEstimate(h, np.maximum(err_var, 0), energies)
+    return ChannelEstimate(h, np.maximum(err_var, 0), prior.energies), prior
+
+
+def _moments(
+    layout: Layout, z: Complex, weight: Float, known: Known, in_symbols: Float, in_preamble: Float
+) -> tuple[Complex, Float]:
+    """Known cells of each carrier under each polynomial, [n_degrees, 204], and the weight under each two of them,
+    [n_degrees, n_degrees, 204]."""
+    basis, n = in_symbols[layout.rows].T, WAVEFORM.n_occupied  # [n_degrees, n_known]
+    total = np.stack([layout.sum_carriers(weight * values * z) for values in basis])
+    total += in_preamble[:, None] * known.preamble_weight * known.preamble
+    pairs = np.empty((len(basis), len(basis), n))
+    for k, values in enumerate(basis):
+        weighted = weight * values
+        for other in range(k + 1):
+            products = np.bincount(layout.columns, weighted * basis[other], n)
+            products += 2 * in_preamble[k] * in_preamble[other] * known.preamble_weight
+            pairs[k, other] = pairs[other, k] = products
+    return total, pairs
+
+
+def _expected(projections: Complex, grams: npt.NDArray[np.complex128], noise_var: float) -> _Prior:
+    """A first guess: taps as if none heard another, those that noise does not explain."""
+    n_degrees, at = len(projections), np.arange(projections.shape[1])
+    own = grams[np.arange(n_degrees), np.arange(n_degrees)][:, at, at].real  # [n_degrees, 20]
+    energies = np.sum(np.abs(projections / own) ** 2 - noise_var / own, axis=0)
+    scatter = noise_var * np.sqrt(np.sum(1 / own**2, axis=0))
+    taps = np.flatnonzero(energies > scatter)
+    taps = taps if len(taps) else np.array([int(np.argmax(energies))])
+    return _Prior(taps, np.maximum(energies[taps], MIN_VARIANCE), FIRST_DEGREES[:n_degrees])

@@ -90,6 +90,14 @@ class Layout:
         return np.asarray(1e-6 / WAVEFORM.n_fft * self.times[self.rows] * WAVEFORM.carriers[self.columns])
 
     @cached_property
+    def drift_design(self) -> tuple[Float, Float]:
+        """Radians that phase, carrier and clock errors turn each known cell, [n_known, 3], each in units that make them
+        alike; and those units in radians, cycles a sample and ppm, [3]."""
+        at = self.times[self.rows]
+        units = np.array([1.0, 1 / self.times.max(), 1 / (2 * np.pi * self.clock_reach)])
+        return np.stack([np.ones(len(at)), 2 * np.pi * at, 2 * np.pi * self.slopes], axis=1) * units, units
+
+    @cached_property
     def clock_reach(self) -> float:
         """Cycles for each ppm at the outer carriers and the burst's end."""
         return 1e-6 * float(self.times.max()) * 0.4
@@ -111,11 +119,11 @@ class Layout:
         return values[1:], values[0]
 
     @cached_property
-    def kernels(self) -> npt.NDArray[np.float32]:
+    def kernels(self) -> Float:
         """Gaussian weights between symbols for each of `WIDTHS`, [6, n_symbols, n_symbols]."""
         at = np.arange(self.n_symbols)
         distance = np.abs(np.subtract.outer(at, at))
-        return np.asarray([np.exp(-0.5 * (distance / width) ** 2) for width in WIDTHS], np.float32)
+        return np.asarray([np.exp(-0.5 * (distance / width) ** 2) for width in WIDTHS])
 
 
 def turn(cycles: npt.NDArray[np.floating[Any]]) -> ComplexArray:
