@@ -192,10 +192,19 @@ def _magnitude(axis: Any, anatomy: Anatomy) -> None:
     _title(axis, "channel: magnitude")
     if anatomy.channel is None:
         return _missing(axis, "no preamble")
-    level_db = anatomy.channel.magnitude_db
-    for carriers, values in _bands(level_db):
-        axis.plot(carriers, values, color=BLUE, linewidth=1.6)
-    low, high = max(float(level_db.min()), -45.0), float(level_db.max())
+    level_db, ends_db = anatomy.channel.magnitude_db, anatomy.channel.ends_db
+    drawn = [(level_db, BLUE, "-", 1.6, "middle")]
+    if ends_db is not None:
+        drawn += [(ends_db[0], GREY, "--", 1.2, "first symbol"), (ends_db[1], ORANGE, ":", 1.6, "last")]
+    for line_db, color, style, width, name in drawn:
+        for index, (carriers, values) in enumerate(_bands(line_db)):
+            label = name if index == 0 else None
+            axis.plot(carriers, values, color=color, linestyle=style, linewidth=width, label=label)
+    everything = np.concatenate([line[0] for line in drawn])
+    low, high = max(float(everything.min()), -45.0), float(everything.max())
+    if ends_db is not None:
+        high += 0.25 * (high - low)
+        axis.legend(frameon=False, fontsize=10, ncols=3, loc="upper center", handlelength=1.4, columnspacing=0.8)
     pad = max(0.1 * (high - low), 1.0)
     axis.set(xlabel="carrier number", ylabel="gain over its mean, dB", ylim=(low - pad, high + pad))
     axis.set_xticks([-100, -50, 0, 50, 100])

@@ -85,6 +85,8 @@ def as_json(anatomy: Anatomy) -> dict[str, Any]:
         "channel": None if channel is None else {
             "carrier": WAVEFORM.carriers.tolist(), "magnitude_db": _numbers_of(channel.magnitude_db),
             "phase_rad": _numbers_of(channel.phase_rad), "group_delay": _numbers_of(channel.group_delay),
+            "first_db": None if channel.ends_db is None else _numbers_of(channel.ends_db[0]),
+            "last_db": None if channel.ends_db is None else _numbers_of(channel.ends_db[1]),
         },
         "pilots": None if pilots is None else {
             "sample": _numbers_of(pilots.times), "before_rad": _numbers_of(pilots.before_rad),

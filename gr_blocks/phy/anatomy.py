@@ -187,7 +187,7 @@ def _capture(capture: Capture) -> dict[str, Any]:
         "cfo_cps": burst.cfo_cps,
         "sfo_ppm": burst.sfo_ppm,
         "snr_est_db": burst.snr_est_db,
-        "channel": _channel(burst.h_hat),
+        "channel": _channel(burst.h_hat, None if np.array_equal(h[0], h[-1]) else h[[0, -1]]),
         "pilots": _pilots(raw, grid * h, h),
         "cells": _cell_view(grid, stages["noise_var"], _known(n_symbols, header, contents)),
         "header": header,
@@ -238,10 +238,10 @@ def _payload_parts(header: Header, n_symbols: int) -> tuple[Part, ...]:
 # What both have
 
 
-def _channel(h: Complex) -> ChannelView:
+def _channel(h: Complex, h_ends: Complex | None = None) -> ChannelView:
     """The windows begin a little early, which delays all that is in them; here that is taken off."""
     early = np.exp(2j * np.pi * WAVEFORM.carriers * WINDOW_BACKOFF / WAVEFORM.n_fft)
-    return ChannelView(np.asarray(h * early))
+    return ChannelView(np.asarray(h * early), None if h_ends is None else np.asarray(h_ends * early))
 
 
 def _pilots(before: Complex, after: Complex, h: Complex) -> PilotView:

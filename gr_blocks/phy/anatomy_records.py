@@ -33,13 +33,23 @@ class ChannelView:
     """The channel on the occupied carriers; delay 0 is where the detector says that the burst begins."""
 
     h: Complex
-    """[204] complex."""
+    """[204] complex; in the middle of the burst."""
+    h_ends: Complex | None = None
+    """The same in its first and its last symbol, [2, 204]; None where the channel stands still."""
 
     @property
     def magnitude_db(self) -> Float:
         """Over the mean power of all carriers, [204]."""
-        power = np.abs(self.h) ** 2
-        return np.asarray(10 * np.log10(np.maximum(power, 1e-12 * power.max() + 1e-30) / max(power.mean(), 1e-30)))
+        return self._over_mean_db(self.h)
+
+    @property
+    def ends_db(self) -> Float | None:
+        """First and last symbol over the same mean, [2, 204]; None where the channel stands still."""
+        return None if self.h_ends is None else self._over_mean_db(self.h_ends)
+
+    def _over_mean_db(self, h: Complex) -> Float:
+        power, mean = np.abs(h) ** 2, max(float(np.mean(np.abs(self.h) ** 2)), 1e-30)
+        return np.asarray(10 * np.log10(np.maximum(power, 1e-12 * power.max() + 1e-30) / mean))
 
     @property
     def phase_rad(self) -> Float:

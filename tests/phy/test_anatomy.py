@@ -126,6 +126,17 @@ def test_an_echo_is_seen_in_magnitude_and_delay() -> None:
     assert delay == pytest.approx(expected.group_delay[5:-5], abs=1.2)
 
 
+def test_a_channel_that_moves_is_told_at_its_beginning_and_end() -> None:
+    sent = burst(n_analog=8000)
+    fading = np.exp(-1.5 * np.arange(len(sent)) / len(sent))
+    view = laid_open((sent * fading).astype(np.complex64), snr_db=20.0).channel
+    assert view is not None and view.ends_db is not None
+    first_db, last_db = view.ends_db.mean(1)
+    assert first_db - last_db == pytest.approx(20 * 1.5 * np.log10(np.e) * (1 - 800 / len(sent)), abs=1.0)
+    still = laid_open(sent, snr_db=20.0).channel
+    assert still is not None and still.ends_db is None
+
+
 def test_interference_on_some_carriers_for_some_time_shows_where_it_was() -> None:
     sent = burst(n_analog=8000)
     n, first = 15 * WAVEFORM.symbol_len, WAVEFORM.preamble_len + 25 * WAVEFORM.symbol_len
