@@ -42,6 +42,8 @@ DRIFT_REACH_CPS = 4e-4
 SETTLED, SETTLED_CYCLES = 1.25, 0.2
 """Noise that a moving channel leaves over the preamble's, and cycles by which its middle turns in a burst, up to which
 its carrier offset is taken to be right."""
+LEAKAGE = 8.0
+"""Energy of the mean over its expectation in a burst of no offset, from which it is taken for a converter's."""
 LEAKING_CPS = 1.5e-5
 """Residual carrier offset from which the cells are made anew without it: carriers leak into each other at -44 dB."""
 
@@ -108,7 +110,7 @@ def demodulate(capture: Capture, dump: Stages | None = None) -> ReceivedBurst:
     where = layout(WAVEFORM.n_header_symbols + WAVEFORM.n_payload_symbols(header.n_cells))
     sent = where.known_values(encode_header(header, WAVEFORM.n_header_cells))
     level = amplitude(capture.samples)
-    ours = _Ours(capture.samples / np.float32(level), capture.cfo_cps, where, sent)
+    ours = _Ours(_without_dc(capture.samples / np.float32(level)), capture.cfo_cps, where, sent)
     front, drift = _line_up(ours)
     front, drift, fit, found = _fit(ours, front, drift)
     cells = front.grid * turn(-drift_cycles(drift, where.times) - fit.phase_rad[:, None] / (2 * np.pi))
@@ -138,6 +140,13 @@ def demodulate(capture: Capture, dump: Stages | None = None) -> ReceivedBurst:
         n_samples=WAVEFORM.burst_len(header.n_cells),
         h_hat=np.asarray(level * (fit.h[where.n_symbols // 2] if fit.moves else fit.h), np.complex64),
     )
+
+
+def _without_dc(samples: ComplexArray) -> ComplexArray:
+    """A burst without what a mixer leaks: on the free carrier where the carrier offset is small, on some other where it
+    is not. The burst's own part there is 40 dB under it."""
+    mean, power = complex(np.mean(samples)), float(np.vdot(samples, samples).real)
+    return samples - np.complex64(mean) if (abs(mean) * len(samples)) ** 2 > LEAKAGE * power else samples
 
 
 def _front(ours: _Ours, cfo_cps: float) -> _Front:

@@ -48,6 +48,11 @@ def test_what_others_hit_is_told_as_such(name: str) -> None:
     assert row.caption_error_rate == 0
 
 
+def test_a_mixers_leakage_is_taken_off_wherever_the_carrier_offset_puts_it() -> None:
+    row = measure(condition("dc"), 20.0, 8, seed=8)
+    assert row.snr_loss_db is not None and row.snr_loss_db < 0.75
+
+
 def captured(samples: ComplexArray, cfo_cps: float = 0.0) -> Capture:
     content = plan_bursts(random_frame(0, np.random.default_rng(1), n_analog=600))[0]
     turned = samples * np.exp(2j * np.pi * cfo_cps * np.arange(len(samples)))
