@@ -31,7 +31,7 @@ from gened.gr_blocks.phy.types import ComplexArray
 from gened.gr_blocks.phy.waveform import WAVEFORM
 
 SAME_SIGMA = 1.5
-"""Header cells count as noisier than the pilots from so many standard deviations; otherwise both tell of one noise."""
+"""From so many standard deviations on, header cells have a noise of their own; otherwise both tell of one."""
 PRIOR_CELLS = 16
 """Cells' worth of trust in the header's noise even then: the pilots of a short burst are few."""
 SYMBOLS_A_DEGREE = 6
@@ -120,7 +120,7 @@ def _noise(layout: Layout, residual: Float, excess: Float, weight: Float) -> tup
     n_header, n_pilots = float(weight[:n].sum()), float(weight[n:].sum())
     in_header = of_header / n_header
     scatter = in_header * np.sqrt(1 / n_header + 1 / max(n_pilots, 1.0))
-    if in_header - of_pilots / max(n_pilots, 1.0) < SAME_SIGMA * scatter:
+    if n_pilots < 1 or abs(in_header - of_pilots / n_pilots) < SAME_SIGMA * scatter:
         in_header = in_payload = (of_header + of_pilots) / (n_header + n_pilots)
     else:
         in_payload = (of_pilots + PRIOR_CELLS * in_header) / (n_pilots + PRIOR_CELLS)

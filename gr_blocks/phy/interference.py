@@ -66,21 +66,46 @@ def find_interference(
         fit: Its channel.
         grid: All cells, [n_symbols, 204].
     """
-    residual = fit.residual(layout, known)
-    residual[: layout.n_header_known] *= fit.noise_var / fit.header_noise_var
-    noise_var, carrier_var = _carriers(layout, fit, residual, grid)
-    relative = residual / (noise_var + carrier_var[layout.columns])
-    background, symbol_var = _symbols(layout, relative)
-    return Interference(max(noise_var * background, MIN_VARIANCE), carrier_var, noise_var * symbol_var)
+    residual, n_header = fit.residual(layout, known), layout.n_header_known
+    residual[:n_header] /= max(float(np.median(residual[:n_header])) / np.log(2), MIN_VARIANCE)  # an exponential's mean
+    residual[n_header:] /= fit.noise_var
+    # First the symbols, without the largest error of each, which a narrow band may have made.
+    mean, extra = _stretch(*_without_largest(layout, residual))
+    relative = residual.copy()
+    relative[n_header:] /= (mean + extra)[layout.rows[n_header:]]
+    levels = _carriers(layout, fit, relative, mean * fit.noise_var, float(np.mean(extra)) / mean, grid)
+    # Then, with what is known of the carriers, once more with all.
+    mean, extra = _stretch(layout.sum_symbols(residual / (1 + levels[layout.columns])), layout.n_known)
+    if not levels.any() and not extra.any():
+        return Interference(fit.noise_var, levels, extra)
+    noise_var = max(mean * fit.noise_var, MIN_VARIANCE)
+    return Interference(noise_var, noise_var * levels, fit.noise_var * extra)
 
 
-def _carriers(layout: Layout, fit: ChannelFit, residual: Float, grid: Complex) -> tuple[float, Float]:
-    """Background, and what single carriers have more: the mean over what is likely of each of `LEVELS`."""
+def _without_largest(layout: Layout, relative: Float) -> tuple[Float, Float]:
+    """Sum over each symbol's known cells less the largest, and how many that is worth; [n_symbols] each."""
+    counts = layout.n_known
+    largest = np.maximum.reduceat(relative, layout.first_known)
+    harmonic = np.log(counts) + np.euler_gamma + 0.5 / counts  # what the largest of so many exponentials is expected at
+    return layout.sum_symbols(relative) - largest, np.maximum(counts - harmonic, 0.5)
+
+
+def _carriers(layout: Layout, fit: ChannelFit, relative: Float, noise_var: float, lift: float, grid: Complex) -> Float:
+    """What single carriers have more, in backgrounds, [204]: the mean over what is likely of each of `LEVELS`.
+
+    Args:
+        layout: Of the burst.
+        fit: Its channel.
+        relative: Squared errors of known cells over what the noise of their symbol explains, [n_known].
+        noise_var: Background.
+        lift: What other symbols have more, mean over the burst, in backgrounds.
+        grid: All cells, [n_symbols, 204].
+    """
     n_carriers, first, known = WAVEFORM.n_occupied, WAVEFORM.n_header_symbols, layout.n_header_known
     gain = fit.h.real**2 + fit.h.imag**2
     gain = np.mean(gain, axis=0) if fit.moves else gain
     n_known = np.bincount(layout.columns, minlength=n_carriers)
-    errors = np.bincount(layout.columns, residual, n_carriers)
+    errors = np.bincount(layout.columns, relative, n_carriers)
     # What all cells of a carrier hold less what its pilots hold: energies, and their squares.
     energy = grid.real[first:] ** 2 + grid.imag[first:] ** 2
     at_pilots = energy.ravel()[layout.known_index[known:] - first * n_carriers]
@@ -91,16 +116,16 @@ def _carriers(layout: Layout, fit: ChannelFit, residual: Float, grid: Complex) -
     )
     # Symbols whose powers spread more than a Gaussian's say less of the mean: the relative variance of the energy
     # is 1 for those.
-    expected = gain + fit.noise_var
-    relative = max(float(np.sum(sums / expected)), 1e-30)
-    spread = float(np.sum(squares / expected**2)) * max(int(n_payload.sum()), 1) / relative**2 - 1
+    expected = gain + noise_var
+    total = max(float(np.sum(sums / expected)), 1e-30)
+    spread = float(np.sum(squares / expected**2)) * max(int(n_payload.sum()), 1) / total**2 - 1
     temper = 1 / max(spread, 1.0)
-    noise_var = fit.noise_var
     log_prior = np.full(len(LEVELS), np.log(PRIOR / (len(LEVELS) - 1)))
     log_prior[0] = np.log(1 - PRIOR)
+    scale = 1.0
     for _ in range(ROUNDS):
-        of_known = noise_var * (1 + LEVELS)
-        of_payload = gain[:, None] + of_known
+        of_known = scale * (1 + LEVELS)
+        of_payload = gain[:, None] + noise_var * (of_known + lift)
         log_likelihood = -n_known[:, None] * np.log(of_known) - errors[:, None] / of_known
         log_likelihood -= temper * (n_payload[:, None] * np.log(of_payload) + sums[:, None] / of_payload)
         log_likelihood += log_prior
@@ -111,32 +136,34 @@ def _carriers(layout: Layout, fit: ChannelFit, residual: Float, grid: Complex) -
             break
         n_clean = int(n_known[is_clean].sum())
         if n_clean == 0:
-            return fit.noise_var, np.zeros(n_carriers)
-        noise_var = max(float(errors[is_clean].sum()) / n_clean, MIN_VARIANCE)
-    return noise_var, np.where(is_clean, 0.0, noise_var * (odds @ LEVELS))
+            return np.zeros(n_carriers)
+        scale = max(float(errors[is_clean].sum()) / n_clean, 1e-6)
+    return np.where(is_clean, 0.0, odds @ LEVELS)
 
 
-def _symbols(layout: Layout, relative: Float) -> tuple[float, Float]:
-    """Background, and what the symbols of one stretch have more, in units of the noise that was assumed.
+def _stretch(sums: Float, counts: Float) -> tuple[float, Float]:
+    """Mean error of a payload cell, and what the symbols of one stretch have more.
 
     Every stretch is tried; the one that explains the errors best counts, if by enough.
+
+    Args:
+        sums: Errors of known cells, summed over each symbol, [n_symbols].
+        counts: How many they are, [n_symbols].
     """
-    first = WAVEFORM.n_header_symbols
-    n, nothing = layout.n_symbols - first, np.zeros(layout.n_symbols)
-    if n < 2:
-        return 1.0, nothing
-    counts = np.concatenate([[0.0], np.cumsum(layout.n_known[first:])])
-    errors = np.concatenate([[0.0], np.cumsum(layout.sum_symbols(relative)[first:])])
-    n_in, e_in = (sums[None, :] - sums[:, None] for sums in (counts, errors))
-    n_out, e_out = counts[-1] - n_in, errors[-1] - e_in
-    usable = (n_in > 0) & (n_out > 0)
-    mean_in, mean_out, mean = (
-        np.maximum(e, 1e-30) / np.maximum(k, 1.0) for e, k in ((e_in, n_in), (e_out, n_out), (errors[-1:], counts[-1:]))
-    )
-    gain = np.where(usable, counts[-1] * np.log(mean) - n_in * np.log(mean_in) - n_out * np.log(mean_out), 0.0)
-    gain[mean_in < mean_out * 10 ** (MIN_STEP_DB / 10)] = 0
+    first, extra = WAVEFORM.n_header_symbols, np.zeros(len(sums))
+    total, n_total = float(sums[first:].sum()), float(counts[first:].sum())
+    if n_total == 0:
+        return 1.0, extra
+    up_to, n_up_to = (np.concatenate([[0.0], np.cumsum(values[first:])]) for values in (sums, counts))
+    e_in, n_in = up_to[None, :] - up_to[:, None], n_up_to[None, :] - n_up_to[:, None]
+    usable = (n_in > 0) & (n_in < n_total)
+    mean_in = np.maximum(e_in, 1e-30) / np.where(usable, n_in, 1.0)
+    mean_out = np.maximum(total - e_in, 1e-30) / np.where(usable, n_total - n_in, 1.0)
+    mean = max(total, 1e-30) / n_total
+    gain = n_total * np.log(mean) - n_in * np.log(mean_in) - (n_total - n_in) * np.log(mean_out)
+    gain[~usable | (mean_in < mean_out * 10 ** (MIN_STEP_DB / 10))] = 0
     begin, end = np.unravel_index(int(np.argmax(gain)), gain.shape)
     if gain[begin, end] < STEP_THRESHOLD:
-        return 1.0, nothing
-    nothing[first + begin : first + end] = mean_in[begin, end] - mean_out[begin, end]
-    return float(mean_out[begin, end]), nothing
+        return mean, extra
+    extra[first + begin : first + end] = mean_in[begin, end] - mean_out[begin, end]
+    return float(mean_out[begin, end]), extra
