@@ -2,11 +2,13 @@
 """Bursts in a stream of samples, whatever the chunks it comes in.
 
 lag-256 correlation > threshold -> peak -> known preamble over carrier offsets and lags -> header
-        -> wait for the burst's end
+        -> wait for the burst's end, and look out meanwhile for another that is as strong: a weak burst or a forged
+           header hides nothing
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,6 +28,8 @@ from gened.gr_blocks.phy.waveform import WAVEFORM
 HALF = WAVEFORM.n_fft
 CANDIDATE_THRESHOLD = 0.19
 """Normalised lag correlation; noise passes it once in 10^4 samples (exp(-256 t^2)), a burst at -2 dB gives 0.33."""
+STRONGER_THRESHOLD = 0.33
+"""The same while a burst is on the air: one as strong gives 0.5 against it. A burst's own symbols do not pass it."""
 COHERENCE_THRESHOLD = 0.055
 """Share of the energy that the known preamble explains; over 13,000 trials noise passes it once in 10^8 candidates."""
 TONE_SHARE = 0.3
@@ -44,6 +48,9 @@ LEAD = SEARCH_LAG + WAVEFORM.cp_len
 """Samples kept before a candidate."""
 LOOKAHEAD = PEAK_SPAN + SEARCH_LAG + WAVEFORM.preamble_len + WAVEFORM.n_header_symbols * WAVEFORM.symbol_len + 64
 """Samples behind a crossing that its verification may touch."""
+MAX_AT_ONCE = 4
+"""Bursts on the air at once: nobody looks for more until one of them ends, whatever forged headers tell of."""
+HEADER_END = WAVEFORM.preamble_len + WAVEFORM.n_header_symbols * WAVEFORM.symbol_len
 END_SLACK = 8
 """Samples that a whole burst may lack at the end of a stream: clocks differ, and timing is known to a few samples."""
 TAIL = 24
@@ -225,7 +232,8 @@ class BurstDetector:
         self._buffer = np.zeros(LEAD, np.complex64)  # history before the first sample: silence
         self._base = -LEAD  # index of the buffer's first sample in the stream
         self._next = 0  # index in the stream that is searched next
-        self._waiting: Capture | None = None
+        self._waiting: deque[Capture] = deque()  # bursts found, in the order in which they began
+        self._ends: list[int] = []  # where in the stream the bursts end that are on the air at `_next`
         self._block = FIRST_BLOCK
 
     def push(self, samples: npt.NDArray[np.complexfloating[Any, Any]]) -> list[Capture]:
@@ -237,17 +245,19 @@ class BurstDetector:
         if bad.any():
             chunk = np.where(bad, 0, chunk).astype(np.complex64)
         self._buffer = np.concatenate([self._buffer, chunk])
-        return self._search(LOOKAHEAD)
+        return self._search()
 
     def flush(self) -> list[Capture]:
         """The end of the stream: what is complete although nothing follows. The detector is then as new."""
         end = self._base + len(self._buffer)
         self._buffer = np.concatenate([self._buffer, np.zeros(LOOKAHEAD + TAIL, np.complex64)])
-        captures = self._search(LOOKAHEAD)
-        # What follows the end is padding, not reception: a burst that needs it was cut off.
+        captures = self._search()
+        # What waits behind a burst that was cut off may be whole; what needs the padding is not.
+        captures += [capture for waiting in self._waiting if (capture := self._finished(waiting)) is not None]
         whole = [c for c in captures if c.start + WAVEFORM.burst_len(c.header.n_cells) <= end + END_SLACK]
-        waiting = [] if self._waiting is None else [self._waiting]
-        for cut in captures[len(whole) :] + waiting:  # what the end cuts off comes last
+        starts = {capture.start for capture in whole}
+        for cut in (c for c in [*captures, *self._waiting] if c.start not in starts):
+            starts.add(cut.start)
             self._missed(Miss(cut.start, cut.cfo_cps, None))
         stats = self.stats
         self.__init__(self._on_miss)  # type: ignore[misc]
@@ -258,20 +268,20 @@ class BurstDetector:
         if self._on_miss is not None:
             self._on_miss(miss)
 
-    def _search(self, lookahead: int) -> list[Capture]:
+    def _search(self) -> list[Capture]:
+        """Judge all that can be judged; the bursts that are complete, in the order in which they began."""
+        end = self._base + len(self._buffer) - LOOKAHEAD  # first index that cannot be judged yet
+        while self._next < end:
+            self._ends = [last for last in self._ends if last > self._next]
+            if self._ends:
+                self._scan(min(end, max(self._ends)), STRONGER_THRESHOLD)
+            else:
+                self._scan(min(end, self._next + self._block), CANDIDATE_THRESHOLD)
+                self._block = min(2 * self._block, BLOCK)
         captures = []
-        while True:
-            if self._waiting is not None:
-                capture = self._finished(self._waiting)
-                if capture is None:
-                    break
-                captures.append(capture)
-                self._waiting = None
-            end = self._base + len(self._buffer) - lookahead  # first index that cannot be judged yet
-            if self._next >= end:
-                break
-            self._scan(min(end, self._next + self._block))
-            self._block = min(2 * self._block, BLOCK)
+        while self._waiting and (capture := self._finished(self._waiting[0])) is not None:
+            captures.append(capture)
+            self._waiting.popleft()
         self._trim()
         return captures
 
@@ -281,15 +291,14 @@ class BurstDetector:
         first = waiting.start - self._base
         if len(self._buffer) < first + n_samples:
             return None
-        self._next, self._block = waiting.start + n_samples - 2 * TAIL, FIRST_BLOCK
         return Capture(self._buffer[first : first + n_samples].copy(), waiting.start, waiting.header, waiting.cfo_cps)
 
-    def _scan(self, end: int) -> None:
+    def _scan(self, end: int, threshold: float) -> None:
         """Judge the indices from `_next` to `end`, up to the first burst."""
         first = self._next - self._base
         metric, correlation = lag_metric(self._buffer[first : end - self._base + PEAK_SPAN + 2 * HALF - 1])
         position, n_judged = 0, end - self._next
-        above = metric > CANDIDATE_THRESHOLD
+        above = metric > threshold
         while position < n_judged:
             ahead = int(np.argmax(above[position:n_judged]))
             if not above[position + ahead]:
@@ -297,21 +306,27 @@ class BurstDetector:
             position += ahead
             peak = position + int(np.argmax(metric[position : position + PEAK_SPAN]))
             self.stats.candidates += 1
-            if self._verify(first + peak, float(np.angle(correlation[peak]))):
+            if (found := self._verify(first + peak, float(np.angle(correlation[peak])))) is not None:
+                self._waiting.append(found)
+                self._ends = [last for last in self._ends if last > found.start]
+                self._ends.append(found.start + WAVEFORM.burst_len(found.header.n_cells) - TAIL)
+                self._next, self._block = found.start + HEADER_END, FIRST_BLOCK
+                if len(self._ends) >= MAX_AT_ONCE:
+                    self._next = max(self._next, min(self._ends))
                 return
             position = max(position + PEAK_SPAN, peak + PEAK_SPAN // 2)
         self._next += max(position, n_judged)
 
-    def _verify(self, peak: int, phase_rad: float) -> bool:
-        """Look closer at a candidate; True when a burst is waited for from now on."""
+    def _verify(self, peak: int, phase_rad: float) -> Capture | None:
+        """Look closer at a candidate: the burst that begins there, its samples still to come."""
         if peak < LEAD:
-            return False
+            return None
         if is_tone(self._buffer[peak : peak + 2 * HALF]):
             self.stats.tones += 1
-            return False
+            return None
         sync = synchronize(self._buffer, peak, phase_rad)
         if sync is None or sync.start < 0:
-            return False
+            return None
         self.stats.preambles += 1
         found = header_cells(self._buffer[sync.start :], sync.cfo_cps)
         header, cfo_cps = read_header(found), sync.cfo_cps + found.cfo_cps
@@ -319,13 +334,12 @@ class BurstDetector:
             self.stats.bad_headers += 1
             self.stats.foreign_versions += header is HeaderFault.VERSION
             self._missed(Miss(self._base + sync.start, sync.cfo_cps, header))
-            return False
+            return None
         self.stats.headers += 1
-        self._waiting = Capture(self._buffer[:0], self._base + sync.start, header, cfo_cps)
-        return True
+        return Capture(self._buffer[:0], self._base + sync.start, header, cfo_cps)
 
     def _trim(self) -> None:
-        keep = (self._waiting.start if self._waiting is not None else self._next) - LEAD - self._base
+        keep = min([self._next, *(waiting.start for waiting in self._waiting)]) - LEAD - self._base
         if keep > 0:
             self._buffer = self._buffer[keep:].copy()
             self._base += keep

@@ -107,11 +107,11 @@ def _carriers(layout: Layout, fit: ChannelFit, relative: Float, noise_var: float
     n_known = np.bincount(layout.columns, minlength=n_carriers)
     errors = np.bincount(layout.columns, relative, n_carriers)
     # What all cells of a carrier hold less what its pilots hold: energies, and their squares.
-    energy = grid.real[first:] ** 2 + grid.imag[first:] ** 2
+    energy = grid.real[first:].astype(np.float64) ** 2 + grid.imag[first:].astype(np.float64) ** 2
     at_pilots = energy.ravel()[layout.known_index[known:] - first * n_carriers]
     n_payload, pilots = layout.n_payload, layout.columns[known:]
     sums, squares = (
-        every.sum(0, np.float64) - np.bincount(pilots, of_pilots, n_carriers)
+        every.sum(0) - np.bincount(pilots, of_pilots, n_carriers)
         for every, of_pilots in ((energy, at_pilots), (energy**2, at_pilots**2))
     )
     # Symbols whose powers spread more than a Gaussian's say less of the mean: the relative variance of the energy

@@ -169,6 +169,38 @@ def test_colliding_bursts_raise_nothing_and_pass() -> None:
         assert frames[-1].number == 3, f"shift {shift}"
 
 
+@pytest.mark.parametrize("begins", [1500, 3000, 5000])
+@pytest.mark.parametrize("chunks", [None, [700], [4096, 13]])
+def test_a_stronger_burst_within_another_comes_out_too(begins: int, chunks: list[int] | None) -> None:
+    weak, strong = burst(1, n_analog=5000), 3 * burst(2)
+    stream = silence(12000)
+    stream[500 : 500 + len(weak)] += weak
+    stream[500 + begins : 500 + begins + len(strong)] += strong
+    found = detect(noisy(stream, 12.0), chunks)
+    assert [c.header.frame for c in found] == [1, 2]
+    assert len(found[1].samples) >= len(strong)
+
+
+def test_a_forged_header_of_the_longest_burst_hides_nothing() -> None:
+    """What follows comes out when the announced end is there, or the stream's."""
+    longest = plan_bursts(random_frame(1, np.random.default_rng(1), n_analog=8000))[0]
+    forged = modulate_burst(longest)[: WAVEFORM.preamble_len + 3 * WAVEFORM.symbol_len]
+    others = np.concatenate([np.concatenate([silence(200), burst(number)]) for number in (2, 3)])
+    assert len(others) < WAVEFORM.burst_len(longest.header.n_cells)
+    stream = noisy(np.concatenate([silence(400), forged, others, silence(300)]), 12.0)
+    assert [c.header.frame for c in detect(stream)] == [2, 3]
+    stream = noisy(np.concatenate([silence(400), forged, others, silence(20000)]), 12.0)
+    assert [c.header.frame for c in detect(stream)] == [1, 2, 3]
+
+
+def test_forged_headers_in_a_row_are_no_work_without_end() -> None:
+    longest = plan_bursts(random_frame(1, np.random.default_rng(1), n_analog=8000))[0]
+    forged = modulate_burst(longest)[: WAVEFORM.preamble_len + 3 * WAVEFORM.symbol_len]
+    detector = BurstDetector()
+    detector.push(noisy(np.concatenate([np.tile(forged, 9), silence(1000)]), 12.0))
+    assert detector.stats.headers == detector_module.MAX_AT_ONCE
+
+
 def test_search_resumes_right_behind_a_header_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A forged preamble 528 samples ahead of a true one does not blind the receiver."""
     forged = np.concatenate([WAVEFORM.preamble_half[-16:], WAVEFORM.preamble_half, WAVEFORM.preamble_half])
