@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gened.gr_blocks.bench.link_frames import random_frame
+from gened.gr_blocks.bench.link_frames import SAMPLE_RATE, random_frame
 from gened.gr_blocks.bench.link_signals import CHUNK, pieces
-from gened.gr_blocks.phy.channel import complex_noise
+from gened.gr_blocks.phy.channel import ChannelConfig, SampleChannel, complex_noise
 from gened.gr_blocks.phy.crest import papr_db
 from gened.gr_blocks.phy.framing import plan_bursts
 from gened.gr_blocks.phy.modulator import burst_grid, modulate_burst
@@ -21,6 +21,8 @@ from gened.gr_blocks.phy.waveform import WAVEFORM
 N_BURSTS, N_PASSES = 40, 5
 """Bursts back to back, and how often: the median counts."""
 SPEED_SNR_DB = 10.0
+MOVING = ChannelConfig(kind="tdl-a", snr_db=SPEED_SNR_DB, delay_spread=1.0, doppler_hz=50.0, seed=1)
+"""A channel that a receiver has to follow through each burst."""
 
 
 def receive_speed(samples: ComplexArray) -> tuple[float, int]:
@@ -73,13 +75,16 @@ def measure_speed(n_noise: int, seed: int) -> dict[str, float | int | None]:
     bursts = [modulate_burst(plan_bursts(random_frame(number, rng))[0]) for number in range(N_BURSTS)]
     stream = np.concatenate(bursts)
     noisy = stream + complex_noise(rng, len(stream), WAVEFORM.noise_var_per_sample(SPEED_SNR_DB))
+    moving = SampleChannel(MOVING, SAMPLE_RATE).process(stream, np.arange(N_BURSTS) * len(bursts[0]))
     receive_speed(noisy)  # tables, and packages that are loaded when they are first needed
     passes = [receive_speed(noisy) for _ in range(N_PASSES)]
     n_frames = min(frames for _, frames in passes)
     burst_msps = float(np.median([rate for rate, _ in passes]))
+    moving_msps = float(np.median([receive_speed(moving)[0] for _ in range(N_PASSES)]))
     transmit_msps = float(np.median([transmit_speed(N_BURSTS, seed) for _ in range(N_PASSES)]))
     return {
         "burst_msps": burst_msps, "burst_frames_sent": N_BURSTS, "burst_frames_received": n_frames,
+        "moving_msps": moving_msps,
         "noise_msps": noise_speed(n_noise, seed), "transmit_msps": transmit_msps,
         "memory_before_mib": before_mib, "peak_memory_mib": memory_mib(),
     }  # fmt: skip

@@ -28,7 +28,7 @@ from gened.gr_blocks.phy.estimators import (
     refine_drift,
     search_drift,
 )
-from gened.gr_blocks.phy.fit import ChannelFit, Known, fit_channel
+from gened.gr_blocks.phy.fit import ChannelFit, Known, fit_channel, fit_moving
 from gened.gr_blocks.phy.header import Header, encode_header
 from gened.gr_blocks.phy.interference import Interference, find_interference
 from gened.gr_blocks.phy.layout import Layout, layout, turn
@@ -184,7 +184,10 @@ def _fit(ours: _Ours, front: _Front, drift: Drift) -> tuple[_Front, Drift, Chann
             h = fit.at_known(where).astype(np.complex64)
             drift = refine_drift(where, weight * (front.z * np.conj(h)), weight * _power(h), drift)
         known = _known(where, front, drift, weight, found.noise_var / (found.noise_var + found.carrier_var))
-        fit = fit_channel(where, known, front.preamble)
+        if fit.moves:
+            fit = fit_moving(where, known, front.preamble, fit.prior)
+        else:
+            fit = fit_channel(where, known, front.preamble)
         found = find_interference(where, known, fit, front.grid)
     return front, drift, fit, found
 
@@ -204,7 +207,7 @@ def _settle(ours: _Ours, front: _Front, drift: Drift, fit: ChannelFit) -> tuple[
         (front.cfo_cps + drift.cfo_cps + float(middle), drift.sfo_ppm),
     ):
         again, still = _front(ours, cfo_cps), Drift(0.0, 0.0, sfo_ppm)
-        other = fit_channel(ours.where, _known(ours.where, again, still), again.preamble)
+        other = fit_moving(ours.where, _known(ours.where, again, still), again.preamble, fit.prior)
         if other.noise_var < best[2].noise_var:
             best = again, still, other
     return best

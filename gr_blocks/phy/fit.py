@@ -39,7 +39,8 @@ TESTED = 3
 """Degrees 1 to 3 of what a still channel leaves are looked at for motion."""
 MOTION_THRESHOLD = 12.0
 """Noise passes it less than once in 2000 bursts; what lies under it costs less than the parameters would."""
-EM_STEPS = 3
+EM_STEPS, FEW_DEGREES = 3, 3
+"""Steps of expectation-maximisation; and polynomials of the first one, which only finds out which taps there are."""
 FIRST_DEGREES = 0.3 ** np.arange(MAX_DEGREES)
 """Energy of the polynomials, before it is known how fast the channel moves."""
 LEVEL_RAD, LIKE = 3e-3, 0.8
@@ -60,6 +61,18 @@ class Known:
     """How far each of its carriers is trusted, [204]."""
 
 
+class Prior(NamedTuple):
+    """What is expected of a channel that moves: the energy of a tap in a degree is that of the tap times that of the
+    degree."""
+
+    taps: npt.NDArray[np.intp]
+    """Which of the 20 there are, [n_taps]."""
+    energies: Float
+    """[n_taps]."""
+    degrees: Float
+    """[n_degrees]."""
+
+
 @dataclass(frozen=True)
 class ChannelFit:
     """What the known cells tell of a burst's channel."""
@@ -76,6 +89,8 @@ class ChannelFit:
     """Common phase of each symbol, [n_symbols]."""
     phase_var: float
     """Variance of its error."""
+    prior: Prior | None = None
+    """What is expected of the taps, where they move."""
 
     @property
     def moves(self) -> bool:
@@ -108,7 +123,7 @@ def fit_channel(layout: Layout, known: Known, preamble: PreambleFit) -> ChannelF
     still, energies = _fit_still(layout, known, preamble)
     if _motion(layout, known, still, energies) < MOTION_THRESHOLD:
         return still
-    moving = _fit_moving(layout, known, preamble)
+    moving = fit_moving(layout, known, preamble)
     return moving if moving.noise_var < still.noise_var else still
 
 
@@ -173,23 +188,18 @@ def _motion(layout: Layout, known: Known, still: ChannelFit, energies: Float) ->
     return found
 
 
-class _Prior(NamedTuple):
-    """What is expected of a channel that moves: the energy of a tap in a degree is that of the tap times that of the
-    degree."""
+def fit_moving(layout: Layout, known: Known, preamble: PreambleFit, prior: Prior | None = None) -> ChannelFit:
+    """Taps that are polynomials over the burst, and what is left of a common phase.
 
-    taps: npt.NDArray[np.intp]
-    """Which of the 20 there are, [n_taps]."""
-    energies: Float
-    """[n_taps]."""
-    degrees: Float
-    """[n_degrees]."""
-
-
-def _fit_moving(layout: Layout, known: Known, preamble: PreambleFit) -> ChannelFit:
-    """Taps that are polynomials over the burst, and what is left of a common phase."""
+    Args:
+        layout: Of the burst.
+        known: Its known cells.
+        preamble: What its preamble tells alone.
+        prior: Of another fit of this burst.
+    """
     noise_var = header_noise_var = max(preamble.noise_var, MIN_VARIANCE)  # its halves met the same channel
-    phase, phase_var, prior = np.zeros(layout.n_symbols), 0.0, None
-    for _ in range(3):
+    phase, phase_var = np.zeros(layout.n_symbols), 0.0
+    for _ in range(2):
         weight = _weights(layout, known, noise_var, header_noise_var)
         z = turned(known.z, phase, layout)
         track, prior = _track(layout, z, weight, known, noise_var, prior)
@@ -198,12 +208,12 @@ def _fit_moving(layout: Layout, known: Known, preamble: PreambleFit) -> ChannelF
         excess = track.err_var[layout.rows, layout.columns]
         noise_var, header_noise_var = _noise(layout, left.real**2 + left.imag**2, excess, known.weight)
         phase, phase_var = _phase(layout, known, at_known, weight, noise_var)
-    return ChannelFit(track.h, track.err_var, noise_var, header_noise_var, phase, phase_var)
+    return ChannelFit(track.h, track.err_var, noise_var, header_noise_var, phase, phase_var, prior)
 
 
 def _track(
-    layout: Layout, z: Complex, weight: Float, known: Known, noise_var: float, prior: _Prior | None
-) -> tuple[ChannelEstimate, _Prior]:
+    layout: Layout, z: Complex, weight: Float, known: Known, noise_var: float, prior: Prior | None
+) -> tuple[ChannelEstimate, Prior]:
     """Taps over time by empirical Bayes; what is expected of them is found by expectation-maximisation.
 
     Returns:
@@ -215,29 +225,45 @@ def _track(
     grams = tap_gram(pairs)  # [n_degrees, n_degrees, 20, 20]
     projections = total @ tap_matrix().conj()  # [n_degrees, 20]
     if prior is None:
+        few = min(n_degrees, FEW_DEGREES)
         prior = _expected(projections, grams, noise_var)
-    for step in range(EM_STEPS):
-        taps, count = prior.taps, len(prior.taps)
-        gram = grams[:, :, taps][..., taps].transpose(0, 2, 1, 3).reshape(n_degrees * count, -1)
-        expected = np.maximum(np.outer(prior.degrees, prior.energies).ravel(), MIN_VARIANCE)
-        posterior = np.linalg.inv(gram / noise_var + np.diag(1 / expected))
-        mean = (posterior @ projections[:, taps].ravel() / noise_var).reshape(n_degrees, count)
-        if step == EM_STEPS - 1:
-            break
-        energy = np.abs(mean) ** 2 + posterior.diagonal().real.reshape(n_degrees, count)
-        energies = np.mean(energy / prior.degrees[:, None], axis=0)
-        kept = np.flatnonzero(np.sum(np.abs(mean) ** 2, axis=0) > noise_var * n_degrees / float(weight.sum()))
-        kept = kept if len(kept) else np.array([int(np.argmax(energies))])
-        degrees = np.maximum(np.sum(energy, axis=1) / np.sum(energies), MIN_VARIANCE)
-        prior = _Prior(taps[kept], energies[kept], degrees)
-    matrix = tap_matrix()[:, prior.taps]
+        _, _, prior = _maximise(projections[:few], grams[:few, :few], noise_var, prior, float(weight.sum()))
+        prior = Prior(prior.taps, prior.energies, np.append(prior.degrees, FIRST_DEGREES[few:n_degrees]))
+    for _ in range(EM_STEPS):
+        mean, posterior, expected = _maximise(projections, grams, noise_var, prior, float(weight.sum()))
+        prior, used = expected, prior
+    count = len(used.taps)
+    matrix = tap_matrix()[:, used.taps]
     h = np.asarray(in_symbols @ (mean @ matrix.T), np.complex128)
     by_degrees = posterior.reshape(n_degrees, count, n_degrees, count).transpose(0, 2, 1, 3)
     at_times = (in_symbols[:, :, None] * in_symbols[:, None, :]).reshape(len(h), -1)  # [n_symbols, n_degrees^2]
     of_taps = at_times @ by_degrees.reshape(n_degrees**2, count**2)  # [n_symbols, n_taps^2]
     products = (matrix[:, :, None] * matrix.conj()[:, None, :]).reshape(len(matrix), -1).T
     err_var = of_taps.real @ products.real - of_taps.imag @ products.imag
-    return ChannelEstimate(h, np.maximum(err_var, 0), prior.energies), prior
+    return ChannelEstimate(h, np.maximum(err_var, 0), used.energies), prior
+
+
+def _maximise(
+    projections: Complex, grams: npt.NDArray[np.complex128], noise_var: float, prior: Prior, n_known: float
+) -> tuple[Complex, npt.NDArray[np.complex128], Prior]:
+    """A step of expectation-maximisation.
+
+    Returns:
+        Taps under each polynomial, [n_degrees, n_taps], their covariance, [n_degrees n_taps] squared, and what is
+        expected of them now; taps that noise explains are left out.
+    """
+    taps, count, n_degrees = prior.taps, len(prior.taps), len(projections)
+    degrees = prior.degrees[:n_degrees]
+    gram = grams[:, :, taps][..., taps].transpose(0, 2, 1, 3).reshape(n_degrees * count, -1)
+    expected = np.maximum(np.outer(degrees, prior.energies).ravel(), MIN_VARIANCE)
+    posterior = np.linalg.inv(gram / noise_var + np.diag(1 / expected))
+    mean = (posterior @ projections[:, taps].ravel() / noise_var).reshape(n_degrees, count)
+    energy = np.abs(mean) ** 2 + posterior.diagonal().real.reshape(n_degrees, count)
+    energies = np.mean(energy / degrees[:, None], axis=0)
+    kept = np.flatnonzero(np.sum(np.abs(mean) ** 2, axis=0) > noise_var * n_degrees / n_known)
+    kept = kept if len(kept) else np.array([int(np.argmax(energies))])
+    now = np.maximum(np.sum(energy, axis=1) / np.sum(energies), MIN_VARIANCE)
+    return mean, posterior, Prior(taps[kept], energies[kept], now)
 
 
 def _moments(
@@ -258,7 +284,7 @@ def _moments(
     return total, pairs
 
 
-def _expected(projections: Complex, grams: npt.NDArray[np.complex128], noise_var: float) -> _Prior:
+def _expected(projections: Complex, grams: npt.NDArray[np.complex128], noise_var: float) -> Prior:
     """A first guess: taps as if none heard another, those that noise does not explain."""
     n_degrees, at = len(projections), np.arange(projections.shape[1])
     own = grams[np.arange(n_degrees), np.arange(n_degrees)][:, at, at].real  # [n_degrees, 20]
@@ -266,4 +292,4 @@ def _expected(projections: Complex, grams: npt.NDArray[np.complex128], noise_var
     scatter = noise_var * np.sqrt(np.sum(1 / own**2, axis=0))
     taps = np.flatnonzero(energies > scatter)
     taps = taps if len(taps) else np.array([int(np.argmax(energies))])
-    return _Prior(taps, np.maximum(energies[taps], MIN_VARIANCE), FIRST_DEGREES[:n_degrees])
+    return Prior(taps, np.maximum(energies[taps], MIN_VARIANCE), FIRST_DEGREES[:n_degrees])

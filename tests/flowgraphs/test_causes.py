@@ -21,7 +21,7 @@ from gened.flowgraphs.causes import (
     frame_causes,
     output_clipping,
 )
-from gened.gr_blocks.phy import demodulator
+from gened.gr_blocks.phy import layout
 from gened.gr_blocks.phy.errors import CodecError
 from gened.gr_blocks.phy.types import Received
 from gened.models.codec_service import CodecService
@@ -103,7 +103,7 @@ def test_a_frame_tells_what_is_near_its_limit(
 
 
 def test_limits_are_those_of_the_receiver() -> None:
-    assert MAX_SFO_PPM == demodulator.MAX_SFO_PPM
+    assert MAX_SFO_PPM == layout.MAX_SFO_PPM
 
 
 def test_other_weights_are_known_by_the_decoders_own_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,7 +140,7 @@ def test_peaks_are_lower_after_than_before() -> None:
 def test_speed_counts_what_it_sent() -> None:
     found = measure_speed(100_000, seed=2)
     assert found["burst_frames_received"] == found["burst_frames_sent"]
-    assert all((found[key] or 0) > 0 for key in ("burst_msps", "noise_msps", "transmit_msps"))
+    assert all((found[key] or 0) > 0 for key in ("burst_msps", "moving_msps", "noise_msps", "transmit_msps"))
 
 
 @pytest.mark.slow
@@ -203,7 +203,9 @@ def test_figures_are_drawn_from_results_alone(tmp_path: Path, capsys: pytest.Cap
     gnuradio = [{"cfo_cps": 0.0, "snr_db": 10.0, "gnuradio_packet_error_rate": 1.0}]
     path = tmp_path / "a.json"
     path.write_text(json.dumps({"rows": [row, {**lost, "snr_db": 10.0}], "gnuradio": gnuradio}))
-    assert all(figure.stat().st_size > 5000 for figure in draw_all([path], tmp_path / "figures"))
+    other = tmp_path / "ldpc.json"
+    other.write_text(json.dumps({"meta": {}, "rows": [{"mode": "qpsk-1/2"}]}))
+    assert all(figure.stat().st_size > 5000 for figure in draw_all([path, other], tmp_path / "figures"))
     path.write_text("[]")
     assert draw([str(path), "--out", str(tmp_path)]) == 1
     assert capsys.readouterr().err.count("\n") == 1
