@@ -194,6 +194,14 @@ class Air:
                 self._rx_control.send(self._status())
             self._context.destroy(linger=200)
 
+    def take_dropped(self) -> list[int]:
+        """Numbers of the bursts that were lost since the last call, counted from 0 over the whole run."""
+        taken = []
+        for numbers in (self.stream.dropped, self.channel.dropped):
+            while numbers:
+                taken.append(numbers.popleft())
+        return sorted(taken)
+
     def _tell(self, on_status: Callable[[Status], None] | None = None) -> Status | None:
         """Sends the status when it is time to; None when it is not."""
         now_s = time.monotonic()

@@ -78,15 +78,18 @@ def _run(
 
         last_s = 0.0
 
+        def tell_status(status: Status) -> None:
+            tell({"status": status.model_dump(), "dropped_bursts": air.take_dropped()})
+
         def on_status(status: Status) -> None:
             nonlocal last_s
             if status.is_over or time.monotonic() - last_s > STATUS_EVERY_S:
                 last_s = time.monotonic()
-                tell({"status": status.model_dump()})
+                tell_status(status)
 
         air = Air(config)
         tell({"state": "ready"})
-        tell({"status": air.run(stop, on_status).model_dump()})
+        tell_status(air.run(stop, on_status))
     elif role == "transmit":
         from gened.flowgraphs.transmit import run_transmit
 

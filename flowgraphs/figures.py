@@ -172,6 +172,8 @@ def side_by_side(
 def _caption(report: FrameReport) -> tuple[str, str]:
     if report.caption:
         return f"“{report.caption}”", INK
+    if report.caption_partial:
+        return f"the caption was damaged: {report.caption_partial}", BAD
     if report.crc_ok is False:
         return "the caption was lost", BAD
     return "no caption", GREY

@@ -125,7 +125,9 @@ def run_loopback(config: LoopbackConfig, *, stop: threading.Event, on_progress: 
     finally:
         end_all(run.children.values())
     run.hear_the_last()
-    report = make_report(config.out, sent=run.sent, received=run.received, config=config, causes=run.causes)
+    report = make_report(
+        config.out, sent=run.sent, received=run.received, config=config, causes=run.causes, dropped=run.dropped
+    )
     if not run.received and not stop.is_set():
         raise NoFrameError(
             run.no_frame or f"none of {n_frames} frames arrived; the report in {config.out} says what was sent"
@@ -169,6 +171,8 @@ class _Run:
         self.children: dict[str, Child] = {}
         self.causes: dict[str, int] = {}
         """What went wrong on either side, by name, and how often."""
+        self.dropped: list[int] = []
+        """Bursts that air has dropped, counted from 0 over the whole run."""
         self._config = config
         self._on_progress = on_progress
         self._n_permits = 0
@@ -202,6 +206,7 @@ class _Run:
                 self._count(facts)
 
     def _count(self, facts: Facts) -> None:
+        self.dropped += facts.get("dropped_bursts") or []
         for name, count in (facts.get("causes") or {}).items():
             self.causes[name] = self.causes.get(name, 0) + count
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ def make_report(
     received: dict[int, Facts],
     config: LoopbackConfig,
     causes: dict[str, int] | None = None,
+    dropped: Sequence[int] = (),
 ) -> Report:
     """Writes report.json, side_by_side.png (one a photograph) and constellation.png; returns the report.
 
@@ -38,17 +40,28 @@ def make_report(
         received: The same from the receiver; frames that were lost are missing.
         config: Of the run.
         causes: What went wrong, by name, and how often.
+        dropped: Bursts that air has dropped, counted from 0 over the whole run.
     """
     pictures = _Pictures(out)
     frames = [
         _frame(number, sent.get(number, {}), received.get(number), config, pictures)
         for number in sorted(sent | received)
     ]
-    report = Report(meta=run_meta(config.argv, seed=config.seed) | {"causes": causes}, frames=frames)
+    meta = run_meta(config.argv, seed=config.seed) | {
+        "causes": causes,
+        "dropped_bursts": None if config.air is None else _by_frame(sent, dropped),
+    }
+    report = Report(meta=meta, frames=frames)
     write_report(out / "report.json", report)
     beside = {number: (facts.get("mask"), facts.get("edited_picture")) for number, facts in received.items()}
     _draw(out, frames, beside, pictures)
     return report
+
+
+def _by_frame(sent: dict[int, Facts], dropped: Sequence[int]) -> list[dict[str, int]]:
+    """The bursts that were dropped, each as its frame and its number within it; `sent` is in the order of the air."""
+    bursts = [(number, burst) for number, facts in sent.items() for burst in range(facts.get("n_bursts") or 0)]
+    return [{"frame": bursts[i][0], "burst": bursts[i][1]} for i in sorted(dropped) if i < len(bursts)]
 
 
 class _Pictures:

@@ -21,6 +21,7 @@ import zmq
 from gened.flowgraphs.control import ControlSocket, Status
 from gened.flowgraphs.editing import EditConfig, EditorSide
 from gened.flowgraphs.link_errors import NoFrameError
+from gened.flowgraphs.live_figures import LiveFigures
 from gened.gr_blocks.phy.address import split_address
 from gened.gr_blocks.phy.errors import ConfigError
 from gened.gr_blocks.phy.types import ComplexArray, ReceivedFrame
@@ -75,6 +76,8 @@ class ReceiveConfig:
     """Keep the samples too, as a recording in SigMF; None: they are not kept."""
     edit: EditConfig | None = None
     """Who edits the pictures; None: nobody. Edited ones are `edited-0000.png`, and the first one `edited.png`."""
+    live_s: float | None = None
+    """Tell the figures of `live_figures` so often; None: never."""
     argv: tuple[str, ...] = ()
     """For the report."""
 
@@ -96,6 +99,7 @@ class _Inbox:
         self.frames: list[Facts] = []
         self.monitor: ReceiverMonitor | None = None
         """Told of each frame."""
+        self.live = LiveFigures()
         self.status: Status | None = None
         self.last_s = time.monotonic()
         """When a frame last came."""
@@ -124,6 +128,7 @@ class _Inbox:
             facts |= {"snr_set_db": self.status.snr_db, "cfo_set_hz": self.status.freq_offset_hz}
         if self.monitor is not None:
             self.monitor.frame(facts)
+        self.live.frame(facts)
         mask = meta.get("mask")
         if image is not None and self._config.out is not None:
             facts |= self._keep(self._config.out, image, mask, facts)
@@ -201,8 +206,8 @@ def run_receive(
         config: See there.
         stop: Ends it.
         on_frame: Called with {"state": "ready"} when the first samples have come, with {"state": line} for what is
-            wrong with the link, with each frame's facts when it is decoded, and at the end with {"state": "ended",
-            "causes": {name: count}}; any thread.
+            wrong with the link, with {"live": figures} as often as `live_s` says, with each frame's facts when it is
+            decoded, and at the end with {"state": "ended", "causes": {name: count}}; any thread.
 
     Returns:
         Facts of each frame, in the order in which they were decoded; `error` where that failed.
@@ -251,6 +256,8 @@ def run_receive(
         if control is not None:
             control.close()
         context.destroy(linger=0)
+        if config.live_s is not None:
+            _tell(on_frame, {"live": inbox.live.figures()})
         _tell(on_frame, {"state": "ended", "causes": monitor.counts()})
         if recorder is not None:
             recorder.close()
@@ -270,7 +277,9 @@ def _listen(
 ) -> None:
     """Waits for the end, whichever comes first."""
     is_ready, is_armed, over_s = False, False, 0.0
+    live = _LiveTeller(config, receiver, inbox.live, on_frame)
     while not stop.wait(POLL_S):
+        live.look()
         if editor is not None:
             editor.look()
         for message in () if control is None else control.receive():
@@ -307,6 +316,29 @@ def _listen(
             if inbox.frames:
                 return
             raise NoFrameError(_why_nothing(config, receiver, inbox.monitor))
+
+
+class _LiveTeller:
+    """Tells the live figures when it is time to."""
+
+    def __init__(
+        self,
+        config: ReceiveConfig,
+        receiver: Receiver,
+        live: LiveFigures,
+        on_frame: Callable[[Facts], None] | None,
+    ) -> None:
+        self._every_s, self._due_s = config.live_s, time.monotonic()
+        self._receiver, self._live, self._on_frame = receiver, live, on_frame
+
+    def look(self) -> None:
+        """To be called often."""
+        stats = self._receiver.detector.stats()
+        self._live.look(n_headers=stats["headers"], n_samples=stats["samples"])
+        now_s = time.monotonic()
+        if self._every_s is not None and now_s >= self._due_s:
+            self._due_s = now_s + self._every_s
+            _tell(self._on_frame, {"live": self._live.figures()})
 
 
 def _has_all(receiver: Receiver, inbox: _Inbox, status: Status | None) -> bool:

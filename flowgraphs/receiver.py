@@ -7,6 +7,7 @@ source -> burst_detector -> frame_demodulator -> caption_decoder -> semantic_dec
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -86,12 +87,14 @@ class _exit(MessageBlock):  # noqa: N801
             self.counters.add("n_ended")
 
     def _with_units(self, meta: Meta) -> Meta:
-        """The figures that need the sample rate."""
+        """With the figures that need the sample rate, and None for what was not measured."""
         cfo_est_cps, on_air_samples = meta.get("cfo_est_cps"), meta.get("on_air_samples")
         if isinstance(cfo_est_cps, float):
             meta["cfo_est_hz"] = cfo_est_cps * self._sample_rate
         if isinstance(on_air_samples, int):
             meta["airtime_s"] = on_air_samples / self._sample_rate
+        if isinstance(meta.get("evm_db"), float) and not math.isfinite(meta["evm_db"]):
+            meta["evm_db"] = None  # nothing digital was sent
         return meta
 
 
@@ -121,10 +124,10 @@ class Receiver(gr.top_block):
         timeout_s: How long a frame waits for its bursts.
         on_frame: Called with each frame before it is decoded, and its facts; a thread of the flowgraph.
         on_picture: Called once for each frame with picture and facts, or with None and facts with `error`; a thread of
-            the flowgraph. Facts: `session, frame, codec_id, height, width, snr_design_db, snr_est_db, cfo_est_hz,
-            sfo_est_ppm, erased_fraction, caption, station, crc_ok, analog_symbols, side_symbols, caption_symbols,
-            on_air_samples, airtime_s, n_bursts, n_bursts_received, codec, decode_ms, is_lost`, and `mask`, [H, W]
-            uint8, where the codec tells what is important.
+            the flowgraph. Facts: `session, frame, codec_id, height, width, snr_design_db, snr_est_db, evm_db,
+            cfo_est_hz, sfo_est_ppm, erased_fraction, caption, caption_partial, station, crc_ok, analog_symbols,
+            side_symbols, caption_symbols, on_air_samples, airtime_s, n_bursts, n_bursts_received, codec, decode_ms,
+            is_lost`, and `mask`, [H, W] uint8, where the codec tells what is important.
         on_edited: Called with each picture that the editor gave back, in the order in which they were decoded; facts
             as above with `edited, edit_reason, edit_backend, editor_ms`. Where `edited` is false the picture is the
             received one.

@@ -56,6 +56,9 @@ class FrameReport(BaseModel):
     erased_fraction: Fraction01 = None
     caption: str | None = None
     """As received."""
+    caption_partial: str | None = None
+    """What is left of a caption whose checksum fails, U+FFFD wherever something is missing; null when it came whole or
+    not at all."""
     crc_ok: bool | None = None
     """Of the text; null when none was sent."""
     analog_symbols: Count = None

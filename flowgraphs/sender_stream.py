@@ -50,6 +50,8 @@ class SenderStream:
         self.n_bursts = 0
         """Begun since the start."""
         self.n_dropped_bursts = 0
+        self.dropped: collections.deque[int] = collections.deque(maxlen=MAX_ANNOUNCED)
+        """Their numbers, the latest of them; to be taken out by whoever reads them."""
         self.n_underflows = 0
         """Bursts with a hole, because their samples did not come in time."""
         self._rng = rng
@@ -169,8 +171,10 @@ class SenderStream:
     def _begin_burst(self) -> None:
         self._left = self._announced.popleft()[1]
         self._is_dropped = self.n_bursts in self._drop
+        if self._is_dropped:
+            self.n_dropped_bursts += 1
+            self.dropped.append(self.n_bursts)
         self.n_bursts += 1
-        self.n_dropped_bursts += self._is_dropped
         self._waiting_since, self._is_loose, self._is_holed = None, False, False
 
     def _take_burst(self, out: ComplexArray) -> int:

@@ -86,3 +86,58 @@ def link(
         print(text)
     else:
         Console().print(*tables(result))
+
+
+@bench.command()
+def ldpc(
+    frames: Annotated[int, typer.Option("--frames", min=1, help="Most frames at each point of a curve.")] = 1000,
+    modes: Annotated[
+        str, typer.Option("--modes", metavar="MODE,...", help="Digital modes, or none.", show_default="all")
+    ] = "",
+    analog: Annotated[int, typer.Option("--analog", min=0, help="A picture's symbols in each burst.")] = 8192,
+    blocks: Annotated[int, typer.Option("--blocks", min=0, help="For the speed at each code; 0 leaves it out.")] = 256,
+    broken: Annotated[
+        int, typer.Option("--broken", min=0, help="Lost texts of each length, for what is left of them; 0 for none.")
+    ] = 100,
+    gnuradio: Annotated[
+        bool | None,
+        typer.Option("--gnuradio/--no-gnuradio", help="Its decoder too.", show_default="if it is installed"),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 1,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Processes that share the curves.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the JSON to this file too.", show_default=False)
+    ] = None,
+    json_only: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure frame error rates of the digital modes over Es/N0, and the speed of LDPC decoders."""
+    from rich.console import Console
+
+    from gened.flowgraphs.report import run_meta
+    from gened.gr_blocks.bench.ldpc import LdpcPlan, run
+    from gened.gr_blocks.bench.ldpc_table import tables
+    from gened.gr_blocks.bench.link_gnuradio import is_available
+    from gened.gr_blocks.phy.modes import MODES
+    from gened.models.evaluation.files import require_writable
+
+    if gnuradio and not is_available():
+        raise ConfigError("GNU Radio is not installed; `gened check` says how to get it, --no-gnuradio leaves it out")
+    if out is not None:
+        require_writable(out)
+    names = tuple(name for name in _words(modes) if name != "none") if modes else tuple(MODES)
+    plan = LdpcPlan(
+        modes=names, n_frames=frames, n_analog=analog, n_blocks=blocks, n_broken=broken, seed=seed,
+        workers=workers, has_gnuradio=is_available() if gnuradio is None else gnuradio,
+    )  # fmt: skip
+    with pictures_progress(quiet=quiet) as progress:
+        task = progress.add_task("measuring", total=None)
+        result = run(plan, lambda done, total: progress.update(task, completed=done, total=total))
+    about_run = {"frames": frames, "analog": analog, "blocks": blocks, "broken": broken, "workers": workers}
+    text = json.dumps({"meta": {**run_meta(sys.argv, seed=seed), **about_run}, **result}, indent=1, allow_nan=False)
+    if out is not None:
+        out.write_text(text + "\n")
+    if json_only:
+        print(text)
+    else:
+        Console().print(*tables(result))

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +17,7 @@ from gened.signals import stop_on_signals
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress, TaskID
+    from rich.progress import TaskID
     from rich.table import Table
 
     from gened.flowgraphs.report import FrameReport, Report
@@ -90,6 +91,7 @@ def loopback(
     editor_option: options.EditorOption = None,
     edit_strength: options.EditStrength = 1.0,
     edit_timeout: options.EditTimeout = 60.0,
+    live: options.Live = "line",
     json_only: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -168,6 +170,7 @@ def loopback(
             timeout_s=timeout,
             until_end=True,
             codecs=(codec,),
+            live_s=options.live_s(live, has_json=json_only),
             edit=options.edit_config(
                 editor,
                 keys=editor_keys,
@@ -184,15 +187,15 @@ def loopback(
     console = Console(stderr=True, quiet=quiet, highlight=False)
     if link is not None and link.tx.hardware is not None:
         console.print(f"{link.tx.hardware.name}: {link.tx.hardware.law.strip()}", soft_wrap=True)
-    progress = _Progress(console, frames or len(photos))
+    progress = _Progress(console, frames or len(photos), has_live_json=live == "json")
     with stop_on_signals() as stop, progress:
         report = run_loopback(config, stop=stop, on_progress=progress.told)
     if json_only:
         from gened.flowgraphs.report import report_text
 
         print(report_text(report))
-    else:
-        _print_result(Console(), report, out)
+    else:  # what is printed line by line is not to end in a table
+        _print_result(console if live == "json" else Console(), report, out)
 
 
 def _addresses(port: int | None) -> tuple[str, str, str, str]:
@@ -211,15 +214,23 @@ def _addresses(port: int | None) -> tuple[str, str, str, str]:
 
 
 class _Progress:
-    """Two bars on a terminal: frames sent and frames received."""
+    """On a terminal two bars, frames sent and frames received, and under them the figures of the link as they are."""
 
-    def __init__(self, console: Console, n_frames: int) -> None:
+    def __init__(self, console: Console, n_frames: int, *, has_live_json: bool) -> None:
+        from rich.console import RenderableType
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+        class Bars(Progress):
+            line = ""
+
+            def get_renderables(self) -> Iterable[RenderableType]:
+                yield from super().get_renderables()
+                if self.line:
+                    yield options.one_line(self.line)
+
+        self._has_live_json = has_live_json
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._bars: Progress = Progress(
-            *columns, console=console, transient=True, disable=console.quiet or not console.is_terminal
-        )
+        self._bars = Bars(*columns, console=console, transient=True, disable=console.quiet or not console.is_terminal)
         self._tasks: dict[str, TaskID] = {
             side: self._bars.add_task(f"{side}: starts", total=n_frames) for side in ("transmit", "receive")
         }
@@ -235,9 +246,19 @@ class _Progress:
         state = facts.get("state")
         if state not in (None, "ready", "done", "ended"):
             self._bars.console.print(str(state), soft_wrap=True, highlight=False, markup=False)
+        if "live" in facts:
+            self._show(facts["live"])
         if side not in self._tasks:
             return
         self._bars.update(self._tasks[side], description=side, advance=1 if "frame" in facts else 0)
+
+    def _show(self, figures: dict[str, Any]) -> None:
+        from gened.flowgraphs.live_figures import line
+
+        if self._has_live_json:
+            print(json.dumps(figures), flush=True)
+        else:
+            self._bars.line = line(figures)
 
 
 def _print_result(console: Console, report: Report, out: Path) -> None:
@@ -294,10 +315,10 @@ def _table(frames: list[FrameReport], width: int) -> Table:
 def _caption(frame: FrameReport) -> str:
     if frame.received is None:
         return "[red]lost[/]"
-    if frame.crc_ok is False:
-        return "[red]CRC failed[/]"
     from rich.markup import escape
 
+    if frame.crc_ok is False:
+        return "[red]CRC failed[/]" + (f" {escape(frame.caption_partial)}" if frame.caption_partial else "")
     return escape(frame.caption or "") or "-"
 
 

@@ -14,11 +14,15 @@ import typer
 from gened.gr_blocks.phy.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from gened.flowgraphs.describing import CaptionConfig
     from gened.flowgraphs.editing import EditConfig
     from gened.gr_blocks.phy.channel import ChannelConfig
 
 CHANNELS = "awgn, rayleigh-block, rician-block, multipath, tdl-a, tdl-b, tdl-c"
+CAPTION_MODES = "bpsk-1/2x2, bpsk-1/2, qpsk-1/2, qpsk-3/4, 16qam-1/2, 16qam-3/4, 64qam-1/2, 64qam-3/4"
+"""Those of `phy/modes.py`, which takes NumPy to load; a test holds them together."""
 OTHER_NAMES = {"rician": "rician-block"}
 """What people call a channel of which there is one kind only."""
 MAX_RATE_NUMERATOR, MAX_RATE_DENOMINATOR = 8, 512  # what the header can tell
@@ -189,7 +193,7 @@ CaptionMode = Annotated[
     typer.Option(
         "--caption-mode",
         metavar="MODE",
-        help="bpsk-1/2x2, bpsk-1/2, qpsk-1/2, 16qam-1/2, or auto: what holds at the SNR.",
+        help=f"{CAPTION_MODES}, or auto: the fastest that holds at the SNR.",
     ),
 ]
 Station = Annotated[str, typer.Option("--station", help="Station identification (a call sign) in every frame.")]
@@ -222,6 +226,13 @@ Photos = Annotated[
     list[Path], typer.Argument(metavar="PHOTO...", help="Picture files, 64x64 to 4096x4096.", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout, and nothing else there.")]
+Live = Annotated[
+    str,
+    typer.Option(
+        "--live", metavar="HOW",
+        help="Figures while it runs: line, one that is refreshed on a terminal; json, a line a second on stdout; none.",
+    ),
+]  # fmt: skip
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Device = Annotated[str, typer.Option("--device", help="PyTorch device: cpu or cuda.")]
 
@@ -384,6 +395,30 @@ def default_device(backend: str) -> str:
     except ImportError:
         return "cpu"
     return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+
+LIVE_S: dict[str, float | None] = {"line": 0.25, "json": 1.0, "none": None}
+"""How often the live figures are told, by what `--live` may be."""
+
+
+def live_s(how: str, *, has_json: bool) -> float | None:
+    """How often the live figures are wanted, s.
+
+    Raises:
+        ConfigError: An unknown way, or stdout is the report's.
+    """
+    if how not in LIVE_S:
+        raise ConfigError(f"--live {how}; known are {', '.join(LIVE_S)}")
+    if how == "json" and has_json:
+        raise ConfigError("--json keeps stdout for the report; give one of --json and --live json")
+    return LIVE_S[how]
+
+
+def one_line(text: str) -> Text:
+    """A text that a narrow terminal cuts off and does not wrap, for lines that are refreshed."""
+    from rich.text import Text
+
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def encoder_device(is_numpy: bool) -> str:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,6 +63,7 @@ def receive(
     editor_option: options.EditorOption = None,
     edit_strength: options.EditStrength = 1.0,
     edit_timeout: options.EditTimeout = 60.0,
+    live: options.Live = "line",
     json_only: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -68,6 +71,7 @@ def receive(
     from rich.console import Console
 
     from gened.flowgraphs.driver_output import drivers_to_stderr
+    from gened.flowgraphs.live_figures import line
     from gened.flowgraphs.receive import ReceiveConfig, run_receive
     from gened.flowgraphs.record import KeepConfig
 
@@ -94,6 +98,7 @@ def receive(
             strength=edit_strength,
             timeout_s=edit_timeout,
         ),
+        live_s=options.live_s(live, has_json=json_only),
         argv=tuple(sys.argv),
     )
     place = config.address if hardware is None or config.radio is None else hardware.name
@@ -103,13 +108,22 @@ def receive(
 
     def hear(facts: dict[str, Any]) -> None:
         causes.update(facts.get("causes") or {})
-        if "causes" not in facts:
+        if "live" in facts:
+            if live == "json":  # to a stdout of its own: the drivers' goes to stderr meanwhile
+                try:
+                    print(json.dumps(facts["live"]), file=stdout, flush=True)
+                except BrokenPipeError:
+                    stop.set()  # the reader has gone: end in order, a recording above all
+            else:
+                status.update(options.one_line(line(facts["live"])))
+        elif "causes" not in facts:
             console.print(told(facts), soft_wrap=True, markup=False)
 
     with (
+        contextlib.nullcontext(sys.stdout) if live != "json" else os.fdopen(os.dup(1), "w") as stdout,
         drivers_to_stderr(),
         stop_on_signals() as stop,
-        console.status(f"receiver: listens to {place}; Ctrl-C ends it"),
+        console.status(options.one_line(f"receiver: listens to {place}; Ctrl-C ends it")) as status,
     ):
         received = run_receive(config, stop=stop, on_frame=hear)
     if json_only:
@@ -123,9 +137,12 @@ def told(facts: dict[str, Any]) -> str:
     if "frame" not in facts:
         state = str(facts.get("state", "ready"))
         return state if ": " in state else f"receiver: {state}"  # a cause says where it was seen
-    text = {True: f'caption "{facts.get("caption") or ""}"', False: "caption lost", None: "no caption"}[
-        facts.get("crc_ok")
-    ]
+    partial = facts.get("caption_partial")
+    text = {
+        True: f'caption "{facts.get("caption") or ""}"',
+        False: "caption lost" if partial is None else f'caption damaged: "{partial}"',
+        None: "no caption",
+    }[facts.get("crc_ok")]
     figures = [
         f"{facts[key]:{pattern}} {unit}"
         for key, pattern, unit in (("snr_est_db", ".1f", "dB SNR"), ("cfo_est_hz", ",.0f", "Hz offset"))

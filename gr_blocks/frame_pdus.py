@@ -25,7 +25,7 @@ from gened.gr_blocks.pdus import PduError, from_pdu, take, to_pdu
 from gened.gr_blocks.phy.demodulator import Capture
 from gened.gr_blocks.phy.errors import FrameError
 from gened.gr_blocks.phy.header import Header
-from gened.gr_blocks.phy.types import Encoded, Frame, ImageSize, Received, ReceivedFrame
+from gened.gr_blocks.phy.types import Encoded, Frame, ImageSize, PartialBytes, Received, ReceivedFrame
 from gened.gr_blocks.phy.waveform import WAVEFORM
 
 MIN_SIDE = 64
@@ -40,7 +40,7 @@ Mask = npt.NDArray[np.uint8]
 """[H, W] uint8, 255 is important."""
 Meta = dict[str, Any]
 
-_VECTOR_KEYS = ("side_info", "text", "noise_var", "constellation", "mask")
+_VECTOR_KEYS = ("side_info", "text", "partial_text", "partial_text_is_sure", "noise_var", "constellation", "mask")
 
 
 def parse_rate(rate: Fraction | str | float) -> Fraction:
@@ -195,11 +195,12 @@ def received_to_pdu(frame: ReceivedFrame) -> Any:
             "width": received.size.width, "rate_num": received.rate.numerator, "rate_den": received.rate.denominator,
             "snr_design_db": received.snr_design_db, "side_info": received.side_info, "noise_var": received.noise_var,
             "text": frame.text, "has_text": frame.has_text, "n_bursts": frame.n_bursts,
+            **_partial_to_meta(frame.partial_text),
             "n_bursts_received": frame.n_bursts_received, "snr_est_db": frame.snr_est_db,
             "cfo_est_cps": frame.cfo_est_cps, "sfo_est_ppm": frame.sfo_est_ppm, "on_air_samples": frame.on_air_samples,
             "caption_symbols": frame.text_symbols, "side_symbols": frame.side_symbols,
             "analog_symbols": len(received.symbols),
-            "erased_fraction": frame.erased_fraction, "constellation": frame.constellation,
+            "erased_fraction": frame.erased_fraction, "constellation": frame.constellation, "evm_db": frame.evm_db,
         },
         received.symbols,
     )  # fmt: skip
@@ -230,6 +231,7 @@ def received_from_pdu(message: Any) -> tuple[ReceivedFrame, Meta]:
         codec_id=take(meta, "codec_id", int, 0, 2**32 - 1),
         received=received,
         text=_bytes(meta, "text"),
+        partial_text=partial_from_meta(meta),
         has_text=take(meta, "has_text", bool),
         n_bursts=take(meta, "n_bursts", int, 1, 256),
         n_bursts_received=take(meta, "n_bursts_received", int, 0, 256),
@@ -240,8 +242,29 @@ def received_from_pdu(message: Any) -> tuple[ReceivedFrame, Meta]:
         text_symbols=take(meta, "caption_symbols", int, 0),
         side_symbols=take(meta, "side_symbols", int, 0),
         constellation=constellation if isinstance(constellation, np.ndarray) else np.zeros(0, np.complex64),
+        evm_db=_measured({"evm_db": float("nan"), **meta}, "evm_db"),
     )
     return frame, meta
+
+
+def _partial_to_meta(partial: PartialBytes | None) -> Meta:
+    if partial is None:
+        return {}
+    return {"partial_text": partial.data, "partial_text_is_sure": partial.is_sure.tobytes()}
+
+
+def partial_from_meta(meta: Mapping[str, Any]) -> PartialBytes | None:
+    """What is left of a broken text, of a received PDU's dictionary; None where there is none.
+
+    Raises:
+        PduError: Not two vectors of bytes, as long as each other.
+    """
+    data, is_sure = _bytes(meta, "partial_text"), _bytes(meta, "partial_text_is_sure")
+    if data is None and is_sure is None:
+        return None
+    if data is None or is_sure is None or len(data) != len(is_sure):
+        raise PduError("the PDU's 'partial_text' and 'partial_text_is_sure' must be as long as each other")
+    return PartialBytes(data, np.frombuffer(is_sure, np.uint8) != 0)
 
 
 def _measured(meta: Mapping[str, Any], key: str) -> float:

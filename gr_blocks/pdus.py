@@ -8,6 +8,7 @@ for whatever is not a PDU of the kind that was asked for; blocks drop and count 
 from __future__ import annotations
 
 import struct
+import sys
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -161,7 +162,7 @@ def _from_dict(dictionary: Any) -> dict[str, Any]:
         items = pmt.cdr(items)
         if pmt.is_symbol(key):
             try:
-                meta[pmt.symbol_to_string(key)] = from_value(value)
+                meta[sys.intern(pmt.symbol_to_string(key))] = from_value(value)  # many frames' facts are kept
             except (PduError, UnicodeDecodeError):
                 continue
     if pmt.is_pair(items):

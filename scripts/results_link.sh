@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The figures of docs/link.md: every file under results/link/, and the pictures made of them. Some eight minutes of one core, by itself.
+# The figures of docs/link.md and docs/digital.md: files under results/link/, and the pictures made of them. Some quarter of an hour of one core.
 # Usage: [MORE=N] [WORKERS=N] scripts/results_link.sh [PART...]
 #
-# Parts: offsets, fading, faults, many, false, gnuradio, costs, figures; all where none is named. MORE multiplies the counts of frames and
-# samples. Rows do not depend on WORKERS (1), timings do: costs are measured by themselves, on a machine that has nothing else to do.
+# Parts: offsets, fading, faults, many, false, gnuradio, costs, ldpc (docs/digital.md, alone six minutes), figures; all where none is named. MORE
+# multiplies the counts of frames and samples. Rows do not depend on WORKERS (1), timings do: costs and the decoders' speeds are measured by themselves,
+# on a machine that has nothing else to do.
 set -euo pipefail
 # shellcheck source=scripts/lib/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/setup.sh"
@@ -49,13 +50,18 @@ part() {
       ;;
     gnuradio) link gnuradio --conditions none --no-costs --noise-samples 0 --gnuradio --packets $((40 * MORE)) ;;
     costs) link costs --conditions none --no-gnuradio --noise-samples 0 ;;
+    ldpc)
+      say ldpc
+      "$PYTHON" -m gened bench ldpc --quiet --workers "${WORKERS:-1}" --frames $((500 * MORE)) --out "$OUT/ldpc.json" >/dev/null
+      "$PYTHON" -m gened.gr_blocks.bench.ldpc_figures "$OUT/ldpc.json" --out docs/figures
+      ;;
     figures) "$PYTHON" -m gened.gr_blocks.bench.link_figures "$OUT"/*.json --out docs/figures ;;
-    *) die "a part '$1'; known are offsets, fading, faults, many, false, gnuradio, costs, figures" ;;
+    *) die "a part '$1'; known are offsets, fading, faults, many, false, gnuradio, costs, ldpc, figures" ;;
   esac
 }
 
 main() {
-  [ $# -gt 0 ] || set -- offsets fading faults many false gnuradio costs figures
+  [ $# -gt 0 ] || set -- offsets fading faults many false gnuradio costs ldpc figures
   setup >&2
   cd "$ROOT"
   mkdir -p "$OUT"

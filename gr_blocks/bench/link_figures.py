@@ -42,6 +42,8 @@ def read(paths: Iterable[Path]) -> tuple[Rows, Rows]:
     for path in paths:
         try:
             result = json.loads(path.read_text())
+            if "meta" in result and "gnuradio" not in result:  # of another bench, in the same folder
+                continue
             rows += result["rows"]
             gnuradio += result["gnuradio"] or []
         except (OSError, ValueError, KeyError, TypeError) as error:

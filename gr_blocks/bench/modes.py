@@ -4,7 +4,7 @@
     python -m gened.gr_blocks.bench.modes --frames 5000 --json
 
 Cells and their noise variance are given to the decoder as they are, so that a real receiver's loss comes on top; the
-thresholds keep 1 dB for it. Also told: what the decoder's minimum-sum scaling is worth, and its speed.
+thresholds keep 1 dB for it. Also told: what the decoder's minimum-sum scaling and exact LLRs are worth, and its speed.
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ from ldpc.bp_decoder import BpDecoder
 
 from gened.gr_blocks.phy.channel import complex_noise
 from gened.gr_blocks.phy.header import Header, decode_header, encode_header
-from gened.gr_blocks.phy.ldpc import MAX_ITERATIONS, LdpcCode, parity_check_matrix
-from gened.gr_blocks.phy.modes import MODES, digital_decode, digital_encode
+from gened.gr_blocks.phy.interleave import permutation
+from gened.gr_blocks.phy.ldpc import MAX_ITERATIONS, LdpcCode, decode_together
+from gened.gr_blocks.phy.ldpc_matrices import parity_check_matrix
+from gened.gr_blocks.phy.modes import INTERLEAVER_SEED, MODES, digital_decode, digital_encode
+from gened.gr_blocks.phy.modulation import demodulate, modulate
 from gened.gr_blocks.phy.types import ComplexArray, ImageSize
 from gened.gr_blocks.phy.waveform import WAVEFORM
 
@@ -36,6 +39,7 @@ SIDE_BYTES = (16, 64, 600)
 TARGET = 1e-3
 MARGIN_DB = 1.0
 STEP_DB = 0.25
+LLR_POINTS = (("16qam-1/2", 6.25), ("64qam-1/2", 10.5), ("16qam-3/4", 10.0), ("64qam-3/4", 15.25))
 SCALING_SNR_DB = (-1.75, -1.5, -1.25)
 ENOUGH_ERRORS = 50
 """Losses after which a point is known well enough (14 %)."""
@@ -134,6 +138,34 @@ def scaling_loss(scaling: float, snr_db: float, n_blocks: int, seed: int) -> flo
     return n_lost / n_blocks
 
 
+def max_log_llr(symbols: ComplexArray, noise_var: float, bits_per_symbol: int) -> npt.NDArray[np.float64]:
+    """LLRs of the nearest points alone, [n bits_per_symbol]: what `demodulate` would give at less work."""
+    words = (np.arange(2**bits_per_symbol)[:, None] >> np.arange(bits_per_symbol)[::-1] & 1).astype(np.uint8)
+    distance = np.abs(symbols[:, None] - modulate(words.ravel(), bits_per_symbol)) ** 2 / noise_var
+    llr = [distance[:, bit == 0].min(1) - distance[:, bit == 1].min(1) for bit in words.T]
+    return np.asarray(np.stack(llr, axis=1).ravel(), np.float64)
+
+
+def llr_losses(name: str, snr_db: float, n_blocks: int, seed: int) -> dict[str, str | float]:
+    """Block loss rates of the longest code of a mode, of the same noise, with exact LLRs and with max-log."""
+    rng, mode = np.random.default_rng(seed), MODES[name]
+    code = LdpcCode.for_payload(LdpcCode.max_info(mode.code_rate), mode.code_rate)
+    noise_var, bits_per_symbol = 10 ** (-snr_db / 10), mode.bits_per_symbol
+    bits = rng.integers(0, 2, (n_blocks, code.n_info), dtype=np.uint8)
+    order = permutation(code.n_coded, INTERLEAVER_SEED)
+    back = np.argsort(order)
+    found: list[list[npt.NDArray[np.float64]]] = [[], []]
+    for one in bits:
+        received, variance = noisy(modulate(code.encode(one)[order], bits_per_symbol), snr_db, rng)
+        found[0].append(demodulate(received, variance, bits_per_symbol)[back])
+        found[1].append(max_log_llr(received, noise_var, bits_per_symbol)[back])
+    exact, max_log = (
+        float(np.mean([(block.bits != one).any() for block, one in zip(decoded, bits, strict=True)]))
+        for decoded in (decode_together([code] * n_blocks, llrs) for llrs in found)
+    )
+    return {"mode": name, "snr_db": snr_db, "fer_exact": exact, "fer_max_log": max_log}
+
+
 def decoder_speed(ebno_db: float, n_blocks: int, seed: int) -> float:
     """Information bits a second of one core's time, in Mbit/s, n = 2304 and rate 1/2."""
     rng, code = np.random.default_rng(seed), LdpcCode.for_payload(LdpcCode.max_info("1/2"))
@@ -176,6 +208,7 @@ def measure(n_frames: int, seed: int) -> dict[str, object]:
         "rows": [asdict(point) for point in points + header + sides],
         "scaling_snr_db": SCALING_SNR_DB,
         "scaling_fer": scaling,
+        "llr": [llr_losses(name, snr_db, n_frames // 5, seed) for name, snr_db in LLR_POINTS],
         "decoder_mbps": {str(ebno): decoder_speed(ebno, 200, seed) for ebno in (1.5, 2.0, 3.0, 5.0)},
     }
 

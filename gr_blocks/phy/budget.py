@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from gened.gr_blocks.phy import shares
 from gened.gr_blocks.phy.errors import FrameError
-from gened.gr_blocks.phy.modes import mode_for_snr, n_symbols
+from gened.gr_blocks.phy.modes import n_symbols, side_mode_for_snr
 from gened.gr_blocks.phy.types import Budget, ImageSize
 
 MAX_BURST_SYMBOLS = 16384
@@ -17,8 +17,8 @@ SNR_STEP_DB = 0.5
 SNR_MIN_DB = -8.0
 SNR_MAX_DB = 23.5
 SIDE_BACKOFF_DB = 1.0
-"""Side information takes the mode that a text would take at an SNR lower by so much: it decides everything, and is
-lost no oftener than the header (python -m gened.gr_blocks.bench.modes)."""
+"""Side information takes a mode (of `modes.SIDE_MODES`) that holds at an SNR lower by so much: it decides everything,
+and is lost no oftener than the header (python -m gened.gr_blocks.bench.modes)."""
 
 MAX_SIDE_MARGIN_DB = 30.0
 
@@ -65,7 +65,7 @@ def budget(size: ImageSize, rate: Fraction, snr_db: float, side_margin_db: float
         snr_db: Es/N0 that the sender was told; counted as the header will tell it.
         side_margin_db: How far a burst may fade below that before the side information is lost.
     """
-    side_mode = mode_for_snr(quantize_snr_db(snr_db) - SIDE_BACKOFF_DB - side_margin_db)
+    side_mode = side_mode_for_snr(quantize_snr_db(snr_db) - SIDE_BACKOFF_DB - side_margin_db)
     return Budget(frame_symbols(size, rate), side_mode, n_bursts(size, rate))
 
 

@@ -7,6 +7,7 @@ samples -> clip -> gain or taps of this burst -> sampling clock -> carrier offse
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -30,6 +31,8 @@ STEP = 0.01
 """Under Doppler, impulse responses are worked out so many of its periods apart, and straight lines drawn between: they
 miss by 65 dB less than the gain."""
 MAX_STEP = 4096
+MAX_TOLD = 65536
+"""Numbers of dropped bursts that are kept for whoever asks."""
 FADE_FLOOR = 1e-4
 """Smallest squared gain of a fade: 40 dB down a symbol is lost in any case, and divisions stay finite."""
 
@@ -171,7 +174,11 @@ class SampleChannel:
         # A stream of its own for each, so that nothing drawn depends on where one chunk ends.
         streams = [np.random.default_rng(child) for child in np.random.SeedSequence(config.seed).spawn(3)]
         self._gain_rng, self._noise_rng, self._phase_rng = streams
+        self.n_bursts = 0
+        """Begun since the start."""
         self.dropped_bursts = 0
+        self.dropped: collections.deque[int] = collections.deque(maxlen=MAX_TOLD)
+        """Their numbers, counted from 0, the latest of them; to be taken out by whoever reads them."""
         self.fading: Fading = STRAIGHT
         """Of the burst that began last."""
         self._phase = 0.0
@@ -236,6 +243,8 @@ class SampleChannel:
         if self.config.drop > 0 and self._gain_rng.random() < self.config.drop:
             self.fading = NOTHING
             self.dropped_bursts += 1
+            self.dropped.append(self.n_bursts)
+        self.n_bursts += 1
 
     def _front_end(self, samples: ComplexArray) -> ComplexArray:
         config, n = self.config, len(samples)

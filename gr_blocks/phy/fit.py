@@ -256,8 +256,8 @@ def _maximise(
     degrees = prior.degrees[:n_degrees]
     gram = grams[:, :, taps][..., taps].transpose(0, 2, 1, 3).reshape(n_degrees * count, -1)
     expected = np.maximum(np.outer(degrees, prior.energies).ravel(), MIN_VARIANCE)
-    posterior = np.linalg.inv(gram / noise_var + np.diag(1 / expected))
-    mean = (posterior @ projections[:, taps].ravel() / noise_var).reshape(n_degrees, count)
+    posterior = np.asarray(np.linalg.inv(gram / noise_var + np.diag(1 / expected)), np.complex128)
+    mean = np.asarray(posterior @ projections[:, taps].ravel() / noise_var, np.complex128).reshape(n_degrees, count)
     energy = np.abs(mean) ** 2 + posterior.diagonal().real.reshape(n_degrees, count)
     energies = np.mean(energy / degrees[:, None], axis=0)
     kept = np.flatnonzero(np.sum(np.abs(mean) ** 2, axis=0) > noise_var * n_degrees / n_known)

@@ -18,11 +18,12 @@ from gened.gr_blocks.phy import shares
 from gened.gr_blocks.phy.budget import budget, n_bursts, side_symbols, text_symbols
 from gened.gr_blocks.phy.burst import BurstContent, ReceivedBurst
 from gened.gr_blocks.phy.errors import FrameError
+from gened.gr_blocks.phy.evm import digital_evm_db
 from gened.gr_blocks.phy.header import MAX_BURST_CELLS, Header, quantize_snr_db
 from gened.gr_blocks.phy.interleave import permutation
-from gened.gr_blocks.phy.modes import digital_decode, digital_encode, mode
+from gened.gr_blocks.phy.modes import digital_decode, digital_encode, mode, salvage
 from gened.gr_blocks.phy.records import MAX_TEXT_BYTES
-from gened.gr_blocks.phy.types import ComplexArray, FloatArray, Frame, Received, ReceivedFrame
+from gened.gr_blocks.phy.types import ComplexArray, FloatArray, Frame, PartialBytes, Received, ReceivedFrame
 
 FRAME_SEED = 1
 MAX_SIDE_BYTES = 65535
@@ -31,6 +32,8 @@ MAX_OPEN_SYMBOLS = 2**23
 """Analogue symbols kept for unfinished frames: two of the largest, 96 MiB."""
 REMEMBERED_FRAMES = 64
 CONSTELLATION_SYMBOLS = 4096
+MIN_NOISE_VAR = 1e-12
+"""Of a symbol that came without noise: who decodes divides by it."""
 
 FrameKey = tuple[int, int]
 """Session and frame number."""
@@ -132,6 +135,8 @@ class _OpenFrame:
     bursts: dict[int, _BurstFigures] = field(default_factory=dict)
     side: dict[int, bytes] = field(default_factory=dict)
     text: dict[int, bytes] = field(default_factory=dict)
+    broken_text: dict[int, tuple[ComplexArray, FloatArray]] = field(default_factory=dict)
+    """Cells and noise variances of the data shares whose checksum failed."""
     constellation: list[ComplexArray] = field(default_factory=list)
 
 
@@ -142,6 +147,21 @@ def _description(header: Header) -> tuple[object, ...]:
         header.text_mode,
         header.n_symbols, header.side_len, header.text_len, header.side_byte,
     )  # fmt: skip
+
+
+def _partial_text(frame: _OpenFrame) -> PartialBytes | None:
+    """What is left of a text of which too few shares are whole: data shares are pieces of it as they are."""
+    header, plan = frame.header, frame.header.text_plan
+    data, is_sure = bytearray(plan.k * plan.share_len), np.zeros(plan.k * plan.share_len, bool)
+    for number in range(plan.k):
+        where = slice(number * plan.share_len, (number + 1) * plan.share_len)
+        if number in frame.text:
+            data[where], is_sure[where] = frame.text[number], True
+        elif number in frame.broken_text:
+            found = salvage(*frame.broken_text[number], plan.share_len, header.text_mode)
+            data[where], is_sure[where] = found.data, found.is_sure
+    is_sure = is_sure[: header.text_len]
+    return PartialBytes(bytes(data[: header.text_len]), is_sure) if is_sure.any() else None
 
 
 class FrameAssembler:
@@ -234,11 +254,13 @@ class FrameAssembler:
                 share = digital_decode(burst.symbols[cells], burst.noise_var[cells], sharing.share_len, mode_name)
                 if share is not None:
                     found[header.burst] = share
+                elif found is frame.text and header.burst < sharing.k:
+                    frame.broken_text[header.burst] = burst.symbols[cells].copy(), burst.noise_var[cells].copy()
         where = slice(header.first_symbol, header.first_symbol + header.n_analog)
         values, noise_var = burst.symbols[n_digital:], burst.noise_var[n_digital:]
-        good = np.isfinite(values) & np.isfinite(noise_var)
+        good = np.isfinite(values) & np.isfinite(noise_var) & (noise_var >= 0)
         frame.symbols[where] = np.where(good, values, 0)
-        frame.noise_var[where] = np.where(good, noise_var, np.inf)
+        frame.noise_var[where] = np.where(good, np.maximum(noise_var, MIN_NOISE_VAR), np.inf)
         room = CONSTELLATION_SYMBOLS - sum(map(len, frame.constellation))
         frame.constellation.append(burst.symbols[: min(n_digital, room)].copy())
 
@@ -257,12 +279,13 @@ class FrameAssembler:
             side: bytes | None = bytes([header.side_byte])
         else:
             side = shares.join(frame.side, header.side_len, header.n_bursts)
+        text = shares.join(frame.text, header.text_len, header.n_bursts)
         bursts = list(frame.bursts.values())
         snr = float(np.mean([10 ** (burst.snr_est_db / 10) for burst in bursts]))
         received = Received(symbols, noise_var, side, header.size, header.rate, header.snr_design_db)
         return ReceivedFrame(
             session=header.session, number=header.frame, codec_id=header.codec_id, received=received,
-            text=shares.join(frame.text, header.text_len, header.n_bursts), has_text=header.text_len > 0,
+            text=text, has_text=header.text_len > 0,
             n_bursts=header.n_bursts, n_bursts_received=len(bursts), snr_est_db=float(10 * np.log10(max(snr, 1e-9))),
             cfo_est_cps=float(np.mean([burst.cfo_cps for burst in bursts])),
             sfo_est_ppm=float(np.mean([burst.sfo_ppm for burst in bursts])),
@@ -270,4 +293,6 @@ class FrameAssembler:
             text_symbols=text_symbols(header.text_len, header.text_mode, header.n_bursts),
             side_symbols=side_symbols(header.side_len, header.side_mode, header.n_bursts),
             constellation=np.concatenate(frame.constellation),
+            evm_db=digital_evm_db(header, dict(zip(frame.bursts, frame.constellation, strict=True)), side, text),
+            partial_text=_partial_text(frame) if text is None else None,
         )  # fmt: skip

@@ -1,31 +1,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""LDPC codes of IEEE 802.16e, shortened to any number of information bits; decoding by the `ldpc` package.
+"""LDPC codes of IEEE 802.16e, shortened to any number of information bits.
 
-References:
-    IEEE Std 802.16e-2005, section 8.4.9.2.5: base matrices of rate 1/2, 2/3A and 3/4A, expansion by z = 24, 28 ... 96.
+One block is decoded by the `ldpc` package, several together by `ldpc_layered`: the same codes, the same strength.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from gened.gr_blocks.phy.errors import ConfigError
+from gened.gr_blocks.phy.ldpc_layered import MAX_ITERATIONS as MAX_ITERATIONS
+from gened.gr_blocks.phy.ldpc_layered import decode_batch
+from gened.gr_blocks.phy.ldpc_matrices import BASE, N_COLUMNS, Z_LIST, CodeRate, parity_check_matrix, shifts
 
-if TYPE_CHECKING:  # whoever only counts symbols, as a training does, needs neither
+if TYPE_CHECKING:  # whoever only counts symbols, as a training does, has no need of it
     from ldpc.bp_decoder import BpDecoder
-    from scipy.sparse import csr_matrix
 
-CodeRate = Literal["1/2", "2/3", "3/4"]
 Bits = npt.NDArray[np.uint8]
-N_COLUMNS = 24
-Z_LIST = tuple(range(24, 97, 4))
-MAX_ITERATIONS = 40
 MS_SCALING = 0.8
 """Scale of the minimum-sum messages; 0.75 and 0.85 cost less than 0.1 dB, 1.0 costs 0.4 dB
 (python -m gened.gr_blocks.bench.modes)."""
@@ -35,66 +33,24 @@ SURE = 1e-7
 _DECODING = threading.Lock()
 """GNU Radio runs the block that reads headers and the one that reads captions in two threads, with one decoder."""
 
-_HALF = """
--1 94 73 -1 -1 -1 -1 -1 55 83 -1 -1  7  0 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1
--1 27 -1 -1 -1 22 79  9 -1 -1 -1 12 -1  0  0 -1 -1 -1 -1 -1 -1 -1 -1 -1
--1 -1 -1 24 22 81 -1 33 -1 -1 -1  0 -1 -1  0  0 -1 -1 -1 -1 -1 -1 -1 -1
-61 -1 47 -1 -1 -1 -1 -1 65 25 -1 -1 -1 -1 -1  0  0 -1 -1 -1 -1 -1 -1 -1
--1 -1 39 -1 -1 -1 84 -1 -1 41 72 -1 -1 -1 -1 -1  0  0 -1 -1 -1 -1 -1 -1
--1 -1 -1 -1 46 40 -1 82 -1 -1 -1 79  0 -1 -1 -1 -1  0  0 -1 -1 -1 -1 -1
--1 -1 95 53 -1 -1 -1 -1 -1 14 18 -1 -1 -1 -1 -1 -1 -1  0  0 -1 -1 -1 -1
--1 11 73 -1 -1 -1  2 -1 -1 47 -1 -1 -1 -1 -1 -1 -1 -1 -1  0  0 -1 -1 -1
-12 -1 -1 -1 83 24 -1 43 -1 -1 -1 51 -1 -1 -1 -1 -1 -1 -1 -1  0  0 -1 -1
--1 -1 -1 -1 -1 94 -1 59 -1 -1 70 72 -1 -1 -1 -1 -1 -1 -1 -1 -1  0  0 -1
--1 -1  7 65 -1 -1 -1 -1 39 49 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1  0  0
-43 -1 -1 -1 -1 66 -1 41 -1 -1 -1 26  7 -1 -1 -1 -1 -1 -1 -1 -1 -1 -1  0
-"""
-_TWO_THIRDS = """
- 3  0 -1 -1  2  0 -1  3  7 -1  1  1 -1 -1 -1 -1  1  0 -1 -1 -1 -1 -1 -1
--1 -1  1 -1 36 -1 -1 34 10 -1 -1 18  2 -1  3  0 -1  0  0 -1 -1 -1 -1 -1
--1 -1 12  2 -1 15 -1 40 -1  3 -1 15 -1  2 13 -1 -1 -1  0  0 -1 -1 -1 -1
--1 -1 19 24 -1  3  0 -1  6 -1 17 -1 -1 -1  8 39 -1 -1 -1  0  0 -1 -1 -1
-20 -1  6 -1 -1 10 29 -1 -1 28 -1 14 -1 38 -1 -1  0 -1 -1 -1  0  0 -1 -1
--1 -1 10 -1 28 20 -1 -1  8 -1 36 -1  9 -1 21 45 -1 -1 -1 -1 -1  0  0 -1
-35 25 -1 37 -1 21 -1 -1  5 -1 -1  0 -1  4 20 -1 -1 -1 -1 -1 -1 -1  0  0
--1  6  6 -1 -1 -1  4 -1 14 30 -1  3 36 -1 14 -1  1 -1 -1 -1 -1 -1 -1  0
-"""
-_THREE_QUARTERS = """
- 6 38  3 93 -1 -1 -1 30 70 -1 86 -1 37 38  4 11 -1 46 48  0 -1 -1 -1 -1
-62 94 19 84 -1 92 78 -1 15 -1 -1 92 -1 45 24 32 30 -1 -1  0  0 -1 -1 -1
-71 -1 55 -1 12 66 45 79 -1 78 -1 -1 10 -1 22 55 70 82 -1 -1  0  0 -1 -1
-38 61 -1 66  9 73 47 64 -1 39 61 43 -1 -1 -1 -1 95 32  0 -1 -1  0  0 -1
--1 -1 -1 -1 32 52 55 80 95 22  6 51 24 90 44 20 -1 -1 -1 -1 -1 -1  0  0
--1 63 31 88 20 -1 -1 -1  6 40 56 16 71 53 -1 -1 27 26 48 -1 -1 -1 -1  0
-"""
-_BASE: dict[str, npt.NDArray[np.int64]] = {
-    rate: np.array(text.split(), dtype=np.int64).reshape(-1, N_COLUMNS)
-    for rate, text in {"1/2": _HALF, "2/3": _TWO_THIRDS, "3/4": _THREE_QUARTERS}.items()
-}
-
-
-def shifts(code_rate: CodeRate, z: int) -> npt.NDArray[np.int64]:
-    """The base matrix scaled to expansion factor `z`, [rows, 24]; -1 is the zero block.
-
-    floor(p z / 96) for rates 1/2 and 3/4A, p mod z for 2/3A, as the standard says.
-    """
-    base = _BASE[code_rate]
-    scaled = base % z if code_rate == "2/3" else base * z // 96
-    return np.where(base < 0, -1, scaled)
-
 
 @lru_cache(maxsize=64)
-def parity_check_matrix(code_rate: CodeRate, z: int) -> csr_matrix:
-    """H, [rows z, 24 z] uint8 sparse. A block of shift s has its ones at (r, (r + s) mod z)."""
-    from scipy.sparse import csr_matrix
+def _encoder(
+    code_rate: CodeRate, z: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], tuple[tuple[int, npt.NDArray[np.intp]], ...]]:
+    """What the encoder adds up.
 
-    blocks = shifts(code_rate, z)
-    rows, columns = np.nonzero(blocks >= 0)
-    inner = np.arange(z)
-    row_index = (rows[:, None] * z + inner).ravel()
-    column_index = (columns[:, None] * z + (inner + blocks[rows, columns][:, None]) % z).ravel()
-    ones = np.ones(len(row_index), np.uint8)
-    return csr_matrix((ones, (row_index, column_index)), shape=(blocks.shape[0] * z, N_COLUMNS * z))
+    Returns:
+        Message bits that each block of the message part takes in, [blocks, z]; the first block of each row; and the
+        rows of the first parity column with the bits of the first parity block that they take in. That column stands in
+        three rows, twice with the same shift.
+    """
+    matrix, inner = shifts(code_rate, z), np.arange(z)
+    n_message = N_COLUMNS - len(matrix)
+    rows, columns = np.nonzero(matrix[:, :n_message] >= 0)
+    turned = (inner + matrix[rows, columns][:, None]) % z
+    first = tuple((int(row), (inner + matrix[row, n_message]) % z) for row in np.flatnonzero(matrix[:, n_message] >= 0))
+    return columns[:, None] * z + turned, np.searchsorted(rows, np.arange(len(matrix))), first
 
 
 @lru_cache(maxsize=64)
@@ -130,7 +86,7 @@ class LdpcCode:
     @staticmethod
     def max_info(code_rate: CodeRate, z: int = Z_LIST[-1]) -> int:
         """Information bits of the unshortened code."""
-        return (N_COLUMNS - len(_BASE[code_rate])) * z
+        return (N_COLUMNS - len(BASE[code_rate])) * z
 
     @classmethod
     def for_payload(cls, n_info: int, code_rate: CodeRate = "1/2") -> LdpcCode:
@@ -139,8 +95,8 @@ class LdpcCode:
         Raises:
             ConfigError: Not between 1 and what the longest code holds, or no such rate.
         """
-        if code_rate not in _BASE:
-            raise ConfigError(f"code rate {code_rate}; known are {', '.join(_BASE)}")
+        if code_rate not in BASE:
+            raise ConfigError(f"code rate {code_rate}; known are {', '.join(BASE)}")
         if not 1 <= n_info <= cls.max_info(code_rate):
             raise ConfigError(
                 f"{n_info} information bits; a block of rate {code_rate} holds 1 to {cls.max_info(code_rate)}"
@@ -151,7 +107,7 @@ class LdpcCode:
     @property
     def n_parity(self) -> int:
         """Parity bits, all of them sent."""
-        return len(_BASE[self.code_rate]) * self.z
+        return len(BASE[self.code_rate]) * self.z
 
     @property
     def n_coded(self) -> int:
@@ -170,23 +126,14 @@ class LdpcCode:
         """
         if len(bits) != self.n_info:
             raise ValueError(f"{len(bits)} bits for a code of {self.n_info}")
-        matrix, z = shifts(self.code_rate, self.z), self.z
-        n_rows = len(matrix)
-        n_message = N_COLUMNS - n_rows
-        message = np.concatenate([bits, np.zeros(self._n_short, np.uint8)]).reshape(n_message, z)
-        sums = np.zeros((n_rows, z), np.uint8)
-        for row, column in zip(*np.nonzero(matrix[:, :n_message] >= 0), strict=True):
-            sums[row] ^= np.roll(message[column], -matrix[row, column])
-        first = matrix[:, n_message]  # the first parity block stands in three rows, twice with the same shift
-        parity = np.zeros((n_rows, z), np.uint8)
+        where, first_of_row, first = _encoder(self.code_rate, self.z)
+        message = np.concatenate([bits, np.zeros(self._n_short, np.uint8)])
+        sums = np.bitwise_xor.reduceat(message[where], first_of_row, axis=0)  # [rows, z]
         # All rows added: the pair of equal shifts and the double diagonal cancel, the block of shift 0 is left.
-        parity[0] = np.bitwise_xor.reduce(sums, axis=0)
-        carry = np.zeros(z, np.uint8)
-        for row in range(n_rows - 1):
-            carry = carry ^ sums[row]
-            if first[row] >= 0:
-                carry = carry ^ np.roll(parity[0], -first[row])
-            parity[row + 1] = carry
+        start = np.bitwise_xor.reduce(sums, axis=0)
+        for row, turned in first:
+            sums[row] ^= start[turned]
+        parity = np.concatenate([start[None], np.bitwise_xor.accumulate(sums[:-1], axis=0)])
         return np.concatenate([bits, parity.ravel()])
 
     def decode(self, llr: npt.NDArray[np.float64]) -> tuple[Bits, bool]:
@@ -198,7 +145,7 @@ class LdpcCode:
         Returns:
             Bits [n_info], and whether all parity checks hold.
         """
-        full = np.concatenate([llr[: self.n_info], np.full(self._n_short, -1e4), llr[self.n_info :]])
+        full = self._with_shortened(llr)
         hard = (full > 0).astype(np.uint8)
         matrix = parity_check_matrix(self.code_rate, self.z)
         syndrome = (matrix @ hard % 2).astype(np.uint8)
@@ -211,3 +158,39 @@ class LdpcCode:
             error = cast(Bits, decoder.decode(syndrome))
             converged = bool(decoder.converge)
         return (hard ^ error)[: self.n_info].astype(np.uint8), converged
+
+    def _with_shortened(self, llr: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """With the bits that are not sent because they are 0, [24 z]."""
+        return np.concatenate([llr[: self.n_info], np.full(self._n_short, -1e4), llr[self.n_info :]])
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A block as its decoder leaves it."""
+
+    llr: npt.NDArray[np.float32]
+    """A posteriori, [n_info]; positive means 1."""
+    converged: bool
+    """Whether all bits are decided and all parity checks hold."""
+
+    @property
+    def bits(self) -> Bits:
+        """The decisions, [n_info]."""
+        return (self.llr > 0).astype(np.uint8)
+
+
+def decode_together(codes: Sequence[LdpcCode], llrs: Sequence[npt.NDArray[np.float64]]) -> list[Decoded]:
+    """Several blocks at once, which need not be of one size: 64 of the longest four times sooner than one by one.
+
+    Args:
+        codes: Of each block.
+        llrs: Its soft values, [n_coded].
+    """
+    found: dict[int, Decoded] = {}
+    for mother in dict.fromkeys((code.code_rate, code.z) for code in codes):
+        members = [index for index, code in enumerate(codes) if (code.code_rate, code.z) == mother]
+        full = np.stack([codes[index]._with_shortened(llrs[index]) for index in members])
+        posterior, converged = decode_batch(*mother, full)
+        for row, index in enumerate(members):
+            found[index] = Decoded(posterior[row, : codes[index].n_info], bool(converged[row]))
+    return [found[index] for index in range(len(codes))]

@@ -8,12 +8,17 @@ caption by a machine shrinks to a quarter, one by a person to little more than a
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from gened.gr_blocks.phy.caption_words import caption_words
 from gened.gr_blocks.phy.errors import FrameError
+from gened.gr_blocks.phy.types import PartialBytes
 
 CAPTION = 1
 STATION = 2
@@ -22,6 +27,8 @@ WITH_WORDS = 0x40
 """Beside DEFLATED: with dictionary 1."""
 MAX_TEXT_BYTES = 2047
 """What the header's 11-bit length can tell."""
+DAMAGED = "\N{REPLACEMENT CHARACTER}"
+"""Stands for whatever is missing or doubtful at one place of a text, however long it was."""
 MAX_VALUE_BYTES = 16384
 """A text longer than this is neither sent nor inflated: what a receiver gives a record is bounded."""
 
@@ -126,3 +133,50 @@ def unpack_records(packed: bytes) -> Records:
         if plain is not None:
             texts.setdefault(known, plain.decode("utf-8", "replace"))
     return Records(texts.get(CAPTION), texts.get(STATION), tuple(others))
+
+
+def partial_caption(packed: PartialBytes) -> str | None:
+    """What is left of the caption in damaged records, `DAMAGED` where something is missing and at least once.
+
+    Never raises. A deflated text ends at its first doubtful byte, for all that follows depends on it. None when not one
+    letter is left, and where the type or the length of a record before or of the caption is doubtful.
+    """
+    position = 0
+    while position + 3 <= len(packed.data) and packed.is_sure[position : position + 3].all():
+        kind, length = packed.data[position], int.from_bytes(packed.data[position + 1 : position + 3], "big")
+        where = slice(position + 3, min(position + 3 + length, len(packed.data)))
+        position += 3 + length
+        flags = kind & (DEFLATED | WITH_WORDS)
+        if kind - flags != CAPTION or flags == WITH_WORDS:
+            continue
+        value, is_sure = packed.data[where], packed.is_sure[where]
+        text = _inflated_part(value, is_sure, with_words=flags != DEFLATED) if flags else _plain_part(value, is_sure)
+        if len(value) < length or is_sure.all():  # cut short, or the damage is elsewhere: it is not called whole
+            text = text.removesuffix(DAMAGED) + DAMAGED
+        return text if text.strip(DAMAGED) else None
+    return None
+
+
+def _plain_part(value: bytes, is_sure: npt.NDArray[np.bool_]) -> str:
+    """0xFF, which stands in no UTF-8, for what is doubtful."""
+    known = bytes(byte if sure else 0xFF for byte, sure in zip(value, is_sure, strict=True))
+    return _marked(known)
+
+
+def _inflated_part(value: bytes, is_sure: npt.NDArray[np.bool_], *, with_words: bool) -> str:
+    n_sure = len(value) if is_sure.all() else int(np.argmin(is_sure))
+    unpacker = zlib.decompressobj(-15, caption_words()) if with_words else zlib.decompressobj(-15)
+    found = b""
+    try:
+        for byte in value[:n_sure]:  # one by one: what came before an error is kept
+            found += unpacker.decompress(bytes([byte]), MAX_VALUE_BYTES - len(found) + 1)
+            if len(found) > MAX_VALUE_BYTES:
+                return DAMAGED
+    except zlib.error:
+        return _marked(found + b"\xff")
+    return _marked(found if unpacker.eof else found + b"\xff")
+
+
+def _marked(text: bytes) -> str:
+    """Each run of broken bytes as one mark."""
+    return re.sub(f"{DAMAGED}+", DAMAGED, text.decode("utf-8", "replace"))

@@ -82,6 +82,16 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class PartialBytes:
+    """Bytes of which some are doubtful or missing: what is left of a text whose checksum fails."""
+
+    data: bytes
+    """As long as was sent; 0 where nothing came."""
+    is_sure: npt.NDArray[np.bool_]
+    """Of each byte."""
+
+
+@dataclass(frozen=True)
 class ReceivedFrame:
     """One frame as assembled from the bursts that arrived."""
 
@@ -105,6 +115,10 @@ class ReceivedFrame:
     side_symbols: int
     constellation: ComplexArray = field(default_factory=lambda: np.zeros(0, np.complex64))
     """Up to 4096 equalised digital symbols, for screens."""
+    evm_db: float = float("nan")
+    """Error vector magnitude of these, over the points that were sent; NaN where there are none."""
+    partial_text: PartialBytes | None = None
+    """What is left of the packed records where `text` is None; None where nothing is."""
 
     @property
     def erased_fraction(self) -> float:

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from gened.gr_blocks.phy.crc import crc32
 from gened.gr_blocks.phy.interleave import hash_stream, permutation
-from gened.gr_blocks.phy.ldpc import N_COLUMNS, Z_LIST, Bits, CodeRate, LdpcCode
+from gened.gr_blocks.phy.ldpc import Bits, LdpcCode
+from gened.gr_blocks.phy.ldpc_matrices import N_COLUMNS, Z_LIST, CodeRate
 from gened.gr_blocks.phy.modulation import demodulate, modulate
 from gened.gr_blocks.phy.types import ComplexArray
 

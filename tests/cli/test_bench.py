@@ -7,8 +7,15 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
+from gened import gr_blocks
 from gened.cli import main
+from gened.flowgraphs.report import frame_report
+from gened.gr_blocks.phy.modes import MODES
+from gened.loopback import _caption
+from gened.options import CAPTION_MODES
+from gened.receive import told
 
 QUICK = [
     "bench", "link", "--frames", "1", "--snr", "10", "--noise-samples", "0", "--no-costs", "--no-gnuradio", "--quiet",
@@ -40,3 +47,49 @@ def test_wrong_values_are_one_line_with_what_is_possible(
     assert main([*QUICK, *wrong]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and part in error
+
+
+def test_the_digital_path_is_measured_into_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "ldpc.json"
+    command = [
+        "bench",
+        "ldpc",
+        "--modes",
+        "qpsk-1/2",
+        "--frames",
+        "4",
+        "--analog",
+        "50",
+        "--blocks",
+        "0",
+        "--broken",
+        "0",
+        "--quiet",
+    ]
+    assert main([*command, "--json", "--out", str(out)]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result == json.loads(out.read_text())
+    assert {row["mode"] for row in result["rows"]} == {"qpsk-1/2"} and result["meta"]["analog"] == 50
+    assert main([*command, "--modes", "none"]) == 0
+
+
+def test_an_unknown_digital_mode_is_one_line_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "ldpc", "--modes", "morse", "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "64qam-3/4" in error
+
+
+def test_the_help_of_caption_modes_and_companion_list_them_all() -> None:
+    assert CAPTION_MODES.split(", ") == list(MODES)
+    block = yaml.safe_load((Path(gr_blocks.__file__).parent / "grc" / "gened_caption_encoder.block.yml").read_text())
+    (mode,) = (one for one in block["parameters"] if one["id"] == "mode_name")
+    assert mode["options"] == ["auto", *MODES] and len(mode["option_labels"]) == len(mode["options"])
+
+
+def test_a_damaged_caption_is_told_as_damaged() -> None:
+    facts = {"frame": 3, "crc_ok": False, "caption": None, "caption_partial": "a red \ufffd"}
+    assert told(facts) == 'frame 3 received, caption damaged: "a red \ufffd"'
+    assert told({**facts, "caption_partial": None}) == "frame 3 received, caption lost"
+    report = frame_report({**facts, "received": "000003.png"})
+    assert (report.caption, report.caption_partial) == (None, "a red \ufffd")
+    assert _caption(report) == "[red]CRC failed[/] a red \ufffd"

@@ -26,6 +26,8 @@ from gened.models.images import load_image
 
 CAPTION = "two colours and their border, für Ünïcode"
 LIMIT_S = 100.0
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
+"""Characters that move a cursor or change a colour."""
 SENDER = ("--codec", "softcast", "--caption", CAPTION, "--rate", "1/12")
 
 
@@ -94,6 +96,7 @@ def test_loopback_leaves_pictures_and_a_report_and_prints_nothing_but_json(
     process = start("loopback", str(photo), *SENDER, "--frames", "2", "--speed", "0", "--out", str(out), "--json")
     printed, told = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 0, told
+    assert not CONTROL.search(told)  # neither stream is a terminal
     assert Report.model_validate_json(printed) == Report.model_validate_json((out / "report.json").read_text())
     frames = json.loads(printed)["frames"]
     assert [(frame["frame"], frame["caption"], frame["crc_ok"]) for frame in frames] == [
@@ -107,6 +110,23 @@ def test_loopback_leaves_pictures_and_a_report_and_prints_nothing_but_json(
     for name in ("sent.png", "received.png", "side_by_side.png", "constellation.png"):
         assert load_image(out / name).std() > 1
     assert json.loads(printed)["meta"]["command"].startswith("gened loopback")
+
+
+def test_figures_of_a_running_link_are_lines_of_json(start: Start, photo: Path, tmp_path: Path) -> None:
+    command = ("loopback", str(photo), *SENDER, "--frames", "8", "--interval", "0.2", "--out", str(tmp_path / "out"))
+    process = start(*command, "--drop-burst", "2", "--drop-burst", "3", "--live", "json")
+    printed, told = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0, told
+    figures = [json.loads(line) for line in printed.splitlines()]
+    assert [one["n_received"] for one in figures] == sorted(one["n_received"] for one in figures)
+    assert not figures[0]["is_synchronised"] and figures[0]["snr_est_db"] is None
+    last = figures[-1]
+    assert (last["n_received"], last["n_lost"], last["loss"]) == (6, 2, 0.25)
+    assert any(one["is_synchronised"] for one in figures)
+    assert abs(last["cfo_est_hz"] - 2000) < 100 and abs(last["snr_est_db"] - 10) < 2
+    assert not CONTROL.search(told) and "6 of 8 frames received" in told
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["meta"]["dropped_bursts"] == [{"frame": 2, "burst": 0}, {"frame": 3, "burst": 0}]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
@@ -171,8 +191,8 @@ def test_no_frame_within_the_limit_has_an_exit_code_of_its_own(start: Start, tmp
 def test_three_commands_in_three_terminals_and_a_receiver_restarted(start: Start, photo: Path, tmp_path: Path) -> None:
     """The receiver is there first, dies while frames come, and another takes over."""
     tx, tx_control, rx, rx_control = (f"tcp://127.0.0.1:{port}" for port in free_ports(4))
-    receive = ("receive", "--address", rx, "--control", rx_control, "--json")
-    first = start(*receive, "--out", str(tmp_path / "first"))
+    receive = ("receive", "--address", rx, "--control", rx_control)
+    first = start(*receive, "--out", str(tmp_path / "first"), "--live", "json")
     start("air", "--tx", tx, "--tx-control", tx_control, "--rx", rx, "--rx-control", rx_control, "--snr", "15")
     start(
         "transmit",
@@ -187,9 +207,13 @@ def test_three_commands_in_three_terminals_and_a_receiver_restarted(start: Start
         "--control",
         tx_control,
     )
-    wait_for(lambda: len(list((tmp_path / "first").glob("received-*.png"))) > 0, "the first receiver got no frame")
+    assert first.stdout is not None
+    figures = next(figures for figures in map(json.loads, first.stdout) if figures["n_received"])
+    assert figures["since_burst_s"] is not None and figures["snr_est_db"] > 12
+    assert figures["evm_db"] == pytest.approx(-figures["snr_est_db"], abs=3)
     first.kill()
-    second = start(*receive, "--out", str(tmp_path / "second"), "--frames", "2")
+    assert not CONTROL.search(first.communicate(timeout=LIMIT_S)[1])
+    second = start(*receive, "--out", str(tmp_path / "second"), "--frames", "2", "--json")
     printed, told = second.communicate(timeout=LIMIT_S)
     assert second.returncode == 0, told
     frames = json.loads(printed)["frames"]

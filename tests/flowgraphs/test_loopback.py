@@ -152,6 +152,32 @@ def test_a_dropped_burst_costs_its_share_of_the_picture_and_not_the_frame(tmp_pa
     assert frame.crc_ok is True and frame.psnr_db is not None and frame.psnr_db > 15
 
 
+def test_dropped_bursts_make_the_picture_less_good_everywhere_and_black_nowhere(tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "large.png", 640, 960)
+    channel = ChannelConfig(snr_db=10.0, drop=0.1, seed=1)
+    report = run_loopback(link([photo], tmp_path / "out", channel=channel, n_frames=4), stop=threading.Event())
+    assert report.meta["dropped_bursts"] == [{"frame": 0, "burst": 4}, {"frame": 2, "burst": 3}]
+    sent = load_image(photo).astype(float)
+    errors = {}
+    for frame in report.frames:
+        n_dropped = sum(one["frame"] == frame.frame for one in report.meta["dropped_bursts"])
+        assert frame.erased_fraction == pytest.approx(n_dropped / 5, abs=0.02)  # 76,800 symbols in 5 bursts
+        assert frame.crc_ok is True
+        difference = load_image(tmp_path / "out" / str(frame.received)) - sent
+        assert np.abs(by_blocks(difference, 16)).max() < 40  # of 255; 15 where nothing was dropped
+        errors[frame.frame] = by_blocks(difference**2, 160)
+    whole, holed = (errors[1] + errors[3]) / 2, (errors[0] + errors[2]) / 2
+    assert np.all(holed > whole)
+    assert np.all(holed < 3 * whole)
+
+
+def by_blocks(values: np.ndarray, side: int) -> np.ndarray:
+    """Means over square blocks and all colours, [H / side, W / side]."""
+    height, width = (n // side * side for n in values.shape[:2])
+    blocks = values[:height, :width].reshape(height // side, side, width // side, side, -1)
+    return np.asarray(blocks.mean((1, 3, 4)))
+
+
 def test_frames_that_are_lost_are_told_and_the_others_still_come(tmp_path: Path) -> None:
     config = link([photograph(tmp_path / "p.png", 64, 64)], tmp_path / "out", n_frames=3, drop_bursts=[1])
     report = run_loopback(config, stop=threading.Event())

@@ -14,8 +14,9 @@ from gened.gr_blocks.phy.errors import LinkError
 
 KEYS = [
     "frame", "sent", "received", "psnr_db", "ms_ssim", "snr_set_db", "snr_est_db", "cfo_set_hz", "cfo_est_hz",
-    "sfo_est_ppm", "erased_fraction", "caption", "crc_ok", "analog_symbols", "side_symbols", "caption_symbols",
-    "payload_symbols", "on_air_samples", "airtime_s", "encode_ms", "decode_ms", "edited", "edit_reason", "editor_ms",
+    "sfo_est_ppm", "erased_fraction", "caption", "caption_partial", "crc_ok", "analog_symbols", "side_symbols",
+    "caption_symbols", "payload_symbols", "on_air_samples", "airtime_s", "encode_ms", "decode_ms", "edited",
+    "edit_reason", "editor_ms",
 ]  # fmt: skip
 
 

@@ -84,10 +84,22 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
-    made = Bench()
-    yield made
-    made.stop()
+def make_bench() -> Iterator[Callable[[], Bench]]:
+    """Makes flowgraphs, one after another."""
+    made: list[Bench] = []
+
+    def make() -> Bench:
+        made.append(Bench())
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+@pytest.fixture
+def bench(make_bench: Callable[[], Bench]) -> Bench:
+    return make_bench()
 
 
 @pytest.fixture

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gened.gr_blocks import picture_editor
 from gened.gr_blocks.caption_decoder import caption_decoder
 from gened.gr_blocks.frame_pdus import received_from_pdu, received_to_pdu
 from gened.gr_blocks.pdus import from_pdu
 from gened.gr_blocks.phy.records import Records, pack_records
-from gened.gr_blocks.phy.types import ImageSize, Received, ReceivedFrame
+from gened.gr_blocks.phy.types import ImageSize, PartialBytes, Received, ReceivedFrame
 
 
 def received(text: bytes | None, has_text: bool = True) -> ReceivedFrame:
@@ -59,6 +60,26 @@ def test_caption_station_and_crc_are_told(
         assert from_pdu(texts.wait(1)[0])[1].tobytes().decode() == expected[0]
     else:
         assert texts.wait(1, 0.05) == []
+
+
+def test_a_damaged_caption_is_told_as_such_and_is_no_caption(bench: Any) -> None:
+    packed = b"\x01\x00\x0aa red fox!"
+    left = PartialBytes(packed, np.arange(len(packed)) != 6)
+    block = caption_decoder()
+    source, frames, texts = (
+        bench.source_of(block, "frames"),
+        bench.sink_of(block, "frames"),
+        bench.sink_of(block, "text"),
+    )
+    bench.start()
+    source.send(received_to_pdu(dataclasses.replace(received(None), partial_text=left)))
+    again, meta = received_from_pdu(frames.wait(1)[0])
+    assert (meta["caption"], meta["caption_partial"], meta["crc_ok"]) == (None, "a r\ufffdd fox!", False)
+    assert again.partial_text is not None and again.partial_text.data == packed
+    assert np.array_equal(again.partial_text.is_sure, left.is_sure)
+    assert picture_editor._text(meta) == ""  # what an editor would be told
+    assert texts.wait(1, 0.05) == []
+    assert block.stats()["n_partial_texts"] == 1
 
 
 def test_hostile_messages_are_counted_and_the_next_frame_passes(bench: Any, hostile: Any) -> None:

@@ -319,3 +319,36 @@ def test_a_burst_that_comes_too_late_does_not_revive_its_frame() -> None:
     assert given_up.n_bursts_received == 1
     assert assembler.n_open == 0
     assert assembler.stats.duplicates == 1
+
+
+def test_data_shares_that_came_are_told_where_too_few_came() -> None:
+    """768 bytes over seven bursts: five data shares of 154, two more. Three bursts are lost, one of a data share."""
+    text = bytes(range(256)) * 3
+    sharing = plan(len(text), 7)
+    assert (sharing.k, sharing.m, sharing.share_len) == (5, 7, 154)
+    (got,) = through(make_frame(7, text=text), lost=(1, 5, 6))
+    assert got.text is None and got.partial_text is not None
+    data, is_sure = np.frombuffer(got.partial_text.data, np.uint8), got.partial_text.is_sure
+    assert len(data) == len(is_sure) == 768
+    assert np.array_equal(np.flatnonzero(~is_sure), np.arange(154, 308))
+    assert np.array_equal(data[is_sure], np.frombuffer(text, np.uint8)[is_sure])
+
+
+def test_blocks_of_a_broken_share_that_hold_are_told() -> None:
+    """400 bytes in one burst are three blocks; the cells of the last are lost."""
+    text = np.random.default_rng(1).bytes(400)
+    (content,) = plan_bursts(make_frame(text=text, k=0))
+    burst = receive(content)
+    burst.noise_var[2 * len(burst.noise_var) // 3 :] = np.inf
+    (got,) = FrameAssembler().push(burst)
+    assert got.text is None and got.has_text and got.partial_text is not None
+    assert got.partial_text.data[:264] == text[:264] and got.partial_text.is_sure[:264].all()
+    assert not got.partial_text.is_sure[270:].any()
+
+
+def test_a_whole_text_and_one_of_which_nothing_came_leave_no_part() -> None:
+    (whole,) = through(make_frame())
+    assert whole.text == b"a caption" and whole.partial_text is None
+    (content,) = plan_bursts(make_frame(k=0))
+    (lost,) = FrameAssembler().push(receive(content, noise_var=np.inf))
+    assert lost.text is None and lost.partial_text is None

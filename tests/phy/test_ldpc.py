@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 from commpy.channelcoding.ldpc import get_ldpc_code_params, ldpc_bp_decode
 
+from gened.gr_blocks.phy import ldpc_layered
 from gened.gr_blocks.phy.errors import ConfigError
-from gened.gr_blocks.phy.ldpc import Z_LIST, LdpcCode, parity_check_matrix, shifts
+from gened.gr_blocks.phy.ldpc import LdpcCode, decode_together
+from gened.gr_blocks.phy.ldpc_layered import CHANNEL_LIMIT, MESSAGE_LIMIT, SURE
+from gened.gr_blocks.phy.ldpc_matrices import Z_LIST, parity_check_matrix, shifts
 
 RATES = ("1/2", "2/3", "3/4")
 WIMAX = Path(commpy.channelcoding.__file__).parent / "designs" / "ldpc" / "wimax"
@@ -190,3 +193,73 @@ def test_shortening_lowers_the_rate_and_helps() -> None:
 def test_encoding_another_number_of_bits_is_an_error() -> None:
     with pytest.raises(ValueError, match="3 bits for a code of 4"):
         LdpcCode.for_payload(4).encode(np.zeros(3, np.uint8))
+
+
+def test_a_check_tells_each_bit_the_least_and_the_sign_of_all_others() -> None:
+    rng = np.random.default_rng(7)
+    values = rng.integers(-9, 10, (6, 40, 5)).astype(np.int16)  # many are equal, some are 0
+    told = ldpc_layered._messages(values)
+    for place in range(6):
+        others = np.delete(values, place, axis=0)
+        least = np.abs(others).min(axis=0)
+        expected = (least - (least >> 2)) * np.prod(np.where(others < 0, -1, 1), axis=0)
+        assert np.array_equal(told[place], expected)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_layers_hold_each_check_once_and_no_sum_overflows(rate: str) -> None:
+    matrix, schedule = parity_check_matrix(rate, 24), ldpc_layered._schedule(rate, 24)
+    assert sorted(map(sorted, (column[column < 576].tolist() for column in schedule.checks.T))) == sorted(
+        sorted(matrix[[row]].indices.tolist()) for row in range(matrix.shape[0])
+    )
+    for layer in schedule.layers:
+        bits = layer[layer < 576]
+        assert len(np.unique(bits)) == len(bits)
+    largest = CHANNEL_LIMIT + int(matrix.sum(axis=0).max()) * MESSAGE_LIMIT
+    assert max(largest, SURE + MESSAGE_LIMIT) < 2**15 and SURE > 2 * MESSAGE_LIMIT
+
+
+@pytest.mark.parametrize(("rate", "ebno_db"), [("1/2", 1.5), ("2/3", 2.2), ("3/4", 2.75)])
+def test_blocks_together_come_out_as_often_as_one_by_one(rate: str, ebno_db: float) -> None:
+    rng = np.random.default_rng(8)
+    code = LdpcCode.for_payload(LdpcCode.max_info(rate), rate)
+    noise_var = 1 / (2 * code.n_info / code.n_coded * 10 ** (ebno_db / 10))
+    bits = rng.integers(0, 2, (80, code.n_info), dtype=np.uint8)
+    llrs = [noisy_llr(code.encode(one), noise_var, rng) for one in bits]
+    together = decode_together([code] * 80, llrs)
+    right = [np.array_equal(found.bits, one) for found, one in zip(together, bits, strict=True)]
+    assert right == [found.converged for found in together]
+    alone = sum(np.array_equal(code.decode(llr)[0], one) for llr, one in zip(llrs, bits, strict=True))
+    assert alone >= 70
+    assert abs(sum(right) - alone) <= 4
+
+
+def test_blocks_of_several_sizes_and_codes_keep_their_places() -> None:
+    rng = np.random.default_rng(9)
+    codes = [LdpcCode.for_payload(n, rate) for n, rate in ((300, "1/2"), (1152, "1/2"), (301, "1/2"), (800, "3/4"))]
+    bits = [rng.integers(0, 2, code.n_info, dtype=np.uint8) for code in codes]
+    llrs = [noisy_llr(code.encode(one), 0.1, rng) for code, one in zip(codes, bits, strict=True)]
+    assert all(
+        np.array_equal(d.bits, one) and d.converged for d, one in zip(decode_together(codes, llrs), bits, strict=True)
+    )
+
+
+def test_no_soft_values_are_too_large_and_noise_does_not_converge() -> None:
+    rng = np.random.default_rng(10)
+    code = LdpcCode.for_payload(1152)
+    bits = rng.integers(0, 2, 1152, dtype=np.uint8)
+    llrs = [1e4 * (2.0 * code.encode(bits) - 1), 1e4 * rng.standard_normal(code.n_coded), np.zeros(code.n_coded)]
+    sure, noise, nothing = decode_together([code] * 3, llrs)
+    assert sure.converged and np.array_equal(sure.bits, bits)
+    assert not noise.converged
+    assert not nothing.converged  # though all zeros is a codeword
+
+
+@pytest.mark.parametrize("n_blocks", [1, 64, 65])
+def test_any_number_of_blocks_gives_what_each_would_give_alone(n_blocks: int) -> None:
+    rng = np.random.default_rng(11)
+    code = LdpcCode.for_payload(192)
+    llrs = [noisy_llr(code.encode(rng.integers(0, 2, 192, dtype=np.uint8)), 0.9, rng) for _ in range(n_blocks)]
+    for found, llr in zip(decode_together([code] * n_blocks, llrs), llrs, strict=True):
+        (alone,) = decode_together([code], [llr])
+        assert np.array_equal(found.llr, alone.llr) and found.converged == alone.converged

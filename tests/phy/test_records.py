@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import zlib
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,8 +19,10 @@ from gened.gr_blocks.phy.records import (
     Records,
     pack_records,
     packed_len,
+    partial_caption,
     unpack_records,
 )
+from gened.gr_blocks.phy.types import PartialBytes
 
 DICTIONARY_CRC, DOG = 0xF8EF31FE, "c1000a4b44ecafcf473a740e00"
 """Neither may change while format version 1 lives."""
@@ -134,3 +137,67 @@ def test_records_that_no_type_or_length_can_tell_are_refused(other: tuple[int, b
 
 def test_lone_surrogates_are_replaced() -> None:
     assert unpack_records(pack_records(Records("a\ud800b"))).caption == "a?b"
+
+
+def damaged(packed: bytes, *doubtful: int) -> PartialBytes:
+    """With other bytes in these places, known to be doubtful."""
+    data = bytearray(packed)
+    for place in doubtful:
+        data[place] ^= 0x5A
+    return PartialBytes(bytes(data), ~np.isin(np.arange(len(packed)), doubtful))
+
+
+def plain(caption: str) -> bytes:
+    value = caption.encode()
+    return b"\x01" + len(value).to_bytes(2, "big") + value
+
+
+def test_a_plain_text_shows_where_it_is_damaged_and_how_often_not_how_much() -> None:
+    packed = plain("a red bus on a road")
+    assert partial_caption(damaged(packed, 5, 6, 7, 14)) == "a \ufffd bus o\ufffd a road"
+    assert partial_caption(damaged(packed, *range(3, 9))) == "\ufffdbus on a road"
+    assert partial_caption(damaged(plain("für"), 5)) == "f\ufffdr"  # half of a letter is no letter
+
+
+def test_a_packed_text_ends_at_its_first_doubtful_byte() -> None:
+    caption = "a cup, centre, orange; vivid scene; orange above"
+    packed = pack_records(Records(caption))
+    assert packed[0] == 0xC1
+    found = [partial_caption(damaged(packed, place)) for place in range(3, len(packed))]
+    assert found[0] is None
+    for text in filter(None, found):
+        assert text.endswith("\ufffd") and caption.startswith(text[:-1])
+    lengths = [len(text or "") for text in found]
+    assert lengths == sorted(lengths) and lengths[-1] > len(caption) // 2
+
+
+@pytest.mark.parametrize("packed", [plain("a dog"), pack_records(Records("two dogs on the beach", "DL0X"))])
+def test_no_partial_text_looks_whole_wherever_the_damage_is(packed: bytes) -> None:
+    for place in range(len(packed)):
+        text = partial_caption(damaged(packed, place))
+        assert text is None or "\ufffd" in text
+    for length in range(len(packed) + 1):  # cut short, and said to be sure
+        text = partial_caption(damaged(packed[:length]))
+        assert text is None or "\ufffd" in text
+
+
+def test_a_station_before_the_caption_may_be_damaged_but_not_its_length() -> None:
+    packed = b"\x02\x00\x04DL0X" + plain("a dog")
+    assert partial_caption(damaged(packed, 4)) == "a dog\ufffd"
+    assert partial_caption(damaged(packed, 2)) is None
+    assert partial_caption(damaged(packed, 8)) is None
+    assert partial_caption(damaged(b"\x02\x00\x04DL0X", 4)) is None
+
+
+def test_a_bomb_cut_short_is_dropped() -> None:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    bomb = packer.compress(b"\0" * 1_000_000) + packer.flush()
+    assert partial_caption(damaged(b"\x81" + len(bomb).to_bytes(2, "big") + bomb, len(bomb) + 2)) is None
+
+
+@given(st.binary(max_size=300), st.data())
+@settings(max_examples=200, deadline=None)
+def test_random_bytes_of_any_sureness_never_raise(packed: bytes, data: st.DataObject) -> None:
+    is_sure = np.array(data.draw(st.lists(st.booleans(), min_size=len(packed), max_size=len(packed))), bool)
+    text = partial_caption(PartialBytes(packed, is_sure))
+    assert text is None or len(text.encode()) <= 3 * MAX_VALUE_BYTES + 3
