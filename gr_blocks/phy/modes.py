@@ -65,6 +65,10 @@ SIDE_MODES = ("bpsk-1/2x2", "bpsk-1/2", "qpsk-1/2", "16qam-1/2")
 """Among which `budget` chooses for side information. Not all: plans of trained codecs and the figures of every codec
 with side information count its cost in these, and a codec's symbols are what is left."""
 
+FADE_RESERVE_DB = 3.0
+"""A caption is some hundred symbols of nine thousand, and lost as a whole: what the faster modes save is not worth
+being 1 dB away from that."""
+
 MODE_NAMES: dict[int, str] = {mode.number: name for name, mode in MODES.items()}
 
 
@@ -80,8 +84,9 @@ def mode(name: str) -> Mode:
 
 
 def mode_for_snr(snr_db: float) -> str:
-    """The mode for a text: the fastest that holds at this SNR; the most robust one where none does."""
-    return _fastest(tuple(MODES), snr_db)
+    """The mode for a text: the fastest that holds at this SNR, with something to spare for fades where it only saves a
+    few symbols; the most robust one where none does."""
+    return _fastest(tuple(MODES), snr_db, FADE_RESERVE_DB)
 
 
 def side_mode_for_snr(snr_db: float) -> str:
@@ -89,9 +94,10 @@ def side_mode_for_snr(snr_db: float) -> str:
     return _fastest(SIDE_MODES, snr_db)
 
 
-def _fastest(names: tuple[str, ...], snr_db: float) -> str:
-    """Of two that are as fast the one that holds longer."""
-    holding = [name for name in names if MODES[name].min_snr_db <= snr_db]
+def _fastest(names: tuple[str, ...], snr_db: float, reserve_db: float = 0.0) -> str:
+    """Of two that are as fast the one that holds longer; those beyond `SIDE_MODES` ask for `reserve_db` more."""
+    needed = {name: MODES[name].min_snr_db + (0.0 if name in SIDE_MODES else reserve_db) for name in names}
+    holding = [name for name in names if needed[name] <= snr_db]
     return max(holding, key=lambda name: (MODES[name].bits_per_cell, -MODES[name].min_snr_db), default=names[0])
 
 

@@ -38,7 +38,9 @@ def modulate_burst(content: BurstContent, *, reduces_crest: bool = True) -> Comp
     half = WAVEFORM.preamble_half
     grid = burst_grid(content)
     if reduces_crest:
-        grid = reduce_crest(grid, content.header.snr_design_db)
+        n_header, header = WAVEFORM.n_header_symbols, content.header
+        n_coded = WAVEFORM.n_payload_symbols(header.n_side + header.n_text)
+        grid = reduce_crest(grid, header.snr_design_db, slice(n_header, n_header + n_coded))
     body = WAVEFORM.to_time(grid)
     body = np.concatenate([body[:, -WAVEFORM.cp_len :], body], axis=1)
     return np.concatenate([half[-WAVEFORM.cp_len :], half, half, body.ravel()])

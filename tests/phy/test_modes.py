@@ -9,6 +9,7 @@ import pytest
 from gened.gr_blocks.phy.errors import ConfigError
 from gened.gr_blocks.phy.ldpc import LdpcCode
 from gened.gr_blocks.phy.modes import (
+    FADE_RESERVE_DB,
     MODE_NAMES,
     MODES,
     SIDE_MODES,
@@ -116,12 +117,15 @@ def test_mode_for_snr_takes_the_fastest_that_holds() -> None:
     names = list(MODES)
     chosen = [names.index(mode_for_snr(snr)) for snr in np.arange(-20, 40, 0.25)]
     assert chosen == sorted(chosen)
-    # 64qam-1/2 is no faster than 16qam-3/4 and holds less: for who asks for it, where some carriers have faded
-    assert {names[index] for index in chosen} == set(names) - {"64qam-1/2"}
+    # 64qam-1/2 is no faster than 16qam-3/4 and holds less, qpsk-3/4 with its reserve less than 16qam-1/2: they are
+    # for who asks for them, where some carriers have faded
+    by_name_alone = {"64qam-1/2", "qpsk-3/4"}
+    assert {names[index] for index in chosen} == set(names) - by_name_alone
     assert mode_for_snr(0.0) in ("bpsk-1/2x2", "bpsk-1/2")
     assert mode_for_snr(float("nan")) == mode_for_snr(float("-inf")) == "bpsk-1/2x2"
-    for name in set(names) - {"64qam-1/2"}:
-        assert mode_for_snr(MODES[name].min_snr_db) == name
+    for name in set(names) - by_name_alone:
+        reserve_db = 0.0 if name in SIDE_MODES else FADE_RESERVE_DB
+        assert mode_for_snr(MODES[name].min_snr_db + reserve_db) == name
 
 
 def test_side_information_keeps_to_the_modes_that_plans_count_with() -> None:
