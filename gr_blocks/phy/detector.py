@@ -178,7 +178,7 @@ def synchronize(samples: ComplexArray, peak: int, phase_rad: float) -> _Sync | N
 
 def read_header(found: HeaderCells) -> Header | HeaderFault:
     """The header in the symbols behind a preamble, or why there is none."""
-    is_header = ~WAVEFORM.pilot_mask(WAVEFORM.n_header_symbols)
+    is_header = _header_pilots() == 0
     return read_cells(found.cells[is_header], found.noise_var[is_header])
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import scipy.fft
 
 from gened.gr_blocks.phy.layout import Layout, turn
 from gened.gr_blocks.phy.types import ComplexArray
@@ -175,7 +176,7 @@ def search_drift(layout: Layout, z: ComplexArray, reach_cps: float) -> Drift:
     aligned = layout.sum_symbols(turns * z)
     n_grid = 1 << int(np.ceil(np.log2(8 * layout.n_symbols)))
     freqs = np.fft.fftfreq(n_grid, WAVEFORM.symbol_len)
-    spectrum = np.fft.fft(aligned, n_grid, axis=1)
+    spectrum = scipy.fft.fft(aligned, n_grid, axis=1)
     power = np.where(np.abs(freqs) <= reach_cps, spectrum.real**2 + spectrum.imag**2, -1)
     row, column = np.unravel_index(int(np.argmax(power)), power.shape)
     phase = float(np.angle(spectrum[row, column])) - 2 * np.pi * freqs[column] * layout.times[0]

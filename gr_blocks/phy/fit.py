@@ -181,7 +181,7 @@ def _motion(layout: Layout, known: Known, still: ChannelFit, energies: Float) ->
     left = turned(known.z, still.phase_rad, layout) - still.at_known(layout)
     weight = _weights(layout, known, still.noise_var, still.header_noise_var)
     found = 0.0
-    for values in layout.polynomials[0][layout.rows, 1 : TESTED + 1].T:
+    for values in layout.at_known[1 : TESTED + 1]:
         at_taps = tap_matrix().conj().T @ layout.sum_carriers(weight * values * left)
         of_noise = still.noise_var * float(np.sum(weight * values**2))
         found += float(np.abs(at_taps) ** 2 @ energies) / (max(of_noise, MIN_VARIANCE) * float(energies.sum()))
@@ -220,8 +220,8 @@ def _track(
         Channel and variance of its error, [n_symbols, 204] each; and the expectation, to begin with next time.
     """
     n_degrees = int(min(MAX_DEGREES, max(2, layout.n_symbols // SYMBOLS_A_DEGREE)))
-    in_symbols, in_preamble = (values[..., :n_degrees] for values in layout.polynomials)
-    total, pairs = _moments(layout, z, weight, known, in_symbols, in_preamble)
+    in_symbols = layout.polynomials[0][:, :n_degrees]
+    total, pairs = _moments(layout, z, weight, known, n_degrees)
     grams = tap_gram(pairs)  # [n_degrees, n_degrees, 20, 20]
     projections = total @ tap_matrix().conj()  # [n_degrees, 20]
     if prior is None:
@@ -266,12 +266,10 @@ def _maximise(
     return mean, posterior, Prior(taps[kept], energies[kept], now)
 
 
-def _moments(
-    layout: Layout, z: Complex, weight: Float, known: Known, in_symbols: Float, in_preamble: Float
-) -> tuple[Complex, Float]:
+def _moments(layout: Layout, z: Complex, weight: Float, known: Known, n_degrees: int) -> tuple[Complex, Float]:
     """Known cells of each carrier under each polynomial, [n_degrees, 204], and the weight under each two of them,
     [n_degrees, n_degrees, 204]."""
-    basis, n = in_symbols[layout.rows].T, WAVEFORM.n_occupied  # [n_degrees, n_known]
+    basis, in_preamble, n = layout.at_known[:n_degrees], layout.polynomials[1][:n_degrees], WAVEFORM.n_occupied
     total = np.stack([layout.sum_carriers(weight * values * z) for values in basis])
     total += in_preamble[:, None] * known.preamble_weight * known.preamble
     pairs = np.empty((len(basis), len(basis), n))

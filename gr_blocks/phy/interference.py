@@ -74,10 +74,10 @@ def find_interference(
     relative = residual.copy()
     relative[n_header:] /= (mean + extra)[layout.rows[n_header:]]
     levels = _carriers(layout, fit, relative, mean * fit.noise_var, float(np.mean(extra)) / mean, grid)
-    # Then, with what is known of the carriers, once more with all.
-    mean, extra = _stretch(layout.sum_symbols(residual / (1 + levels[layout.columns])), layout.n_known)
     if not levels.any() and not extra.any():
         return Interference(fit.noise_var, levels, extra)
+    # Then, with what is known of the carriers, once more with all.
+    mean, extra = _stretch(layout.sum_symbols(residual / (1 + levels[layout.columns])), layout.n_known)
     noise_var = max(mean * fit.noise_var, MIN_VARIANCE)
     return Interference(noise_var, noise_var * levels, fit.noise_var * extra)
 

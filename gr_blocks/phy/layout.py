@@ -119,6 +119,11 @@ class Layout:
         return values[1:], values[0]
 
     @cached_property
+    def at_known(self) -> Float:
+        """The polynomials in known cells, [8, n_known]."""
+        return np.ascontiguousarray(self.polynomials[0][self.rows].T)
+
+    @cached_property
     def kernels(self) -> Float:
         """Gaussian weights between symbols for each of `WIDTHS`, [6, n_symbols, n_symbols]."""
         at = np.arange(self.n_symbols)
