@@ -37,8 +37,8 @@ PRIOR_CELLS = 16
 SYMBOLS_A_DEGREE = 6
 TESTED = 3
 """Degrees 1 to 3 of what a still channel leaves are looked at for motion."""
-MOTION_THRESHOLD = 12.0
-"""Noise passes it less than once in 2000 bursts; what lies under it costs less than the parameters would."""
+MOTION_THRESHOLDS = (9.0, 100.0)
+"""Of 150 bursts through a still channel none or one passes; what lies under costs less than the parameters would."""
 EM_STEPS, FEW_DEGREES = 3, 3
 """Steps of expectation-maximisation; and polynomials of the first one, which only finds out which taps there are."""
 FIRST_DEGREES = 0.3 ** np.arange(MAX_DEGREES)
@@ -121,7 +121,8 @@ def fit_channel(layout: Layout, known: Known, preamble: PreambleFit) -> ChannelF
         preamble: What its preamble tells alone.
     """
     still, energies = _fit_still(layout, known, preamble)
-    if _motion(layout, known, still, energies) < MOTION_THRESHOLD:
+    motion = _motion(layout, known, still, energies)
+    if all(found < threshold for found, threshold in zip(motion, MOTION_THRESHOLDS, strict=True)):
         return still
     moving = fit_moving(layout, known, preamble)
     return moving if moving.noise_var < still.noise_var else still
@@ -176,16 +177,17 @@ def _fit_still(layout: Layout, known: Known, preamble: PreambleFit) -> tuple[Cha
     return fit, estimate.energies
 
 
-def _motion(layout: Layout, known: Known, still: ChannelFit, energies: Float) -> float:
-    """How much of what a still channel leaves moves as its taps would: about 3 in noise."""
+def _motion(layout: Layout, known: Known, still: ChannelFit, energies: Float) -> tuple[float, float]:
+    """How much of what a still channel leaves moves as its taps would, in noise: the taps weighted with their energies,
+    about 1.5 where nothing moves, and all alike, about 50; a tap that passes through zero shows in the latter alone."""
     left = turned(known.z, still.phase_rad, layout) - still.at_known(layout)
     weight = _weights(layout, known, still.noise_var, still.header_noise_var)
-    found = 0.0
+    at_taps = np.zeros(len(energies))
     for values in layout.at_known[1 : TESTED + 1]:
-        at_taps = tap_matrix().conj().T @ layout.sum_carriers(weight * values * left)
+        found = tap_matrix().conj().T @ layout.sum_carriers(weight * values * left)
         of_noise = still.noise_var * float(np.sum(weight * values**2))
-        found += float(np.abs(at_taps) ** 2 @ energies) / (max(of_noise, MIN_VARIANCE) * float(energies.sum()))
-    return found
+        at_taps += np.abs(found) ** 2 / max(of_noise, MIN_VARIANCE)
+    return float(at_taps @ energies / energies.sum()), float(at_taps.sum())
 
 
 def fit_moving(layout: Layout, known: Known, preamble: PreambleFit, prior: Prior | None = None) -> ChannelFit:
