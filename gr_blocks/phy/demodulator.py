@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gened.gr_blocks.phy.burst import ReceivedBurst
+from gened.gr_blocks.phy.crest import error_var, lower_peaks
 from gened.gr_blocks.phy.dump import Stages
 from gened.gr_blocks.phy.estimators import (
     MIN_VARIANCE,
@@ -71,6 +72,9 @@ class _Ours(NamedTuple):
     where: Layout
     sent: ComplexArray
     """In known cells, [n_known]."""
+    snr_design_db: float
+    cut_var: float = 0.0
+    """Mean squared error of payload cells by what was cut off peaks."""
 
 
 class _Front(NamedTuple):
@@ -110,8 +114,10 @@ def demodulate(capture: Capture, dump: Stages | None = None) -> ReceivedBurst:
     where = layout(WAVEFORM.n_header_symbols + WAVEFORM.n_payload_symbols(header.n_cells))
     sent = where.known_values(encode_header(header, WAVEFORM.n_header_cells))
     level = amplitude(capture.samples)
-    ours = _Ours(_without_dc(capture.samples / np.float32(level)), capture.cfo_cps, where, sent)
+    burst = _without_dc(capture.samples / np.float32(level))
+    ours = _Ours(burst, capture.cfo_cps, where, sent, header.snr_design_db)
     front, drift = _line_up(ours)
+    ours, front = _with_lowered_peaks(ours, front, drift)
     front, drift, fit, found = _fit(ours, front, drift)
     cells = front.grid * turn(-drift_cycles(drift, where.times) - fit.phase_rad[:, None] / (2 * np.pi))
     symbols, noise_var = _equalize(cells, fit, found)
@@ -169,21 +175,40 @@ def _line_up(ours: _Ours) -> tuple[_Front, Drift]:
     return front, refine_drift(where, front.z * np.conj(h), _power(h), Drift(0.0, 0.0, drift.sfo_ppm))
 
 
+def _with_lowered_peaks(ours: _Ours, front: _Front, drift: Drift) -> tuple[_Ours, _Front]:
+    """The header as it was sent: with lowered peaks where that is nearer to what came."""
+    where, n = ours.where, ours.where.n_header_known
+    cells, columns = front.grid.ravel()[:n], where.columns[:n]
+    plain = ours.sent[:n]
+    lowered = lower_peaks(plain.reshape(-1, WAVEFORM.n_occupied), ours.snr_design_db).ravel()
+    cycles = (
+        drift.phase_rad / (2 * np.pi) + drift.cfo_cps * where.times[where.rows[:n]] + drift.sfo_ppm * where.slopes[:n]
+    )
+    h = front.preamble.channel.h[columns] * turn(cycles)
+    of_plain, of_lowered = (float(np.sum(_power(cells - h * sent))) for sent in (plain, lowered))
+    if of_plain <= of_lowered:
+        return ours, front
+    return (
+        ours._replace(sent=np.concatenate([lowered, ours.sent[n:]]), cut_var=error_var(ours.snr_design_db)),
+        front._replace(z=np.concatenate([cells * np.conj(lowered), front.z[n:]])),
+    )
+
+
 def _fit(ours: _Ours, front: _Front, drift: Drift) -> tuple[_Front, Drift, ChannelFit, Interference]:
     """Channel and interference; all of it again, with less trust in what is hit, where anything is."""
     where = ours.where
-    known = _known(where, front, drift)
+    known = _known(ours, front, drift)
     fit = fit_channel(where, known, front.preamble)
     if fit.moves:
         front, drift, fit = _settle(ours, front, drift, fit)
-        known = _known(where, front, drift)
+        known = _known(ours, front, drift)
     found = find_interference(where, known, fit, front.grid)
     if found.is_any:
         weight = found.known_weight(where)
         if not fit.moves:
             h = fit.at_known(where).astype(np.complex64)
             drift = refine_drift(where, weight * (front.z * np.conj(h)), weight * _power(h), drift)
-        known = _known(where, front, drift, weight, found.noise_var / (found.noise_var + found.carrier_var))
+        known = _known(ours, front, drift, weight, found.noise_var / (found.noise_var + found.carrier_var))
         if fit.moves:
             fit = fit_moving(where, known, front.preamble, fit.prior)
         else:
@@ -207,21 +232,23 @@ def _settle(ours: _Ours, front: _Front, drift: Drift, fit: ChannelFit) -> tuple[
         (front.cfo_cps + drift.cfo_cps + float(middle), drift.sfo_ppm),
     ):
         again, still = _front(ours, cfo_cps), Drift(0.0, 0.0, sfo_ppm)
-        other = fit_moving(ours.where, _known(ours.where, again, still), again.preamble, fit.prior)
+        other = fit_moving(ours.where, _known(ours, again, still), again.preamble, fit.prior)
         if other.noise_var < best[2].noise_var:
             best = again, still, other
     return best
 
 
 def _known(
-    where: Layout, front: _Front, drift: Drift, weight: Float | None = None, preamble_weight: Float | None = None
+    ours: _Ours, front: _Front, drift: Drift, weight: Float | None = None, preamble_weight: Float | None = None
 ) -> Known:
     """Known cells without their drift; all are trusted alike where nothing else is said."""
-    weight = np.ones(len(front.z)) if weight is None else weight
+    where, power = ours.where, _power(ours.sent)
+    weight = power if weight is None else power * weight
     preamble_weight = np.ones(WAVEFORM.n_occupied) if preamble_weight is None else preamble_weight
     cycles = drift.phase_rad / (2 * np.pi) + drift.cfo_cps * where.times[where.rows] + drift.sfo_ppm * where.slopes
     # The phase at time zero belongs to the symbols and not to the preamble; clocks have not drifted apart there.
-    return Known(front.z * turn(-cycles), weight, front.preamble.total, preamble_weight)
+    z = front.z * turn(-cycles) / power.astype(np.float32)
+    return Known(z, power, weight, front.preamble.total, preamble_weight, ours.cut_var)
 
 
 def _power(h: ComplexArray) -> Float:

@@ -30,8 +30,8 @@ from gened.gr_blocks.phy.layout import MAX_DEGREES, Layout
 from gened.gr_blocks.phy.types import ComplexArray
 from gened.gr_blocks.phy.waveform import WAVEFORM
 
-SAME_SIGMA = 1.5
-"""From so many standard deviations on, header cells have a noise of their own; otherwise both tell of one."""
+SAME_SIGMA = 2.5
+"""From so many standard deviations on, the header met another noise than the pilots; up to there both tell of one."""
 PRIOR_CELLS = 16
 """Cells' worth of trust in the header's noise even then: the pilots of a short burst are few."""
 SYMBOLS_A_DEGREE = 6
@@ -52,13 +52,17 @@ class Known:
     """What is received where the receiver knows what was sent, carrier and clock drift taken off."""
 
     z: ComplexArray
-    """Received times conj(sent), [n_known]."""
+    """Received over sent, [n_known]."""
+    power: Float
+    """|sent|^2, [n_known]."""
     weight: Float
-    """How far each is trusted, [n_known]: 1, less where others interfere."""
+    """The same, less where others interfere."""
     preamble: Complex
-    """The same for the preamble, summed over its halves, not weighted, [204]."""
+    """Received times conj(sent) in the preamble, summed over its halves, [204]."""
     preamble_weight: Float
     """How far each of its carriers is trusted, [204]."""
+    cut_var: float = 0.0
+    """Mean squared error of unit payload cells that the header's do not have: what was cut off peaks is known there."""
 
 
 class Prior(NamedTuple):
@@ -104,7 +108,7 @@ class ChannelFit:
     def residual(self, layout: Layout, known: Known) -> Float:
         """Squared error of each known cell against this channel, [n_known]."""
         left = turned(known.z, self.phase_rad, layout) - self.at_known(layout)
-        return left.real**2 + left.imag**2
+        return known.power * (left.real**2 + left.imag**2)
 
 
 def turned(z: ComplexArray, phase_rad: Float, layout: Layout) -> Complex:
@@ -128,18 +132,24 @@ def fit_channel(layout: Layout, known: Known, preamble: PreambleFit) -> ChannelF
     return moving if moving.noise_var < still.noise_var else still
 
 
-def _noise(layout: Layout, residual: Float, excess: Float, weight: Float) -> tuple[float, float]:
-    """Noise variance of payload and of header cells from squared errors of known ones; cells that took part in the
-    estimate fit it too well by just its error, `excess`."""
-    energy, n = weight * (residual + excess), layout.n_header_known
-    of_header, of_pilots = float(energy[:n].sum()), float(energy[n:].sum())
+def _noise(layout: Layout, known: Known, squares: Float, excess: Float, gain: float) -> tuple[float, float]:
+    """Noise variance of payload and of header cells.
+
+    Args:
+        layout: Of the burst.
+        known: Its known cells.
+        squares: By how much they miss the channel, squared, [n_known].
+        excess: Variance of the channel's error there: cells that took part in it fit it too well by just that.
+        gain: Mean power of the channel.
+    """
+    energy, weight, n = known.weight * (squares + excess), known.weight, layout.n_header_known
     n_header, n_pilots = float(weight[:n].sum()), float(weight[n:].sum())
-    in_header = of_header / n_header
-    scatter = in_header * np.sqrt(1 / n_header + 1 / max(n_pilots, 1.0))
-    if n_pilots < 1 or abs(in_header - of_pilots / n_pilots) < SAME_SIGMA * scatter:
-        in_header = in_payload = (of_header + of_pilots) / (n_header + n_pilots)
-    else:
-        in_payload = (of_pilots + PRIOR_CELLS * in_header) / (n_pilots + PRIOR_CELLS)
+    in_header, of_pilots = float(energy[:n].sum()) / n_header, float(energy[n:].sum())
+    expected = in_header + known.cut_var * gain
+    scatter = expected * np.sqrt(1 / n_header + 1 / max(n_pilots, 1.0))
+    is_one = n_pilots < 1 or abs(expected - of_pilots / n_pilots) < SAME_SIGMA * scatter
+    n_prior = n_header if is_one else PRIOR_CELLS
+    in_payload = (of_pilots + n_prior * expected) / (n_pilots + n_prior)
     return max(in_payload, MIN_VARIANCE), max(in_header, MIN_VARIANCE)
 
 
@@ -167,9 +177,8 @@ def _fit_still(layout: Layout, known: Known, preamble: PreambleFit) -> tuple[Cha
         gram = make_gram(2 * known.preamble_weight + np.bincount(columns, weight, WAVEFORM.n_occupied))
         estimate = fit_taps(total, gram, noise_var)
         left = z - estimate.h[columns]
-        noise_var, header_noise_var = _noise(
-            layout, left.real**2 + left.imag**2, estimate.err_var[columns], known.weight
-        )
+        squares, gain = left.real**2 + left.imag**2, float(np.mean(np.abs(estimate.h) ** 2))
+        noise_var, header_noise_var = _noise(layout, known, squares, estimate.err_var[columns], gain)
         phase, phase_var = _phase(layout, known, estimate.h[columns], weight, noise_var)
         if np.ptp(phase) < LEVEL_RAD and noise_var > LIKE * header_noise_var:
             break  # again would be the same
@@ -208,7 +217,8 @@ def fit_moving(layout: Layout, known: Known, preamble: PreambleFit, prior: Prior
         at_known = track.h[layout.rows, layout.columns]
         left = z - at_known
         excess = track.err_var[layout.rows, layout.columns]
-        noise_var, header_noise_var = _noise(layout, left.real**2 + left.imag**2, excess, known.weight)
+        squares, gain = left.real**2 + left.imag**2, float(np.mean(np.abs(track.h) ** 2))
+        noise_var, header_noise_var = _noise(layout, known, squares, excess, gain)
         phase, phase_var = _phase(layout, known, at_known, weight, noise_var)
     return ChannelFit(track.h, track.err_var, noise_var, header_noise_var, phase, phase_var, prior)
 

@@ -28,7 +28,7 @@ def arrived(where: Layout, extra: Any = 0.0, seed: int = 0) -> Interference:
     grid = (sent + noise).reshape(shape)
     z = (grid.ravel() * np.conj(sent))[where.known_index]
     trust = np.ones(len(z)), np.ones(WAVEFORM.n_occupied)
-    known = Known(z.astype(np.complex64), trust[0], np.zeros(WAVEFORM.n_occupied, complex), trust[1])
+    known = Known(z.astype(np.complex64), trust[0], trust[0], np.zeros(WAVEFORM.n_occupied, complex), trust[1])
     ones, nothing = np.ones(WAVEFORM.n_occupied, complex), np.zeros(WAVEFORM.n_occupied)
     level = float(np.mean(np.abs(z - 1) ** 2))  # what a fit that knows of nothing else would say
     fit = ChannelFit(ones, nothing, level, level, np.zeros(where.n_symbols), 0.0)
@@ -91,7 +91,7 @@ def test_strong_symbols_are_not_taken_for_interference() -> None:
         sent[where.known_index] /= np.abs(sent[where.known_index])
         grid = (sent + complex_noise(rng, len(sent), NOISE_VAR)).reshape(shape)
         z = (grid.ravel() * np.conj(sent))[where.known_index]
-        known = Known(z.astype(np.complex64), np.ones(len(z)), np.zeros(204, complex), np.ones(204))
+        known = Known(z.astype(np.complex64), np.ones(len(z)), np.ones(len(z)), np.zeros(204, complex), np.ones(204))
         level = float(np.mean(np.abs(z - 1) ** 2))
         fit = ChannelFit(np.ones(204, complex), np.zeros(204), level, level, np.zeros(where.n_symbols), 0.0)
         n_hit += np.count_nonzero(find_interference(where, known, fit, grid).carrier_var)

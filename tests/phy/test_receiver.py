@@ -46,7 +46,7 @@ def test_hundred_bursts_at_zero_db_all_arrive_with_their_text() -> None:
 def test_minus_two_db_still_finds_most_bursts() -> None:
     row = measure(OFFSETS, -2.0, 20, seed=2)
     assert row.detection_rate >= 0.95
-    assert row.header_error_rate <= 0.35
+    assert row.header_error_rate <= 0.15
 
 
 @pytest.mark.parametrize(
