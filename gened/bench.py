@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -49,43 +51,24 @@ def link(
     packets: Annotated[int, typer.Option("--packets", min=1, help="Of both links at each point of that.")] = 40,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 1,
     workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Processes that share the rows.")] = 1,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Write the JSON to this file too.", show_default=False)
-    ] = None,
+    out: options.ResultFile = None,
     json_only: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Measure SNR lost, detection, errors, false frames, speed and peaks of the waveform under every condition."""
-    from rich.console import Console
-
-    from gened.flowgraphs.report import run_meta
     from gened.gr_blocks.bench.link import CONDITIONS, Plan, run
     from gened.gr_blocks.bench.link_conditions import chosen
-    from gened.gr_blocks.bench.link_gnuradio import is_available
     from gened.gr_blocks.bench.link_table import tables
-    from gened.models.evaluation.files import require_writable
 
-    if gnuradio and not is_available():
-        raise ConfigError("GNU Radio is not installed; `gened check` says how to get it, --no-gnuradio leaves it out")
-    if out is not None:
-        require_writable(out)
+    has_gnuradio = _has_gnuradio(gnuradio)
     names = _words(conditions)
     plan = Plan(
         conditions=tuple(chosen(names)) if names else CONDITIONS, snrs_db=options.parse_numbers(snr), n_frames=frames,
         seed=seed, noise_samples=noise_samples, signals=_words(signals), has_costs=costs, workers=workers,
-        n_gnuradio=packets if (is_available() if gnuradio is None else gnuradio) else 0,
+        n_gnuradio=packets if has_gnuradio else 0,
     )  # fmt: skip
-    with pictures_progress(quiet=quiet) as progress:
-        task = progress.add_task("measuring", total=None)
-        result = run(plan, lambda done, total: progress.update(task, completed=done, total=total))
     about_run = {"frames": frames, "workers": workers, "packets": plan.n_gnuradio}
-    text = json.dumps({"meta": {**run_meta(sys.argv, seed=seed), **about_run}, **result}, indent=1, allow_nan=False)
-    if out is not None:
-        out.write_text(text + "\n")
-    if json_only:
-        print(text)
-    else:
-        Console().print(*tables(result))
+    _report(partial(run, plan), tables, about_run, seed=seed, out=out, json_only=json_only, quiet=quiet)
 
 
 @bench.command()
@@ -105,35 +88,55 @@ def ldpc(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 1,
     workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Processes that share the curves.")] = 1,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Write the JSON to this file too.", show_default=False)
-    ] = None,
+    out: options.ResultFile = None,
     json_only: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Measure frame error rates of the digital modes over Es/N0, and the speed of LDPC decoders."""
-    from rich.console import Console
-
-    from gened.flowgraphs.report import run_meta
     from gened.gr_blocks.bench.ldpc import LdpcPlan, run
     from gened.gr_blocks.bench.ldpc_table import tables
-    from gened.gr_blocks.bench.link_gnuradio import is_available
     from gened.gr_blocks.phy.modes import MODES
-    from gened.models.evaluation.files import require_writable
 
-    if gnuradio and not is_available():
-        raise ConfigError("GNU Radio is not installed; `gened check` says how to get it, --no-gnuradio leaves it out")
-    if out is not None:
-        require_writable(out)
+    has_gnuradio = _has_gnuradio(gnuradio)
     names = tuple(name for name in _words(modes) if name != "none") if modes else tuple(MODES)
     plan = LdpcPlan(
         modes=names, n_frames=frames, n_analog=analog, n_blocks=blocks, n_broken=broken, seed=seed,
-        workers=workers, has_gnuradio=is_available() if gnuradio is None else gnuradio,
+        workers=workers, has_gnuradio=has_gnuradio,
     )  # fmt: skip
+    about_run = {"frames": frames, "analog": analog, "blocks": blocks, "broken": broken, "workers": workers}
+    _report(partial(run, plan), tables, about_run, seed=seed, out=out, json_only=json_only, quiet=quiet)
+
+
+def _has_gnuradio(asked: bool | None) -> bool:
+    """Whether its side is measured: as asked, or where it is installed."""
+    from gened.gr_blocks.bench.link_gnuradio import is_available
+
+    if asked and not is_available():
+        raise ConfigError("GNU Radio is not installed; `gened check` says how to get it, --no-gnuradio leaves it out")
+    return is_available() if asked is None else asked
+
+
+def _report(
+    measure: Callable[[Callable[[int, int], object]], dict[str, Any]],
+    tables: Callable[[Mapping[str, Any]], list[Any]],
+    about_run: Mapping[str, int],
+    *,
+    seed: int,
+    out: Path | None,
+    json_only: bool,
+    quiet: bool,
+) -> None:
+    """Measure with a bar for how far it is, then write and print what came out."""
+    from rich.console import Console
+
+    from gened.flowgraphs.report import run_meta
+    from gened.models.evaluation.files import require_writable
+
+    if out is not None:
+        require_writable(out)
     with pictures_progress(quiet=quiet) as progress:
         task = progress.add_task("measuring", total=None)
-        result = run(plan, lambda done, total: progress.update(task, completed=done, total=total))
-    about_run = {"frames": frames, "analog": analog, "blocks": blocks, "broken": broken, "workers": workers}
+        result = measure(lambda done, total: progress.update(task, completed=done, total=total))
     text = json.dumps({"meta": {**run_meta(sys.argv, seed=seed), **about_run}, **result}, indent=1, allow_nan=False)
     if out is not None:
         out.write_text(text + "\n")

@@ -149,9 +149,7 @@ def evaluate(
         ),
     ] = None,
     device: options.Device = "cpu",
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Write the JSON to this file too.", show_default=False)
-    ] = None,
+    out: options.ResultFile = None,
     json_only: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:

@@ -226,6 +226,9 @@ Photos = Annotated[
     list[Path], typer.Argument(metavar="PHOTO...", help="Picture files, 64x64 to 4096x4096.", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout, and nothing else there.")]
+ResultFile = Annotated[
+    Path | None, typer.Option("--out", help="Write the JSON to this file too.", show_default=False)
+]  # fmt: skip
 Live = Annotated[
     str,
     typer.Option(

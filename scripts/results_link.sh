@@ -46,7 +46,7 @@ part() {
       ;;
     false)
       link false-noise --conditions none --no-gnuradio --no-costs --signals noise --noise-samples $((100000000 * MORE))
-      link false-signals --conditions none --no-gnuradio --no-costs --signals tone,chirp,ofdm,silence --noise-samples $((10000000 * MORE))
+      link false-signals --conditions none --no-gnuradio --no-costs --signals tone,chirp,ofdm,silence --noise-samples $((100000000 * MORE))
       ;;
     gnuradio) link gnuradio --conditions none --no-costs --noise-samples 0 --gnuradio --packets $((40 * MORE)) ;;
     costs) link costs --conditions none --no-gnuradio --noise-samples 0 ;;
