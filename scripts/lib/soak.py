@@ -42,7 +42,7 @@ SLACK_MIB, FACTS_KIB = 2.0, 5.0
 keep its facts for the report."""
 INTERVAL_S = 0.1
 """From frame to frame where the receiver is killed."""
-RATE = "1e5"
+SAMPLE_RATE = 1e5
 """Samples a second there: air keeps to its clock, and a machine that does something else beside must not be late."""
 QUEUE_S = 4.0
 """What may wait in the socket of a receiver that is busy, and goes with it."""
@@ -248,17 +248,17 @@ def restart(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         SoakError: A frame is missing that passed while a receiver listened, or a command does not end in order.
     """
     tx, tx_control, rx, rx_control = (f"tcp://127.0.0.1:{port}" for port in free_ports(4))
-    n_each = options.restart_frames // 2
+    n_each, rate = options.restart_frames // 2, f"{options.sample_rate:g}"
     air = gened(
-        "air", "--sample-rate", RATE, "--tx", tx, "--tx-control", tx_control, "--rx", rx, "--rx-control", rx_control,
+        "air", "--sample-rate", rate, "--tx", tx, "--tx-control", tx_control, "--rx", rx, "--rx-control", rx_control,
         "--snr", f"{options.snr:g}", "--seed", str(options.seed),
     )  # fmt: skip
     transmit = gened(
-        "transmit", PHOTO, "--quiet", "--sample-rate", RATE, *SENDER, "--frames", str(ENDLESS),
+        "transmit", PHOTO, "--quiet", "--sample-rate", rate, *SENDER, "--frames", str(ENDLESS),
         "--interval", f"{INTERVAL_S:g}", "--snr-design", f"{options.snr:g}", "--address", tx, "--control", tx_control,
     )  # fmt: skip
     receive = gened(
-        "receive", "--sample-rate", RATE, "--address", rx, "--control", rx_control, "--codec", "softcast"
+        "receive", "--sample-rate", rate, "--address", rx, "--control", rx_control, "--codec", "softcast"
     )  # fmt: skip
     first_out, second_out = folder / "first", folder / "second"
     with contextlib.ExitStack() as stack:
@@ -309,6 +309,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--snr", type=float, default=6.0, help="dB")
     parser.add_argument("--drop", type=float, default=0.02, help="probability that a burst is lost in the loopback")
     parser.add_argument("--restart-frames", type=int, default=400, help="of the second part; 0 leaves it out")
+    parser.add_argument("--sample-rate", type=float, default=SAMPLE_RATE, help="of the part with the restart")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("results/link/soak.json"))
     options = parser.parse_args(argv)
