@@ -181,10 +181,7 @@ def _with_lowered_peaks(ours: _Ours, front: _Front, drift: Drift) -> tuple[_Ours
     cells, columns = front.grid.ravel()[:n], where.columns[:n]
     plain = ours.sent[:n]
     lowered = lower_peaks(plain.reshape(-1, WAVEFORM.n_occupied), ours.snr_design_db).ravel()
-    cycles = (
-        drift.phase_rad / (2 * np.pi) + drift.cfo_cps * where.times[where.rows[:n]] + drift.sfo_ppm * where.slopes[:n]
-    )
-    h = front.preamble.channel.h[columns] * turn(cycles)
+    h = front.preamble.channel.h[columns] * turn(_known_cycles(where, drift)[:n])
     of_plain, of_lowered = (float(np.sum(_power(cells - h * sent))) for sent in (plain, lowered))
     if of_plain <= of_lowered:
         return ours, front
@@ -242,13 +239,17 @@ def _known(
     ours: _Ours, front: _Front, drift: Drift, weight: Float | None = None, preamble_weight: Float | None = None
 ) -> Known:
     """Known cells without their drift; all are trusted alike where nothing else is said."""
-    where, power = ours.where, _power(ours.sent)
+    power = np.maximum(_power(ours.sent), MIN_VARIANCE)
     weight = power if weight is None else power * weight
     preamble_weight = np.ones(WAVEFORM.n_occupied) if preamble_weight is None else preamble_weight
-    cycles = drift.phase_rad / (2 * np.pi) + drift.cfo_cps * where.times[where.rows] + drift.sfo_ppm * where.slopes
     # The phase at time zero belongs to the symbols and not to the preamble; clocks have not drifted apart there.
-    z = front.z * turn(-cycles) / power.astype(np.float32)
+    z = front.z * turn(-_known_cycles(ours.where, drift)) / power.astype(np.float32)
     return Known(z, power, weight, front.preamble.total, preamble_weight, ours.cut_var)
+
+
+def _known_cycles(where: Layout, drift: Drift) -> Float:
+    """As `drift_cycles`, for known cells alone, [n_known]."""
+    return drift.phase_rad / (2 * np.pi) + drift.cfo_cps * where.times[where.rows] + drift.sfo_ppm * where.slopes
 
 
 def _power(h: ComplexArray) -> Float:

@@ -88,7 +88,7 @@ class ChannelFit:
     noise_var: float
     """Of a payload cell."""
     header_noise_var: float
-    """Of a header cell: header symbols have the highest peaks, and lose most where peaks are lowered."""
+    """Of a header cell: as it was sent it is known, and what was cut off a payload cell's peaks is not."""
     phase_rad: Float
     """Common phase of each symbol, [n_symbols]."""
     phase_var: float
