@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from gened.gr_blocks.phy.demodulator import Capture
+from gened.gr_blocks.phy.equalizer.demodulator import Capture
 
 BURSTS_AHEAD, FRAMES_AHEAD, EDITS_AHEAD = 4, 2, 1
 """What may wait before the source does. A burst may be a frame soon, so their sum is far below the decoder's queue."""

@@ -16,22 +16,22 @@ from typing import TYPE_CHECKING, Any
 from gnuradio import gr
 
 from gened.flowgraphs.playback import Playback, Waiting
-from gened.flowgraphs.profiles import RadioProfile, make_source
-from gened.flowgraphs.signal_probe import signal_probe
+from gened.flowgraphs.radios.profiles import RadioProfile, make_source
 from gened.gr_blocks.burst_detector import burst_detector
 from gened.gr_blocks.caption_decoder import caption_decoder
 from gened.gr_blocks.frame_demodulator import frame_demodulator
-from gened.gr_blocks.frame_pdus import Image, Meta, picture_from_pdu, received_from_pdu, report_from_pdu
 from gened.gr_blocks.image_writer import image_writer
-from gened.gr_blocks.message_block import MessageBlock
+from gened.gr_blocks.pdu.frame_pdus import Image, Meta, picture_from_pdu, received_from_pdu, report_from_pdu
+from gened.gr_blocks.pdu.message_block import MessageBlock
 from gened.gr_blocks.phy.types import ReceivedFrame
 from gened.gr_blocks.picture_editor import picture_editor
 from gened.gr_blocks.semantic_decoder import semantic_decoder
-from gened.models.worker import Worker
+from gened.gr_blocks.signal_probe import signal_probe
+from gened.models.serving.worker import Worker
 
 if TYPE_CHECKING:
     from gened.gr_blocks.sample_recorder import sample_recorder
-    from gened.models.editing.client import EditorClient
+    from gened.models.serving.editor_client import EditorClient
 
 BUFFERED_S = 0.5
 """Samples that may wait before the detector: what a radio sends while Python does something else."""

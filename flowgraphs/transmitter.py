@@ -14,13 +14,13 @@ from typing import Any
 
 from gnuradio import gr
 
-from gened.flowgraphs.profiles import RadioProfile, make_sink
+from gened.flowgraphs.radios.profiles import RadioProfile, make_sink
 from gened.gr_blocks.caption_encoder import AUTO, caption_encoder
 from gened.gr_blocks.frame_modulator import frame_modulator
-from gened.gr_blocks.frame_pdus import Image, Mask, Meta, picture_to_pdu, report_from_pdu
-from gened.gr_blocks.message_block import MessageBlock
+from gened.gr_blocks.pdu.frame_pdus import Image, Mask, Meta, picture_to_pdu, report_from_pdu
+from gened.gr_blocks.pdu.message_block import MessageBlock
 from gened.gr_blocks.semantic_encoder import semantic_encoder
-from gened.models.worker import Worker
+from gened.models.serving.worker import Worker
 
 MAX_IN_FLIGHT = 4
 """Frames between `send` and their last sample: enough to keep encoder and radio busy, few enough to stop at once."""

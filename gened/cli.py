@@ -11,28 +11,28 @@ from typing import Annotated
 import typer
 
 from gened import __version__
-from gened.air import air
-from gened.bench import bench
-from gened.calibrate import calibrate
-from gened.check import check
-from gened.companion import companion
-from gened.data import data
-from gened.doctor import doctor
-from gened.editor import editor
-from gened.evaluate import evaluate
-from gened.exit_codes import epilog, exit_code
-from gened.gr_blocks.phy.errors import GenedError
-from gened.inspection import inspect
-from gened.loopback import loopback
-from gened.plot import plot
-from gened.receive import receive
-from gened.record import record
-from gened.replay import replay
-from gened.signals import Interrupted, raise_on_signals
-from gened.survey import survey
-from gened.train import train
-from gened.transmit import transmit
-from gened.virtual_pluto import virtual_pluto
+from gened.commands.air import air
+from gened.commands.bench import bench
+from gened.commands.calibrate import calibrate
+from gened.commands.check import check
+from gened.commands.companion import companion
+from gened.commands.data import data
+from gened.commands.doctor import doctor
+from gened.commands.editor import editor
+from gened.commands.evaluate import evaluate
+from gened.commands.exit_codes import epilog, exit_code
+from gened.commands.inspect import inspect
+from gened.commands.loopback import loopback
+from gened.commands.plot import plot
+from gened.commands.receive import receive
+from gened.commands.record import record
+from gened.commands.replay import replay
+from gened.commands.signals import Interrupted, raise_on_signals
+from gened.commands.survey import survey
+from gened.commands.train import train
+from gened.commands.transmit import transmit
+from gened.commands.virtual_pluto import virtual_pluto
+from gened.errors import GenedError
 
 app = typer.Typer(
     name="gened",

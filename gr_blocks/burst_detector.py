@@ -10,9 +10,9 @@ import numpy as np
 import pmt
 from gnuradio import gr
 
-from gened.gr_blocks.frame_pdus import capture_to_pdu
-from gened.gr_blocks.message_block import Counters
-from gened.gr_blocks.phy.detector import BurstDetector
+from gened.gr_blocks.pdu.frame_pdus import capture_to_pdu
+from gened.gr_blocks.pdu.message_block import Counters
+from gened.gr_blocks.phy.sync.detector import BurstDetector
 from gened.gr_blocks.phy.types import ComplexArray
 
 CHUNK_LEN = 8192  # samples that the detector is given at once: below that its fixed cost a call dominates

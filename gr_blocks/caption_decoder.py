@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pmt
 
-from gened.gr_blocks.frame_pdus import partial_from_meta
-from gened.gr_blocks.message_block import MessageBlock
-from gened.gr_blocks.pdus import from_pdu, take, to_pdu, to_value
-from gened.gr_blocks.phy.records import partial_caption, unpack_records
+from gened.gr_blocks.pdu.frame_pdus import partial_from_meta
+from gened.gr_blocks.pdu.message_block import MessageBlock
+from gened.gr_blocks.pdu.pdus import from_pdu, take, to_pdu, to_value
+from gened.gr_blocks.phy.framing.records import partial_caption, unpack_records
 
 
 class caption_decoder(MessageBlock):  # noqa: N801

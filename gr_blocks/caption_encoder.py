@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pmt
 
-from gened.gr_blocks.message_block import MessageBlock
-from gened.gr_blocks.pdus import PduError, from_pdu, take, to_value
-from gened.gr_blocks.phy.errors import FrameError
-from gened.gr_blocks.phy.modes import mode, mode_for_snr
-from gened.gr_blocks.phy.records import Records, pack_records
+from gened.errors import FrameError
+from gened.gr_blocks.pdu.message_block import MessageBlock
+from gened.gr_blocks.pdu.pdus import PduError, from_pdu, take, to_value
+from gened.gr_blocks.phy.coding.modes import mode, mode_for_snr
+from gened.gr_blocks.phy.framing.records import Records, pack_records
 
 AUTO = "auto"
 MAX_TEXT_PDU_BYTES = 4096

@@ -10,9 +10,10 @@ import numpy as np
 import pmt
 from gnuradio import gr
 
+from gened.errors import ConfigError
 from gened.gr_blocks.frame_modulator import PACKET_LEN
-from gened.gr_blocks.phy.channel import ChannelConfig, ChannelKind, SampleChannel
-from gened.gr_blocks.phy.errors import ConfigError
+from gened.gr_blocks.phy.channel.config import ChannelConfig, ChannelKind
+from gened.gr_blocks.phy.channel.sample_channel import SampleChannel
 from gened.gr_blocks.phy.types import ComplexArray
 
 

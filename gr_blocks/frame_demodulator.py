@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pmt
 
-from gened.gr_blocks.frame_pdus import capture_from_pdu, received_to_pdu
-from gened.gr_blocks.message_block import MessageBlock
-from gened.gr_blocks.pdus import to_pdu
-from gened.gr_blocks.phy.burst import ReceivedBurst
-from gened.gr_blocks.phy.demodulator import Capture, demodulate
-from gened.gr_blocks.phy.framing import FrameAssembler
+from gened.gr_blocks.pdu.frame_pdus import capture_from_pdu, received_to_pdu
+from gened.gr_blocks.pdu.message_block import MessageBlock
+from gened.gr_blocks.pdu.pdus import to_pdu
+from gened.gr_blocks.phy.equalizer.demodulator import Capture, demodulate
+from gened.gr_blocks.phy.framing.assembly import FrameAssembler
+from gened.gr_blocks.phy.framing.burst import ReceivedBurst
 from gened.gr_blocks.phy.types import ReceivedFrame
 
 QUEUE_LEN = 256

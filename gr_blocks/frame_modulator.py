@@ -16,11 +16,11 @@ import numpy as np
 import pmt
 from gnuradio import gr
 
-from gened.gr_blocks.frame_pdus import Meta, encoded_from_pdu, report_to_pdu
-from gened.gr_blocks.message_block import MessageBlock
-from gened.gr_blocks.phy.errors import GenedError
-from gened.gr_blocks.phy.framing import plan_bursts
-from gened.gr_blocks.phy.modulator import modulate_burst
+from gened.errors import GenedError
+from gened.gr_blocks.pdu.frame_pdus import Meta, encoded_from_pdu, report_to_pdu
+from gened.gr_blocks.pdu.message_block import MessageBlock
+from gened.gr_blocks.phy.framing.planning import plan_bursts
+from gened.gr_blocks.phy.ofdm.modulator import modulate_burst
 from gened.gr_blocks.phy.types import ComplexArray, Frame
 
 PACKET_LEN = "packet_len"

@@ -9,9 +9,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from gened.gr_blocks.frame_pdus import picture_from_pdu, report_to_pdu
-from gened.gr_blocks.message_block import MessageBlock
-from gened.gr_blocks.pdus import take
+from gened.gr_blocks.pdu.frame_pdus import picture_from_pdu, report_to_pdu
+from gened.gr_blocks.pdu.message_block import MessageBlock
+from gened.gr_blocks.pdu.pdus import take
 
 MAX_FILES = 1000
 
@@ -42,7 +42,7 @@ class image_writer(MessageBlock):  # noqa: N801
         self._written: collections.deque[Path] = collections.deque()
 
     def _write(self, message: Any) -> None:
-        from gened.models.images import save_png  # here, so that Companion need not load Pillow
+        from gened.models.data.images import save_png  # here, so that Companion need not load Pillow
 
         image, meta = picture_from_pdu(message)
         session = take({"session": 0, **meta}, "session", int, 0)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gened.gr_blocks.frame_pdus import Image, Mask, Meta, picture_from_pdu, picture_to_pdu
-from gened.gr_blocks.message_block import MessageBlock
-from gened.gr_blocks.phy.errors import ConfigError
+from gened.errors import ConfigError
+from gened.gr_blocks.pdu.frame_pdus import Image, Mask, Meta, picture_from_pdu, picture_to_pdu
+from gened.gr_blocks.pdu.message_block import MessageBlock
 
 if TYPE_CHECKING:
     from gened.models.editing.base import Edited
-    from gened.models.editing.client import EditorClient
+    from gened.models.serving.editor_client import EditorClient
 
 DEFAULT_ADDRESS = "tcp://127.0.0.1:5560"
 TIMEOUT_S = 30.0
@@ -67,7 +67,7 @@ class picture_editor(MessageBlock):  # noqa: N801
     def start(self) -> bool:
         """Called by the flowgraph; connects, which does not wait for the service."""
         if self.client is None:
-            from gened.models.editing.client import EditorClient  # here, so that Companion need not load it
+            from gened.models.serving.editor_client import EditorClient  # here, so that Companion need not load it
 
             self.client = EditorClient(self._address, keys=self._keys, timeout_s=self._timeout_s)
         return True
@@ -86,8 +86,8 @@ class picture_editor(MessageBlock):  # noqa: N801
             return len(self._slots)
 
     def _edit(self, message: Any) -> None:
+        from gened.models.data.images import to_float
         from gened.models.editing.base import EditRequest
-        from gened.models.images import to_float
 
         image, meta = picture_from_pdu(message)
         mask = meta.pop("mask", None)
@@ -115,7 +115,7 @@ class picture_editor(MessageBlock):  # noqa: N801
                 self._publish(self._slots.popleft())
 
     def _publish(self, slot: _Slot) -> None:
-        from gened.models.images import to_uint8
+        from gened.models.data.images import to_uint8
 
         answer = slot.answer
         assert answer is not None

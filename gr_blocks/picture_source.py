@@ -6,9 +6,9 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from gened.gr_blocks.frame_pdus import Image, Mask, picture_to_pdu
-from gened.gr_blocks.message_block import MessageBlock
-from gened.gr_blocks.phy.errors import ConfigError
+from gened.errors import ConfigError
+from gened.gr_blocks.pdu.frame_pdus import Image, Mask, picture_to_pdu
+from gened.gr_blocks.pdu.message_block import MessageBlock
 
 MIN_PERIOD_S = 0.01
 
@@ -23,7 +23,7 @@ def load_picture(path: str | Path = "", max_side: int | None = None) -> Image:
     Raises:
         ImageError: No such file, not a picture, or outside the sizes that can be sent.
     """
-    from gened.models.images import load_image  # here, so that Companion need not load Pillow
+    from gened.models.data.images import load_image  # here, so that Companion need not load Pillow
 
     if path:
         return load_image(path, max_side=max_side)
@@ -33,7 +33,7 @@ def load_picture(path: str | Path = "", max_side: int | None = None) -> Image:
 
 
 def _mask(path: str | Path, image: Image) -> Mask | None:
-    from gened.models.images import load_mask  # as above
+    from gened.models.data.images import load_mask  # as above
 
     return load_mask(path, *image.shape[:2]) if path else None
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from gnuradio import gr
 
-from gened.gr_blocks.phy.errors import LinkError
+from gened.errors import LinkError
 
 SAMPLE_BYTES = 8  # complex64
 SILENCE_LEN = 2048

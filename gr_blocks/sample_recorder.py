@@ -17,9 +17,9 @@ import numpy as np
 import pmt
 from gnuradio import gr
 
-from gened.gr_blocks.frame_pdus import capture_from_pdu, received_from_pdu
-from gened.gr_blocks.message_block import Counters, guarded
-from gened.gr_blocks.phy.waveform import WAVEFORM
+from gened.gr_blocks.pdu.frame_pdus import capture_from_pdu, received_from_pdu
+from gened.gr_blocks.pdu.message_block import Counters, guarded
+from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
 from gened.gr_blocks.recording.annotation import Annotation
 from gened.gr_blocks.recording.metadata import RecordingError
 from gened.gr_blocks.recording.writer import RecordingWriter

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from gened.gr_blocks.frame_pdus import Meta, picture_to_pdu, plain, received_from_pdu, report_to_pdu
-from gened.gr_blocks.message_block import MessageBlock
+from gened.gr_blocks.pdu.frame_pdus import Meta, picture_to_pdu, plain, received_from_pdu, report_to_pdu
+from gened.gr_blocks.pdu.message_block import MessageBlock
 from gened.gr_blocks.phy.types import ReceivedFrame
-from gened.models.worker import CODEC_SERVICE, JobResult, Worker
+from gened.models.serving.worker import CODEC_SERVICE, JobResult, Worker
 
 QUEUE_LEN = 32
 MAX_QUEUED_PIXELS = 4 * 4096 * 4096

@@ -7,12 +7,12 @@ import secrets
 from fractions import Fraction
 from typing import Any
 
-from gened.gr_blocks.frame_pdus import Meta, encoded_to_pdu, parse_rate, picture_from_pdu, plain, report_to_pdu
-from gened.gr_blocks.message_block import MessageBlock
-from gened.gr_blocks.pdus import take
-from gened.gr_blocks.phy.header import quantize_snr_db
+from gened.gr_blocks.pdu.frame_pdus import Meta, encoded_to_pdu, parse_rate, picture_from_pdu, plain, report_to_pdu
+from gened.gr_blocks.pdu.message_block import MessageBlock
+from gened.gr_blocks.pdu.pdus import take
+from gened.gr_blocks.phy.framing.header import quantize_snr_db
 from gened.gr_blocks.phy.types import Frame, ImageSize
-from gened.models.worker import CODEC_SERVICE, DEFAULT_QUEUE_LEN, JobResult, Worker, encode_limit_s
+from gened.models.serving.worker import CODEC_SERVICE, DEFAULT_QUEUE_LEN, JobResult, Worker, encode_limit_s
 
 
 class semantic_encoder(MessageBlock):  # noqa: N801

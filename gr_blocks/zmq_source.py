@@ -13,9 +13,9 @@ import numpy as np
 import zmq
 from gnuradio import gr
 
-from gened.gr_blocks.message_block import Counters
-from gened.gr_blocks.phy.address import split_address
-from gened.gr_blocks.phy.errors import LinkError
+from gened.addresses import split_address
+from gened.errors import LinkError
+from gened.gr_blocks.pdu.message_block import Counters
 from gened.gr_blocks.phy.types import ComplexArray
 
 SAMPLE_BYTES = 8  # complex64

@@ -20,9 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from gened.gr_blocks.phy.address import split_address
-from gened.gr_blocks.phy.errors import ConfigError
-from gened.gr_blocks.phy.waveform import WAVEFORM
+from gened.addresses import split_address
+from gened.errors import ConfigError
+from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
 from gened.hw_config.reading import parse_yaml
 
 FOLDER = Path(__file__).resolve().parent
@@ -30,6 +30,8 @@ OCCUPIED_FRACTION = (WAVEFORM.n_occupied + 1) / WAVEFORM.n_fft
 """Of the sample rate: carriers -102 to 102."""
 LOWEST_PLUTO_GAIN_DB = -89.75
 """The AD936x's largest attenuation, in steps of a quarter of a decibel."""
+VIRTUAL_MARK = "gr-gened,virtual"
+"""libiio context attribute that marks a virtual Pluto. A real Pluto has none, and needs the permission to transmit."""
 _THIS_MACHINE = re.compile(r"ip:(?:127\.\d{1,3}\.\d{1,3}\.\d{1,3}|localhost)(?::\d{1,5})?")
 
 Hertz = Annotated[float, Field(ge=1e6, le=1e10)]

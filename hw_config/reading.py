@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from gened.gr_blocks.phy.errors import ConfigError
+from gened.errors import ConfigError
 
 MAX_BYTES = 65536
 """Of a profile; the shipped ones have about 3000."""

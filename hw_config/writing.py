@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from gened.gr_blocks.phy.errors import ConfigError
+from gened.errors import ConfigError
 from gened.hw_config.profile import FOLDER, find_profile, load_profile
 from gened.hw_config.reading import parse_yaml
 

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # as everybody calls it
 from torch import Tensor, nn
 
-from gened.gr_blocks.phy.errors import ConfigError
-from gened.models.registry import package_folder
+from gened.errors import ConfigError
+from gened.models.plugins import package_folder
 
 PACKAGE = "stlpips-pytorch"
 FOLDER = Path("weights", "vST0.0")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+from pathlib import Path
 
 # Before NumPy, PyTorch or Qt are loaded: they read these once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -16,6 +17,9 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import numpy as np
 import pytest
 from hypothesis import settings
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))  # services, tiny models, generators of recordings
+pytest_plugins = ["virtual_pair"]
 
 # The same examples on every machine; a slow machine is not a failure.
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=50)

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from gened.cli import app
-from gened.exit_codes import EXIT_CODES
+from gened.commands.exit_codes import EXIT_CODES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "labs").rglob("*.md")])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who may import whom, read from the source; and what loads without what, tried in a fresh interpreter."""
+"""Which part of the program may import which, read from the source; and what loads without which package."""
 
 from __future__ import annotations
 
@@ -13,10 +13,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-PHY = "gened.gr_blocks.phy"
-LAYERS = ("gened.gr_blocks.phy", "gened.gr_blocks", "gened.flowgraphs", "gened.hw_config", "gened.models", "gened")
-"""The parts of the house, a part before the one that contains it."""
-
 FOLDERS = {
     "gened.gr_blocks": "gr_blocks",
     "gened.flowgraphs": "flowgraphs",
@@ -25,44 +21,72 @@ FOLDERS = {
     "gened": "gened",
 }
 
+BASE = "gened base"
+"""Modules of `gened` that every part may use; they use one another alone."""
+BASE_MODULES = {"gened", "gened.errors", "gened.addresses", "gened.paths", "gened.provenance"}
+PHY = "gened.gr_blocks.phy"
+SERVING = "gened.models.serving"
+RUNNING = ("link", "monitor", "reports", "fieldwork", "inspect", "doctor", "bench", "virtual_pluto")
+PARTS = (
+    PHY, "gened.gr_blocks", "gened.flowgraphs", "gened.hw_config", "gened.models",
+    *(f"gened.{name}" for name in RUNNING), "gened.commands", "gened.cli", "gened.__main__",
+)  # fmt: skip
+"""The parts of the program; a part stands before the one that contains it."""
+
+_LOWEST = {BASE, PHY}
+_BLOCKS = _LOWEST | {"gened.hw_config", "gened.models", "gened.gr_blocks"}
+_FLOWGRAPHS = _BLOCKS | {"gened.flowgraphs"}
 ARROWS = {
-    PHY: {PHY},
-    "gened.models": {PHY, "gened.models"},
-    "gened.hw_config": {PHY, "gened.hw_config"},
-    "gened.gr_blocks": {PHY, "gened.gr_blocks", "gened.models"},
-    "gened.flowgraphs": {PHY, "gened.gr_blocks", "gened.hw_config", "gened.models", "gened.flowgraphs"},
-    "gened": set(LAYERS),
+    BASE: {BASE},
+    PHY: _LOWEST,
+    "gened.models": _LOWEST | {"gened.models"},
+    "gened.hw_config": _LOWEST | {"gened.hw_config"},
+    "gened.gr_blocks": _LOWEST | {"gened.gr_blocks", "gened.models"},
+    "gened.flowgraphs": _FLOWGRAPHS,
+    "gened.virtual_pluto": _LOWEST | {"gened.hw_config", "gened.virtual_pluto"},
+    "gened.bench": _BLOCKS | {"gened.bench"},
+    "gened.monitor": _FLOWGRAPHS | {"gened.monitor"},
+    "gened.reports": _FLOWGRAPHS | {"gened.reports"},
+    "gened.link": _FLOWGRAPHS | {"gened.link", "gened.monitor", "gened.reports", "gened.virtual_pluto"},
+    "gened.inspect": _FLOWGRAPHS | {"gened.inspect", "gened.link"},
+    "gened.fieldwork": _FLOWGRAPHS | {"gened.fieldwork", "gened.link", "gened.monitor", "gened.reports"},
+    "gened.doctor": _FLOWGRAPHS | {"gened.doctor", "gened.link"},
+    "gened.commands": {BASE, *PARTS} - {"gened.cli", "gened.__main__"},
+    "gened.cli": {BASE, "gened.commands"},
+    "gened.__main__": {"gened.cli"},
 }
-"""A part of the house and the parts that it may import. All arrows point down."""
+"""A part and the parts that it may import."""
 
 DOORS_TO_MODELS = {
-    "gened.models.worker",
-    "gened.models.images",
+    "gened.models.serving",
+    "gened.models.data",
     "gened.models.captioning.detector",
     "gened.models.captioning.registry",
     "gened.models.codecs.registry",
     "gened.models.editing.base",
-    "gened.models.editing.client",
     "gened.models.editing.registry",
-    "gened.models.editing.server",
-    "gened.models.evaluation.metrics",
+    "gened.models.evaluation.metrics.pixel_metrics",
 }
-"""What blocks and flowgraphs may take from models: the worker, whose process runs the networks, and what loads none."""
+"""What other parts may take from `models`: the processes that run networks, and modules that load none."""
 
-BENCH = "gened.gr_blocks.bench"  # measures, in a process of its own; no block and no radio waits for it
-
+REACHES_MODELS_BY_DOORS = ("gened.gr_blocks", "gened.flowgraphs", *(f"gened.{name}" for name in RUNNING))
 PHY_MAY_USE = {"numpy", "scipy", "ldpc", "zfec"}
 NEEDS_GNURADIO = {"gnuradio", "pmt", "uhd", "iio", "SoapySDR"}
 NETWORKS = {"torch", "pytorch_msssim", "transformers", "diffusers"}
 OUTSIDE_WORLD = {"socket", "subprocess", "urllib", "http", "requests", "zmq", "asyncio", "multiprocessing"}
 
 
-def layer_of(module: str) -> str:
-    return next(layer for layer in LAYERS if module == layer or module.startswith(layer + "."))
+def part_of(module: str) -> str:
+    """The part that a module, or a name in one, belongs to."""
+    found = next((part for part in PARTS if module == part or module.startswith(part + ".")), None)
+    if found is not None:
+        return found
+    assert module in BASE_MODULES or module.rpartition(".")[0] in BASE_MODULES, f"{module} belongs to no part"
+    return BASE
 
 
 def source_files() -> list[tuple[str, Path]]:
-    """Every module of ours by its import name, each seen once, in its own folder."""
+    """Every module of ours by its import name, each once, in its own folder."""
     found = []
     for prefix, folder in FOLDERS.items():
         base = ROOT / folder
@@ -74,7 +98,10 @@ def source_files() -> list[tuple[str, Path]]:
 
 
 def imports_of(tree: ast.AST) -> Iterator[str]:
-    """Dotted names that a module imports, also inside functions; `from a import b` counts as `a.b`, maybe a module."""
+    """Dotted names that a module imports, inside functions and under TYPE_CHECKING too.
+
+    `from a import b` counts as `a.b`, which may be a module.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -84,18 +111,32 @@ def imports_of(tree: ast.AST) -> Iterator[str]:
 
 
 FILES = source_files()
+MODULES = {module for module, _ in FILES}
 BY_NAME = pytest.mark.parametrize(("module", "path"), FILES, ids=[module for module, _ in FILES])
 
 
-def test_all_parts_of_the_house_are_looked_at() -> None:
-    assert {layer_of(module) for module, _ in FILES} == set(LAYERS)
+def imported_modules(path: Path) -> set[str]:
+    """Modules of ours that a file imports; a name in a module counts as the module, a package's own as the package."""
+    found = set()
+    for name in imports_of(ast.parse(path.read_text())):
+        while name.startswith("gened") and name not in MODULES:
+            name = name.rpartition(".")[0]
+        if name.startswith("gened"):
+            found.add(name)
+    return found
+
+
+def test_all_parts_are_examined() -> None:
+    assert {part_of(module) for module, _ in FILES} == {BASE, *PARTS} == set(ARROWS)
+    assert {module for module in MODULES if part_of(module) == BASE} == BASE_MODULES
 
 
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
         ("import models", {"models"}),
-        ("def f():\n    from gened.models import worker", {"gened.models.worker"}),
+        ("def f():\n    from gened.models.serving import worker", {"gened.models.serving.worker"}),
+        ("if TYPE_CHECKING:\n    from gened.cli import app", {"gened.cli.app"}),
         ("import gnuradio.gr as gr, os", {"gnuradio.gr", "os"}),
     ],
 )
@@ -105,58 +146,81 @@ def test_imports_are_found_wherever_they_stand(source: str, expected: set[str]) 
 
 @BY_NAME
 def test_imports_point_downwards(module: str, path: Path) -> None:
-    layer = layer_of(module)
+    part = part_of(module)
     for name in imports_of(ast.parse(path.read_text())):
         top = name.partition(".")[0]
         assert top not in FOLDERS.values() or top == "gened", f"{path}: say gened.{name}"
-        if top != "gened" or name in ("gened", "gened.__version__"):  # the package itself holds nothing else
-            continue
-        assert layer_of(name) in ARROWS[layer], f"{path}: {layer} may not import {name}"
+        if top == "gened":
+            assert part_of(name) in ARROWS[part], f"{path}: {part} may not import {name}"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    arrows = {module: imported_modules(path) - {module, "gened"} for module, path in FILES}
+    finished: set[str] = set()
+
+    def visit(module: str, way: list[str]) -> None:
+        assert module not in way, " -> ".join([*way[way.index(module) :], module])
+        if module in finished:
+            return
+        for target in sorted(arrows[module]):
+            visit(target, [*way, module])
+        finished.add(module)
+
+    for module in sorted(arrows):
+        visit(module, [])
 
 
 @BY_NAME
-def test_blocks_reach_networks_through_the_worker_alone(module: str, path: Path) -> None:
-    if layer_of(module) not in ("gened.gr_blocks", "gened.flowgraphs") or module.startswith(BENCH):
+def test_networks_are_reached_through_serving_alone(module: str, path: Path) -> None:
+    if part_of(module) not in REACHES_MODELS_BY_DOORS:
         return
     for name in imports_of(ast.parse(path.read_text())):
-        if layer_of_or_none(name) == "gened.models":
+        if name.startswith("gened.models"):
             assert any(name == door or name.startswith(door + ".") for door in DOORS_TO_MODELS), f"{path}: {name}"
-
-
-def layer_of_or_none(name: str) -> str | None:
-    return layer_of(name) if name.partition(".")[0] == "gened" else None
 
 
 @BY_NAME
 def test_third_parties_stay_in_their_part(module: str, path: Path) -> None:
-    layer = layer_of(module)
+    part = part_of(module)
     tops = {name.partition(".")[0] for name in imports_of(ast.parse(path.read_text()))}
-    if layer == PHY:
+    if part == PHY:
         assert tops <= PHY_MAY_USE | {"gened"} | set(sys.stdlib_module_names), f"{path}: {tops}"
         assert not tops & OUTSIDE_WORLD, f"{path}: phy has no sockets and no processes"
-    if layer in ("gened.models", "gened.hw_config"):
+    if part in ("gened.models", "gened.hw_config", "gened.virtual_pluto"):
         assert not tops & NEEDS_GNURADIO, f"{path}: only blocks and flowgraphs know GNU Radio"
-    if layer in ("gened.gr_blocks", "gened.flowgraphs"):
+    if part in REACHES_MODELS_BY_DOORS:
         assert not tops & NETWORKS, f"{path}: networks run in the worker's process"
+
+
+def test_flowgraphs_are_top_blocks_and_radios_alone() -> None:
+    assert {path.stem for path in (ROOT / "flowgraphs").glob("*.py")} == {
+        "__init__", "transmitter", "receiver", "recorder", "playback",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("module", "forbidden"),
     [
         ("gened", {"numpy", "torch", "gnuradio", "typer"}),
-        ("gened.models.training.deepjscc", {"ldpc", "zfec", "scipy", "skimage", "matplotlib", "gnuradio", "typer"}),
-        ("gened.models.training.gened", {"ldpc", "zfec", "skimage", "matplotlib", "gnuradio", "typer"}),
+        ("gened.errors", {"numpy"}),
+        ("gened.provenance", {"numpy", "torch", "gnuradio"}),
+        (
+            "gened.models.training.codecs.deepjscc",
+            {"ldpc", "zfec", "scipy", "skimage", "matplotlib", "gnuradio", "typer"},
+        ),
+        ("gened.models.training.codecs.gened", {"ldpc", "zfec", "skimage", "matplotlib", "gnuradio", "typer"}),
         ("gened.gr_blocks", {"numpy", "torch", "gnuradio"}),
         ("gened.gr_blocks.phy", {"torch", "gnuradio", "skimage", "PIL"}),
         ("gened.gr_blocks.phy.receiver", {"torch", "gnuradio", "zmq", "skimage"}),
+        ("gened.gr_blocks.phy.channel.sample_channel", {"ldpc", "zfec", "torch", "gnuradio"}),
         ("gened.gr_blocks.recording.reader", {"torch", "gnuradio", "zmq"}),
-        ("gened.gr_blocks.phy.anatomy", {"torch", "gnuradio", "zmq", "matplotlib"}),
+        ("gened.inspect.anatomy", {"torch", "gnuradio", "zmq", "matplotlib"}),
         ("gened.flowgraphs", {"torch", "gnuradio"}),
-        ("gened.flowgraphs.inspection", {"torch", "gnuradio", "matplotlib"}),
+        ("gened.inspect.inspection", {"torch", "gnuradio", "matplotlib"}),
         ("gened.models", {"torch", "gnuradio", "skimage"}),
         ("gened.models.codecs", {"torch", "gnuradio", "skimage"}),
         ("gened.models.codecs.registry", {"torch", "gnuradio"}),
-        ("gened.models.worker", {"torch", "gnuradio"}),
+        ("gened.models.serving.worker", {"torch", "gnuradio"}),
     ],
 )
 def test_module_loads_without(module: str, forbidden: set[str]) -> None:
@@ -174,7 +238,7 @@ class Missing:
         if name.partition(".")[0] in ("torch", "gnuradio", "pmt"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Missing())
-import gened.gr_blocks.phy.receiver, gened.gr_blocks.phy.modulator
+import gened.gr_blocks.phy.receiver, gened.gr_blocks.phy.ofdm.modulator
 from gened.models.codecs.registry import load_codec
 print(load_codec("softcast").name)
 """

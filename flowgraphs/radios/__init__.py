@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Radios: one module a driver, registered with `gened.flowgraphs.profiles`. Nothing else knows about drivers."""
+"""Radios: one module a driver, registered with `gened.flowgraphs.radios.profiles`. Nothing else knows about drivers."""

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from gened.gr_blocks.phy.errors import ConfigError, GenedError, LinkError
+from gened.errors import ConfigError, GenedError, LinkError
 
 if TYPE_CHECKING:
-    from gened.flowgraphs.profiles import RadioProfile
+    from gened.flowgraphs.radios.profiles import RadioProfile
     from gened.hw_config.profile import HardwareProfile
 
 SAMPLE_BYTES = 8  # complex64

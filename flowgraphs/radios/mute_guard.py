@@ -18,8 +18,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from gened.flowgraphs.children import environment
 from gened.hw_config.profile import LOWEST_PLUTO_GAIN_DB
+from gened.paths import child_environment
 
 RELEASED = b"released"
 TRIES, PAUSE_S = 5, 1.0
@@ -39,7 +39,7 @@ class MuteGuard:
     def __init__(self, address: str) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "gened.flowgraphs.radios.mute_guard", address],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, env=environment(),
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, env=child_environment(),
         )  # fmt: skip
 
     def release(self) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from gened.flowgraphs.profiles import RadioProfile, sink_kind, source_kind
-from gened.flowgraphs.radio_events import EventReporter
 from gened.flowgraphs.radios.common import (
     chosen_gain,
     hardware_of,
@@ -19,7 +17,9 @@ from gened.flowgraphs.radios.common import (
     require_rate,
     require_transmit,
 )
-from gened.flowgraphs.radios.transmitting import GainRange, radio_sink
+from gened.flowgraphs.radios.profiles import RadioProfile, sink_kind, source_kind
+from gened.flowgraphs.radios.radio_events import EventReporter
+from gened.flowgraphs.radios.radio_sink import GainRange, radio_sink
 from gened.gr_blocks.frame_modulator import PACKET_LEN
 from gened.hw_config.profile import HardwareProfile, RxSide, TxSide
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gened.gr_blocks.phy.demodulator import Capture, demodulate
-from gened.gr_blocks.phy.detector import BurstDetector
 from gened.gr_blocks.phy.dump import Dump
-from gened.gr_blocks.phy.framing import FrameAssembler
+from gened.gr_blocks.phy.equalizer.demodulator import Capture, demodulate
+from gened.gr_blocks.phy.framing.assembly import FrameAssembler
+from gened.gr_blocks.phy.sync.detector import BurstDetector
 from gened.gr_blocks.phy.types import ReceivedFrame
 
 

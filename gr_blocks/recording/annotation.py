@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gened.gr_blocks.phy.waveform import WAVEFORM
+from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
 
 NAMESPACE = "gened"
 NAMESPACE_VERSION = "1.0.0"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gened.gr_blocks.phy.errors import ConfigError
+from gened.errors import ConfigError
 from gened.gr_blocks.phy.types import ComplexArray
 
 FORMATS: dict[str, np.dtype[Any]] = {"cf32_le": np.dtype("<c8"), "ci16_le": np.dtype(("<i2", 2))}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from gened.gr_blocks.phy.errors import LinkError
+from gened.errors import LinkError
 from gened.gr_blocks.recording.annotation import NAMESPACE, NAMESPACE_VERSION, Annotation
 from gened.gr_blocks.recording.formats import FORMATS
 

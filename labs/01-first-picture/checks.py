@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gened.gr_blocks.phy.detector import lag_metric
+from gened.gr_blocks.phy.sync.detector import lag_metric
 from gened.gr_blocks.recording.reader import read_recording
 
 RECORDING = read_recording(Path(__file__).parent / "cup.sigmf-meta")

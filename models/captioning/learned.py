@@ -21,7 +21,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from gened.gr_blocks.phy.errors import CaptionerError
+from gened import paths
+from gened.errors import CaptionerError
 from gened.models.captioning.base import MAX_BYTES, cut_to_bytes
 from gened.models.captioning.detector import Detector
 from gened.models.captioning.learned_network import (
@@ -37,7 +38,7 @@ from gened.models.captioning.learned_network import (
 from gened.models.captioning.scene import MAX_NAMED, Scene, Vector, scene_of
 from gened.models.codecs.base import Map, Picture
 
-WEIGHTS = Path(__file__).parents[1] / "weights" / "captioner"
+WEIGHTS = paths.WEIGHTS / "captioner"
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 WIDTH = 3
 """Of the beam."""

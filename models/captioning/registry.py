@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from gened.gr_blocks.phy.errors import CaptionerError
+from gened.errors import CaptionerError
 from gened.models.captioning.base import Captioner
-from gened.models.registry import Registry
+from gened.models.plugins import Registry
 
 ENTRY_POINT_GROUP = "gened.captioners"
 BUILT_IN: dict[str, str] = {

@@ -23,10 +23,10 @@ from typing import Any, cast
 
 from PIL import Image
 
-from gened.gr_blocks.phy.errors import CaptionerError
+from gened.errors import CaptionerError
 from gened.models.captioning.base import MAX_BYTES, cut_to_bytes
 from gened.models.codecs.base import Map, Picture
-from gened.models.images import to_uint8
+from gened.models.data.images import to_uint8
 
 PROMPT = (
     "Describe the image in precise detail to enable accurate text-to-image generation. First, summarize the overall "

@@ -17,15 +17,15 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import cast
 
-from gened.gr_blocks.phy.errors import CodecError
+from gened.errors import CodecError
 from gened.models.codecs.base import Codec
 
 ENTRY_POINT_GROUP = "gened.codecs"
 BUILT_IN: dict[str, str] = {
-    "deepjscc": "gened.models.codecs.deepjscc:DeepJscc",
+    "deepjscc": "gened.models.codecs.deepjscc.codec:DeepJscc",
     "gened": "gened.models.codecs.gened.codec:Gened",
-    "hevc-ldpc": "gened.models.codecs.hevc_ldpc:HevcLdpc",
-    "softcast": "gened.models.codecs.softcast:SoftCast",
+    "hevc-ldpc": "gened.models.codecs.hevc_ldpc.codec:HevcLdpc",
+    "softcast": "gened.models.codecs.softcast.codec:SoftCast",
 }
 """Name to module and class; a module is imported when its codec is asked for."""
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gened.gr_blocks.phy.errors import EditorError
+from gened.errors import EditorError
 from gened.models.codecs.base import Map, Picture
 
 MIN_SIDE, MAX_SIDE = 16, 4096

@@ -28,9 +28,9 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from gened.gr_blocks.phy.errors import EditorError
+from gened.errors import EditorError
+from gened.models.data.images import to_uint8
 from gened.models.editing.base import MAX_SIDE, MIN_SIDE, Edited, EditRequest, blended, unedited
-from gened.models.images import to_uint8
 
 FloatArray = npt.NDArray[np.float32]
 

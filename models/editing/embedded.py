@@ -20,13 +20,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from gened.gr_blocks.phy.errors import EditorError
+from gened import paths
+from gened.errors import EditorError
 from gened.models.editing.base import Edited, EditRequest, blended
 from gened.models.editing.embedded_network import MULTIPLE, NOISE_MAPS, EditorInput, EditorNetwork
 from gened.models.editing.tiles import in_tiles
 from gened.models.editing.words import word_tensors
 
-WEIGHTS = Path(__file__).parents[1] / "weights" / "editor"
+WEIGHTS = paths.WEIGHTS / "editor"
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 TILE, OVERLAP = 640, 96
 

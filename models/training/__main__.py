@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from gened.gr_blocks.phy.errors import GenedError
+from gened.errors import GenedError
 from gened.models.training.trainings import training_for
 
 

@@ -30,7 +30,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from gened.gr_blocks.phy.errors import ConfigError, GenedError
+from gened.errors import ConfigError, GenedError
 from gened.models.captioning.detector import N_FEATURES, Detector
 from gened.models.captioning.learned import CONFIG_FILE, WEIGHTS_FILE, Vocabulary, plural, sentences
 from gened.models.captioning.learned_network import (
@@ -44,11 +44,11 @@ from gened.models.captioning.learned_network import (
     Sizes,
 )
 from gened.models.captioning.scene import PERSON, WORDS, Scene, Vector, scene_of
-from gened.models.evaluation.caption_scores import MEANT, SAID, bleu4, cider_d, named_rightly, words
-from gened.models.evaluation.captions import captioned_pictures
-from gened.models.images import to_float
+from gened.models.data.images import to_float
+from gened.models.data.shards import make_folder
+from gened.models.evaluation.metrics.caption_scores import MEANT, SAID, bleu4, cider_d, named_rightly, words
+from gened.models.evaluation.run.captions import captioned_pictures
 from gened.models.training.seeing import say
-from gened.models.training.shards import make_folder
 
 SIDE = 256
 """Pictures are stretched to this side, as the link's are."""

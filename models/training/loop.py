@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, distributed, nn
 
-from gened.gr_blocks.phy.errors import CodecError, ConfigError
+from gened.errors import CodecError, ConfigError
 
 STATE_FILE = "state.pt"
 LOG_FILE = "log.jsonl"

@@ -8,12 +8,12 @@ import tomllib
 from pathlib import Path
 from typing import Protocol, cast
 
-from gened.gr_blocks.phy.errors import ConfigError
+from gened.errors import ConfigError
 
 TRAININGS: dict[str, str] = {
-    "deepjscc": "gened.models.training.deepjscc",
-    "editor": "gened.models.training.editor",
-    "gened": "gened.models.training.gened",
+    "deepjscc": "gened.models.training.codecs.deepjscc",
+    "editor": "gened.models.training.editor.train",
+    "gened": "gened.models.training.codecs.gened",
 }
 """Codec to module; a configuration that names none is deepjscc's."""
 

@@ -21,7 +21,7 @@ import numpy as np
 import skimage
 from PIL import Image
 
-from gened.flowgraphs.report import run_meta
+from gened.provenance import run_meta
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = Path(skimage.__file__).parent / "data"  # freely licensed photographs; see its README.txt

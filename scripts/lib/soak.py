@@ -29,8 +29,8 @@ from typing import Any
 import skimage
 from PIL import Image
 
-from gened.flowgraphs.control import free_ports
-from gened.flowgraphs.report import run_meta
+from gened.link.control import free_ports
+from gened.provenance import run_meta
 
 SIDE = 64
 """Pixels: the smallest picture that can be sent, 512 symbols at rate 1/24."""
@@ -123,9 +123,9 @@ class Watch:
             with contextlib.suppress(OSError):
                 command = (Path("/proc") / str(pid) / "cmdline").read_text()
                 parent = int((Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
-                if "gened.flowgraphs.child" in command:
+                if "gened.link.child" in command:
                     names[pid] = next(roles)
-                elif "gened.models.worker" in command and parent in names:
+                elif "gened.models.serving.worker" in command and parent in names:
                     names[pid] = f"{names[parent]} worker"
         return names
 

@@ -14,12 +14,12 @@ import pmt
 import pytest
 from gnuradio import gr
 
-from gened.gr_blocks.message_block import MessageBlock
-from gened.gr_blocks.phy.records import Records, pack_records
+from gened.gr_blocks.pdu.message_block import MessageBlock
+from gened.gr_blocks.phy.framing.records import Records, pack_records
 from gened.gr_blocks.phy.types import Encoded, Frame, ImageSize
-from gened.models.worker import Worker
+from gened.models.serving.worker import Worker
 
-FOLDER = Path(__file__).resolve().parent
+FOLDER = Path(__file__).resolve().parents[1] / "support"
 CODEC_ID = 0xFEDCBA98  # of thumbnail_service
 SERVICE = "thumbnail_service:ThumbnailService"
 

@@ -10,9 +10,11 @@ import pytest
 from gnuradio import blocks, gr
 
 from gened.gr_blocks.burst_detector import burst_detector
-from gened.gr_blocks.frame_pdus import capture_from_pdu
-from gened.gr_blocks.phy.channel import ChannelConfig, SampleChannel, complex_noise
-from gened.gr_blocks.phy.modulator import modulate_frame
+from gened.gr_blocks.pdu.frame_pdus import capture_from_pdu
+from gened.gr_blocks.phy.channel.config import ChannelConfig
+from gened.gr_blocks.phy.channel.noise import complex_noise
+from gened.gr_blocks.phy.channel.sample_channel import SampleChannel
+from gened.gr_blocks.phy.ofdm.modulator import modulate_frame
 from gened.gr_blocks.sample_player import sample_player
 
 

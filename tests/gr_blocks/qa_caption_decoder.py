@@ -12,9 +12,9 @@ import pytest
 
 from gened.gr_blocks import picture_editor
 from gened.gr_blocks.caption_decoder import caption_decoder
-from gened.gr_blocks.frame_pdus import received_from_pdu, received_to_pdu
-from gened.gr_blocks.pdus import from_pdu
-from gened.gr_blocks.phy.records import Records, pack_records
+from gened.gr_blocks.pdu.frame_pdus import received_from_pdu, received_to_pdu
+from gened.gr_blocks.pdu.pdus import from_pdu
+from gened.gr_blocks.phy.framing.records import Records, pack_records
 from gened.gr_blocks.phy.types import ImageSize, PartialBytes, Received, ReceivedFrame
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import pmt
 import pytest
 
+from gened.errors import ConfigError
 from gened.gr_blocks.caption_encoder import caption_encoder
-from gened.gr_blocks.frame_pdus import encoded_from_pdu, encoded_to_pdu
-from gened.gr_blocks.pdus import to_pdu
-from gened.gr_blocks.phy.errors import ConfigError
-from gened.gr_blocks.phy.modes import mode_for_snr
-from gened.gr_blocks.phy.records import Records, unpack_records
+from gened.gr_blocks.pdu.frame_pdus import encoded_from_pdu, encoded_to_pdu
+from gened.gr_blocks.pdu.pdus import to_pdu
+from gened.gr_blocks.phy.coding.modes import mode_for_snr
+from gened.gr_blocks.phy.framing.records import Records, unpack_records
 
 
 def passed(bench: Any, block: Any, *messages: Any, texts: tuple[Any, ...] = ()) -> list[Any]:

@@ -10,9 +10,9 @@ import pmt
 import pytest
 from gnuradio import blocks, gr
 
+from gened.errors import ConfigError
 from gened.gr_blocks.channel import channel
-from gened.gr_blocks.phy.errors import ConfigError
-from gened.gr_blocks.phy.waveform import WAVEFORM
+from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
 
 
 def through(block: Any, samples: Any, starts: tuple[int, ...] = ()) -> Any:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from gened.gr_blocks.frame_demodulator import QUEUE_LEN, frame_demodulator
-from gened.gr_blocks.frame_pdus import capture_to_pdu, received_from_pdu, received_to_pdu
-from gened.gr_blocks.pdus import from_pdu
-from gened.gr_blocks.phy.channel import ChannelConfig, SampleChannel
-from gened.gr_blocks.phy.detector import BurstDetector
-from gened.gr_blocks.phy.modulator import modulate_frame
+from gened.gr_blocks.pdu.frame_pdus import capture_to_pdu, received_from_pdu, received_to_pdu
+from gened.gr_blocks.pdu.pdus import from_pdu
+from gened.gr_blocks.phy.channel.config import ChannelConfig
+from gened.gr_blocks.phy.channel.sample_channel import SampleChannel
+from gened.gr_blocks.phy.ofdm.modulator import modulate_frame
+from gened.gr_blocks.phy.sync.detector import BurstDetector
 
 
 def captures_of(frame: Any, snr_db: float = 20.0) -> list[Any]:

@@ -11,8 +11,8 @@ import pmt
 from gnuradio import blocks
 
 from gened.gr_blocks.frame_modulator import QUEUED_FRAMES, frame_modulator
-from gened.gr_blocks.frame_pdus import encoded_to_pdu, report_from_pdu
-from gened.gr_blocks.phy.modulator import modulate_frame
+from gened.gr_blocks.pdu.frame_pdus import encoded_to_pdu, report_from_pdu
+from gened.gr_blocks.phy.ofdm.modulator import modulate_frame
 
 
 class Sending:

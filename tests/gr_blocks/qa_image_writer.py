@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gened.gr_blocks.frame_pdus import picture_to_pdu, report_from_pdu
 from gened.gr_blocks.image_writer import image_writer
+from gened.gr_blocks.pdu.frame_pdus import picture_to_pdu, report_from_pdu
 
 
 def test_a_picture_is_written_without_loss_under_its_numbers(bench: Any, tmp_path: Path, picture: Any) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gened.gr_blocks.frame_pdus import picture_from_pdu, picture_to_pdu
-from gened.gr_blocks.phy.errors import ConfigError
+from gened.errors import ConfigError
+from gened.gr_blocks.pdu.frame_pdus import picture_from_pdu, picture_to_pdu
 from gened.gr_blocks.picture_editor import picture_editor
 from gened.models.editing.base import Edited, EditRequest, unedited
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gened.gr_blocks.frame_pdus import picture_from_pdu
-from gened.gr_blocks.phy.errors import ConfigError, ImageError
+from gened.errors import ConfigError, ImageError
+from gened.gr_blocks.pdu.frame_pdus import picture_from_pdu
 from gened.gr_blocks.picture_source import picture_source
 
 

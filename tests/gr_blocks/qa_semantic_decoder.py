@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gened.gr_blocks import semantic_decoder as module
-from gened.gr_blocks.frame_pdus import picture_from_pdu, received_to_pdu, report_from_pdu
+from gened.gr_blocks.pdu.frame_pdus import picture_from_pdu, received_to_pdu, report_from_pdu
 from gened.gr_blocks.phy.types import ImageSize, Received, ReceivedFrame
 from gened.gr_blocks.semantic_decoder import semantic_decoder
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gened.gr_blocks.frame_pdus import encoded_from_pdu, picture_to_pdu, report_from_pdu
-from gened.gr_blocks.phy.errors import FrameError
+from gened.errors import FrameError
+from gened.gr_blocks.pdu.frame_pdus import encoded_from_pdu, picture_to_pdu, report_from_pdu
 from gened.gr_blocks.semantic_encoder import semantic_encoder
 
 

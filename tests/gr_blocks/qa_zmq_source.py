@@ -11,7 +11,7 @@ import pytest
 import zmq
 from gnuradio import blocks
 
-from gened.gr_blocks.phy.errors import ConfigError
+from gened.errors import ConfigError
 from gened.gr_blocks.zmq_source import zmq_source
 
 SAMPLES = np.arange(1, 20_001).astype(np.complex64)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gened.gr_blocks.phy.errors import ConfigError
+from gened.errors import ConfigError
 from gened.hw_config.profile import FOLDER, load_profile, shipped_profiles
 from gened.hw_config.reading import parse_yaml
 from gened.hw_config.writing import changed_text, require_new_file, write_profile

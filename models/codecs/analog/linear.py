@@ -16,9 +16,9 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from gened.gr_blocks.phy.budget import MAX_SIDE_MARGIN_DB, budget, frame_symbols, quantize_snr_db, side_symbols
-from gened.gr_blocks.phy.errors import CodecError
-from gened.gr_blocks.phy.interleave import qpsk_stream
+from gened.errors import CodecError
+from gened.gr_blocks.phy.coding.interleave import qpsk_stream
+from gened.gr_blocks.phy.framing.budget import MAX_SIDE_MARGIN_DB, budget, frame_symbols, quantize_snr_db, side_symbols
 from gened.gr_blocks.phy.types import Budget, Encoded, ImageSize, Received
 from gened.models.codecs.analog.blocks import BLOCK, VALUES, grid_shape, merge, split
 from gened.models.codecs.analog.choose import choose_classes

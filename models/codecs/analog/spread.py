@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.fft import dct, idct
 
-from gened.gr_blocks.phy.interleave import hash_stream, permutation
+from gened.gr_blocks.phy.coding.interleave import hash_stream, permutation
 
 SIGN_SEED = 101
 ORDER_SEED = 102

@@ -22,7 +22,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
-from gened.gr_blocks.phy.errors import CodecError
+from gened import paths
+from gened.errors import CodecError
 from gened.gr_blocks.phy.types import Encoded, ImageSize, Received
 from gened.models.codecs.analog import statistics as stats
 from gened.models.codecs.analog.blocks import to_pixels
@@ -39,7 +40,7 @@ LINEAR = "linear."
 """Prefix of the statistics' tensors in the file."""
 MAX_REFINED = 1 << 20
 """Pixels up to which the memory of a refinement is bounded well: about 2 GB."""
-WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "gened"
+WEIGHTS = paths.WEIGHTS / "gened"
 
 
 class Gened:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from gened.gr_blocks.phy.errors import ConfigError
+from gened.errors import ConfigError
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the published checkpoints' image processors
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)

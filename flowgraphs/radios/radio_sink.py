@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The transmitting half of every radio: quiet until it is started, scaled, timed if asked to, and mute when it ends.
+
+samples -> tx_gate (scale, clip, tx_time) -> the driver's sink
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import pmt
+from gnuradio import gr
+
+from gened.errors import ConfigError, GenedError, LinkError
+from gened.flowgraphs.radios.common import SAMPLE_BYTES
+from gened.flowgraphs.radios.radio_events import EventReporter
+from gened.gr_blocks.frame_modulator import PACKET_LEN
+
+TX_TIME = "tx_time"
+"""gr-uhd's tag for the start of a burst: (whole seconds, rest)."""
+MIN_PAUSE_S = 1e-3
+"""Between two timed bursts, so that the second is not asked to begin with the first one's last sample."""
+
+
+class GainRange(NamedTuple):
+    """What a transmitter can be set to, dB as its driver counts."""
+
+    lowest_db: float
+    highest_db: float
+    step_db: float
+
+    def nearest(self, gain_db: float) -> float:
+        """The gain at or below `gain_db` that is a whole number of steps above the lowest."""
+        n_steps = int((gain_db - self.lowest_db) / self.step_db + 1e-6)
+        return min(self.lowest_db + n_steps * self.step_db, self.highest_db)
+
+
+class TxDriver(Protocol):
+    """What a driver's module gives for the transmitting side. It is made with the lowest gain."""
+
+    block: Any
+    """The GNU Radio sink."""
+    tail_s: float
+    """How long the last sample may need from the sink's input to the antenna."""
+    gain_db: float
+    """What `raise_gain` sets: the profile's, or the lowest."""
+    gain_range: GainRange
+
+    def raise_gain(self) -> None:
+        """Sets and reads back `gain_db`; raises LinkError or whatever the driver raises."""
+
+    def lower_gain(self) -> None:
+        """Back to the lowest gain, and whatever else makes the radio silent; may raise whatever the driver raises."""
+
+    def now_s(self) -> float:
+        """The radio's time; only asked where bursts are timed."""
+
+
+class _Safety:
+    """Raises and lowers the gain of a radio, once each, whoever asks."""
+
+    def __init__(self, where: str, driver: TxDriver) -> None:
+        self._where = where
+        self._driver = driver
+        self._lock = threading.Lock()
+        self._is_muted = False  # set up, but its oscillator may run
+        self.is_armed = False
+
+    def arm(self) -> None:
+        with self._lock:
+            if not self.is_armed:
+                self._raise()
+
+    def set_gain(self, gain_db: float) -> None:
+        with self._lock:
+            self._driver.gain_db = gain_db
+            if self.is_armed:
+                self._raise()
+
+    def _raise(self) -> None:
+        self.is_armed, self._is_muted = True, False  # before the gain is raised: that may fail half-way
+        try:
+            self._driver.raise_gain()
+        except Exception as exc:
+            self._lower()
+            if isinstance(exc, GenedError):
+                raise
+            reason = " ".join(str(exc).split()) or type(exc).__name__
+            raise LinkError(f"{self._where}: the gain cannot be set: {reason}; is the radio still there?") from exc
+
+    def mute(self) -> None:
+        with self._lock:
+            if not self._is_muted:
+                self._lower()
+
+    def _lower(self) -> None:
+        self.is_armed, self._is_muted = False, True
+        try:
+            self._driver.lower_gain()
+        except Exception as exc:  # an ending must go on; but nobody may believe that the radio is silent
+            reason = " ".join(str(exc).split()) or type(exc).__name__
+            logging.getLogger("gened.radio").error(
+                "%s: COULD NOT BE MUTED (%s); unplug it if it may not transmit", self._where, reason
+            )
+
+
+class tx_gate(gr.sync_block):  # noqa: N801 - blocks are lower-case, as in GNU Radio
+    """Scales bursts to the converter's range, times them, and tells when the flowgraph begins and ends.
+
+    Args:
+        backoff_db: From the mean power of a burst, 1, to full scale.
+        sample_rate: Hz.
+        on_start: Called when the flowgraph starts; if it raises, no sample passes and `failure` says why.
+        on_stop: Called when it stops, for whatever reason.
+        lead_s: Each burst gets a `tx_time` so much after it came here, or after the end of the one before; 0: none.
+        now_s: The radio's time.
+    """
+
+    def __init__(
+        self,
+        *,
+        backoff_db: float,
+        sample_rate: float,
+        on_start: Callable[[], None],
+        on_stop: Callable[[], None],
+        lead_s: float = 0.0,
+        now_s: Callable[[], float] | None = None,
+    ) -> None:
+        gr.sync_block.__init__(self, name="tx_gate", in_sig=[np.complex64], out_sig=[np.complex64])
+        self.set_backoff(backoff_db)
+        self._sample_rate = sample_rate
+        self._on_start = on_start
+        self._on_stop = on_stop
+        self._lead_s = lead_s
+        self._now_s = now_s
+        self._free_s = -np.inf
+        self.failure: GenedError | None = None
+        self.n_clipped = 0
+        """Samples that were larger than full scale and were cut to it, phase kept."""
+        self.n_bursts = 0
+
+    def set_backoff(self, backoff_db: float) -> None:
+        """From the next samples on."""
+        self._scale = np.float32(10 ** (-backoff_db / 20))
+
+    def start(self) -> bool:
+        """Called by the flowgraph."""
+        self._free_s = -np.inf
+        try:
+            self._on_start()
+        except GenedError as exc:
+            self.failure = exc
+        return True
+
+    def stop(self) -> bool:
+        """Called by the flowgraph, also when a block has failed."""
+        self._on_stop()
+        return True
+
+    def work(self, input_items: Any, output_items: Any) -> int:
+        """Called by the scheduler."""
+        if self.failure is not None:
+            return -1  # ends the flowgraph
+        out = output_items[0]
+        with np.errstate(all="ignore"):  # a warning that is raised here would stop this thread and nobody would know
+            np.multiply(input_items[0], self._scale, out=out)
+            magnitude = np.abs(out)
+            if not magnitude.max(initial=0.0) <= 1.0:
+                self._cut(out, magnitude)
+        for tag in self.get_tags_in_window(0, 0, len(out), pmt.intern(PACKET_LEN)):
+            self.n_bursts += 1
+            if self._lead_s and self._now_s is not None:
+                self._add_time(tag.offset, pmt.to_long(tag.value), self._now_s())
+        return len(out)
+
+    def _cut(self, out: Any, magnitude: Any) -> None:
+        """Peaks to full scale, and to nothing what is no number: a converter may wrap what it cannot hold."""
+        out[~np.isfinite(magnitude)] = 0
+        is_over = np.isfinite(magnitude) & (magnitude > 1)
+        out[is_over] /= magnitude[is_over]
+        self.n_clipped += int(is_over.sum())
+
+    def _add_time(self, offset: int, n_samples: int, now_s: float) -> None:
+        start_s = max(now_s + self._lead_s, self._free_s)
+        self._free_s = start_s + n_samples / self._sample_rate + MIN_PAUSE_S
+        whole = int(start_s)
+        value = pmt.make_tuple(pmt.from_uint64(whole), pmt.from_double(start_s - whole))
+        self.add_item_tag(0, offset, pmt.intern(TX_TIME), value)
+
+
+class radio_sink(gr.hier_block2):  # noqa: N801
+    """A radio that transmits what comes in, mean power 1 in a burst, `packet_len` on the first sample of each.
+
+    The gain is the lowest until the flowgraph starts (or `arm` is called), and again when it stops, when `mute` is
+    called, when the object goes, and when the program ends in any way that Python notices. A killed process mutes
+    nothing.
+
+    Args:
+        where: The radio's name, for messages.
+        driver: See `TxDriver`.
+        backoff_db: See `tx_gate`.
+        sample_rate: Hz.
+        lead_s: See `tx_gate`.
+        events: Where the driver's complaints are counted.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        driver: TxDriver,
+        *,
+        backoff_db: float,
+        sample_rate: float,
+        lead_s: float = 0.0,
+        events: EventReporter,
+    ) -> None:
+        gr.hier_block2.__init__(self, "radio_sink", gr.io_signature(1, 1, SAMPLE_BYTES), gr.io_signature(0, 0, 0))
+        self.where = where
+        self.events = events
+        self.look: Callable[[], None] = lambda: None
+        """To be called several times a second while it runs, where events must be asked for."""
+        self.tail_s = driver.tail_s
+        self._driver = driver
+        self._safety = _Safety(where, driver)
+        self._finalizer = weakref.finalize(self, self._safety.mute)  # also at the interpreter's end
+        self._block = driver.block
+        self.gate = tx_gate(
+            backoff_db=backoff_db, sample_rate=sample_rate, on_start=self._safety.arm, on_stop=self._safety.mute,
+            lead_s=lead_s, now_s=driver.now_s,
+        )  # fmt: skip
+        self.connect(self, self.gate, self._block)
+
+    @property
+    def is_armed(self) -> bool:
+        """Whether the radio may be at more than its lowest gain."""
+        return self._safety.is_armed
+
+    @property
+    def failure(self) -> GenedError | None:
+        """Why no sample passes, if the start failed."""
+        return self.gate.failure
+
+    def arm(self) -> None:
+        """Raises the gain to the profile's, before the flowgraph does it; here an error reaches the caller.
+
+        Raises:
+            LinkError: The radio did not take it; it was muted.
+        """
+        self._safety.arm()
+
+    @property
+    def gain_range(self) -> GainRange:
+        """What `set_gain` takes."""
+        return self._driver.gain_range
+
+    def set_gain(self, gain_db: float) -> None:
+        """Another gain than the profile's: at once where the radio is armed, else from `arm` on.
+
+        Raises:
+            ConfigError: Outside of what the radio can do; nothing was changed.
+            LinkError: The radio did not take it; it was muted.
+        """
+        lowest_db, highest_db, _ = self.gain_range
+        if not lowest_db <= gain_db <= highest_db:
+            raise ConfigError(f"{self.where}: a gain of {gain_db:g} dB; it takes {lowest_db:g} to {highest_db:g} dB")
+        self._safety.set_gain(gain_db)
+
+    def mute(self) -> None:
+        """Lowers the gain; never raises, but logs an error when the radio did not answer."""
+        self._safety.mute()
+
+    def nitems_read(self, which_input: int) -> int:
+        """Samples that the driver's sink has taken."""
+        return int(self._block.nitems_read(which_input))

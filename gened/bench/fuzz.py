@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Throws mutated bursts at a receiver: no exception, bounded memory, frames that agree with their headers.
+
+    python -m gened.bench.fuzz --seconds 60 --seed 1
+    python -m gened.bench.fuzz --seed 1 --only 4711    one stream again, through a receiver of its own
+
+A stream is a few pieces, next to or over each other: bursts whole, cut, repeated, with headers of any bytes under a
+right CRC; noise, tones, raw bytes as floats. Then come jumps of carrier, clock and level, noise, and samples that are
+no numbers. It goes in chunks of any size into one receiver that lives for the whole run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from gened.bench.link_costs import memory_mib
+from gened.gr_blocks.phy.channel.noise import complex_noise
+from gened.gr_blocks.phy.coding.interleave import qpsk_stream
+from gened.gr_blocks.phy.coding.modes import MODES
+from gened.gr_blocks.phy.equalizer.demodulator import Capture
+from gened.gr_blocks.phy.framing.assembly import CONSTELLATION_SYMBOLS, MAX_OPEN_FRAMES
+from gened.gr_blocks.phy.framing.budget import MAX_BURST_SYMBOLS, frame_symbols
+from gened.gr_blocks.phy.framing.burst import BurstContent
+from gened.gr_blocks.phy.framing.header import HEADER_BYTES, MAX_BURST_CELLS, VERSION, Header
+from gened.gr_blocks.phy.framing.planning import plan_bursts
+from gened.gr_blocks.phy.framing.records import MAX_TEXT_BYTES
+from gened.gr_blocks.phy.ofdm.modulator import modulate_burst
+from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
+from gened.gr_blocks.phy.receiver import Receiver
+from gened.gr_blocks.phy.sync.detector import LEAD, LOOKAHEAD, TAIL
+from gened.gr_blocks.phy.types import ComplexArray, Encoded, Frame, ImageSize, ReceivedFrame
+
+MAX_CHUNK = 65536
+MAX_BUFFERED = WAVEFORM.burst_len(MAX_BURST_CELLS) + TAIL + LEAD + LOOKAHEAD + MAX_CHUNK
+"""Samples that a detector may hold: the longest burst, and what came last."""
+MAX_GROWTH_MIB = 256.0
+"""Largest memory over that at the start. A forged header may open a frame of 4 million symbols: 48 MiB, kept for two
+such frames, twice when one is given out, its order of symbols as long again, and what sorts it."""
+KEPT_HEADERS = 1024
+SIZES = (ImageSize(256, 256), ImageSize(512, 640), ImageSize(768, 1152))
+Rng = np.random.Generator
+
+
+class FuzzError(AssertionError):
+    """A receiver did what it must not."""
+
+
+@dataclass
+class Tally:
+    """What was tried and what came of it."""
+
+    seconds: float = 0.0
+    streams: int = 0
+    bursts: int = 0
+    """Whole, cut or forged ones among the streams' pieces."""
+    samples: int = 0
+    preambles: int = 0
+    headers: int = 0
+    bad_headers: int = 0
+    frames: int = 0
+    memory_before_mib: float | None = None
+    memory_after_mib: float | None = None
+    peak_memory_mib: float | None = None
+
+
+# What a receiver gives out
+
+
+def _require(condition: bool, what: str) -> None:
+    if not condition:
+        raise FuzzError(what)
+
+
+def check_frame(frame: ReceivedFrame) -> None:
+    """Whether a frame agrees with itself.
+
+    Raises:
+        FuzzError: It does not; the message says where.
+    """
+    received, symbols, noise_var = frame.received, frame.received.symbols, frame.received.noise_var
+    _require(len(symbols) == len(noise_var), f"{len(symbols)} symbols, {len(noise_var)} variances")
+    _require(len(symbols) <= frame_symbols(received.size, received.rate), "more symbols than the rate allows")
+    _require(bool(np.isfinite(symbols).all()), "a symbol is not finite")
+    _require(bool((noise_var > 0).all()), "a variance is 0, negative or not a number")  # inf where lost
+    _require(bool((symbols[np.isinf(noise_var)] == 0).all()), "a lost symbol is not 0")
+    _require(1 <= frame.n_bursts_received <= frame.n_bursts <= 256, "counts of bursts")
+    _require(len(frame.constellation) <= CONSTELLATION_SYMBOLS, "a long constellation")
+    _require(frame.text is None or len(frame.text) <= MAX_TEXT_BYTES, "a long text")
+    for name in ("snr_est_db", "cfo_est_cps", "sfo_est_ppm"):
+        _require(bool(np.isfinite(getattr(frame, name))), f"{name} is {getattr(frame, name)}")
+
+
+class _Watched(Receiver):
+    """A receiver that remembers the headers it has read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.headers: collections.deque[Header] = collections.deque(maxlen=KEPT_HEADERS)
+
+    def _frames(self, captures: list[Capture]) -> list[ReceivedFrame]:
+        for capture in captures:
+            self.headers.append(capture.header)
+            _require(len(capture.samples) >= WAVEFORM.burst_len(capture.header.n_cells), "a capture without its end")
+        return super()._frames(captures)
+
+    def check(self, frames: Iterable[ReceivedFrame]) -> None:
+        """Whether frames agree with headers, and what is kept has bounds."""
+        for frame in frames:
+            check_frame(frame)
+            told = any(_is_of(header, frame) for header in self.headers)
+            _require(told, f"frame {frame.number} of {frame.session} has lengths that no header told")
+        _require(len(self.detector._buffer) <= MAX_BUFFERED, f"{len(self.detector._buffer)} samples are kept")
+        _require(self.assembler.n_open <= MAX_OPEN_FRAMES, f"{self.assembler.n_open} frames are open")
+
+
+def _is_of(header: Header, frame: ReceivedFrame) -> bool:
+    """Whether a frame is as long as this header says."""
+    side, text = frame.received.side_info, frame.text
+    return (
+        (header.session, header.frame, header.n_symbols, header.n_bursts)
+        == (frame.session, frame.number, len(frame.received.symbols), frame.n_bursts)
+        and (side is None or len(side) == header.side_len)
+        and (text is None or len(text) == header.text_len)
+    )
+
+
+# Pieces of a stream
+
+
+@dataclass(frozen=True)
+class _Forged:
+    """Bytes in the place of a header; the CRC will be right."""
+
+    data: bytes
+
+    def pack(self) -> bytes:
+        return self.data
+
+
+def _content(rng: Rng) -> BurstContent:
+    """One burst of a legal frame."""
+    n_side = int(rng.choice([0, 1, 2, 60, 200]))
+    symbols = complex_noise(rng, int(rng.choice([0, 1, 50, 170])), 1.0)
+    text = rng.bytes(int(rng.choice([0, 1, 30, 200])))
+    frame = Frame(
+        int(rng.integers(4)), int(rng.integers(6)), 1, SIZES[rng.integers(len(SIZES))], Fraction(1, 24),
+        float(rng.choice([-8, 4, 20])), Encoded(symbols, rng.bytes(n_side)), text, str(rng.choice(list(MODES))),
+    )  # fmt: skip
+    contents = plan_bursts(frame)
+    return contents[rng.integers(len(contents))]
+
+
+def _burst(rng: Rng) -> ComplexArray:
+    return modulate_burst(_content(rng), reduces_crest=bool(rng.integers(2)))
+
+
+def _cut(rng: Rng) -> ComplexArray:
+    burst = _burst(rng)
+    first, last = np.sort(rng.integers(0, len(burst), 2))
+    return burst[first:last]
+
+
+def _repeated(rng: Rng) -> ComplexArray:
+    return np.tile(_burst(rng), int(rng.integers(2, 4)))
+
+
+def _as_sent(data: bytes, n_cells: int, rng: Rng) -> ComplexArray:
+    header = cast(Header, _Forged(data))
+    return modulate_burst(BurstContent(header, qpsk_stream(n_cells, int(rng.integers(1 << 10)))), reduces_crest=False)
+
+
+def _bytes_of(header: Header, rng: Rng) -> bytes:
+    """The header with a few bits turned; the version mostly stays."""
+    bits = np.unpackbits(np.frombuffer(header.pack(), np.uint8))
+    bits[rng.integers(0 if rng.random() < 0.1 else 4, len(bits), int(rng.integers(1, 6)))] ^= 1
+    return np.packbits(bits).tobytes()
+
+
+def _forged(rng: Rng) -> ComplexArray:
+    """A header of turned bits, of extreme fields, or of any bytes; behind it as many cells as it tells, or others."""
+    kind = int(rng.integers(3))
+    if kind == 0:
+        data = _bytes_of(_content(rng).header, rng)
+    elif kind == 1:
+        data = _extreme(rng)
+    else:
+        data = bytes([VERSION << 4 | int(rng.integers(16))]) + rng.bytes(HEADER_BYTES - 1)
+    header = Header.unpack(data)
+    told = header.n_cells if header is not None else 0
+    # The longest bursts last 96,000 samples, so most of those that tell of them end early.
+    n_cells = told if told <= 3000 or rng.random() < 0.2 else int(rng.integers(3000))
+    return _as_sent(data, n_cells, rng)
+
+
+def _extreme(rng: Rng) -> bytes:
+    """Fields at the ends of what they can tell."""
+    ends: Callable[..., int] = lambda *values: int(rng.choice(values))  # noqa: E731
+    header = _content(rng).header
+    n_bursts = ends(1, 2, 255, 256)
+    header = replace(
+        header, session=ends(0, 1, 65535), frame=ends(0, 1, 32768, 65535), burst=ends(0, n_bursts - 1, 255),
+        n_bursts=n_bursts, codec_id=ends(0, 2**32 - 1), size=ImageSize(ends(1, 64, 4096), ends(1, 64, 4096)),
+        rate=Fraction(ends(1, 8), ends(1, 24, 512)), n_symbols=ends(0, 1, 255, 16384, 16385, 2**22, 2**23 - 1),
+        side_len=ends(0, 1, 2, 65535), text_len=ends(0, 1, 2047), side_byte=ends(0, 255),
+        side_mode=str(rng.choice(list(MODES))), text_mode=str(rng.choice(list(MODES))),
+    )  # fmt: skip
+    if rng.random() < 0.7:  # as far as a receiver believes it
+        most = min(n_bursts * MAX_BURST_SYMBOLS, frame_symbols(header.size, header.rate))
+        header = replace(
+            header, burst=min(header.burst, n_bursts - 1), n_symbols=min(header.n_symbols, most),
+            side_len=min(header.side_len, 1) if rng.random() < 0.7 else header.side_len,
+        )  # fmt: skip
+    return header.pack()
+
+
+def _raw_bytes(rng: Rng) -> ComplexArray:
+    """Any bit pattern as floats: denormal, huge, NaN and infinite ones among them."""
+    return np.frombuffer(rng.bytes(8 * int(rng.integers(1, 4000))), np.complex64)
+
+
+def _noise(rng: Rng) -> ComplexArray:
+    return complex_noise(rng, int(rng.integers(1, 6000)), 10 ** rng.uniform(-30, 30))
+
+
+def _tone(rng: Rng) -> ComplexArray:
+    t = np.arange(int(rng.integers(1, 6000)))
+    cycles = rng.uniform(-0.5, 0.5) * t + rng.uniform(-1e-5, 1e-5) * t**2
+    return np.asarray(np.exp(2j * np.pi * cycles), np.complex64)
+
+
+def _preambles(rng: Rng) -> ComplexArray:
+    """Halves of a preamble, more or fewer than belong there."""
+    return np.tile(WAVEFORM.preamble_half, int(rng.integers(1, 12)))
+
+
+def _silence(rng: Rng) -> ComplexArray:
+    return np.zeros(int(rng.integers(0, 3000)), np.complex64)
+
+
+BURSTS = (_burst, _cut, _repeated, _forged)
+PIECES = (*BURSTS, _burst, _forged, _raw_bytes, _noise, _tone, _preambles, _silence)
+
+
+# What happens to a stream
+
+
+def _moved_carrier(samples: ComplexArray, rng: Rng) -> ComplexArray:
+    """Offsets that jump somewhere within."""
+    at = int(rng.integers(len(samples)))
+    steps = np.full(len(samples), rng.uniform(-0.13, 0.13))
+    steps[at:] = rng.uniform(-0.13, 0.13) if rng.random() < 0.5 else steps[0]
+    return np.asarray(samples * np.exp(2j * np.pi * np.cumsum(steps)), np.complex64)
+
+
+def _moved_clock(samples: ComplexArray, rng: Rng) -> ComplexArray:
+    """A clock that runs wrong, or samples that are missing or come twice."""
+    if rng.random() < 0.5:
+        rate = 1 + 10 ** rng.uniform(-6, -1.5) * float(rng.choice([-1, 1]))
+        return np.asarray(samples[np.arange(0, len(samples) - 1, rate).astype(int)], np.complex64)
+    at, n = int(rng.integers(len(samples))), int(rng.integers(1, 300))
+    return np.concatenate([samples[:at], samples[at + n :] if rng.random() < 0.5 else samples[max(0, at - n) :]])
+
+
+def _moved_level(samples: ComplexArray, rng: Rng) -> ComplexArray:
+    gains = np.full(len(samples), np.float32(10 ** rng.uniform(-6, 4)))
+    if rng.random() < 0.5:
+        gains[int(rng.integers(len(samples))) :] *= np.float32(10 ** rng.uniform(-3, 3))
+    return np.asarray(samples * gains, np.complex64)
+
+
+def _with_noise(samples: ComplexArray, rng: Rng) -> ComplexArray:
+    return samples + complex_noise(rng, len(samples), WAVEFORM.noise_var_per_sample(rng.uniform(-5, 40)))
+
+
+def _with_no_numbers(samples: ComplexArray, rng: Rng) -> ComplexArray:
+    result = samples.copy()
+    values = np.array([np.nan, np.inf, -np.inf, complex(0, np.nan), 3e38, 1e30, 1e-40], np.complex64)
+    n = int(rng.integers(1, 40))
+    result[rng.integers(0, len(samples), n)] = rng.choice(values, n)
+    return result
+
+
+DISTORTIONS = (_moved_carrier, _moved_clock, _moved_level, _with_noise, _with_no_numbers)
+
+
+def stream(rng: Rng) -> tuple[ComplexArray, int]:
+    """One stream of samples, [n] complex64, and how many of its pieces are bursts of any kind."""
+    n_bursts, joined = 0, np.zeros(0, np.complex64)
+    for _ in range(int(rng.integers(1, 5))):
+        make = PIECES[rng.integers(len(PIECES))]
+        n_bursts += make in BURSTS
+        piece = make(rng)
+        overlap = int(rng.integers(min(len(joined), len(piece)) + 1)) if rng.random() < 0.3 else 0
+        head, tail = joined[: len(joined) - overlap], joined[len(joined) - overlap :]
+        joined = np.concatenate([head, tail + piece[:overlap], piece[overlap:]])
+    for distort in DISTORTIONS:
+        if len(joined) and rng.random() < 0.35:
+            joined = distort(joined, rng)
+    return joined.astype(np.complex64), n_bursts
+
+
+def chunks(samples: ComplexArray, rng: Rng) -> Iterable[ComplexArray]:
+    """The same in pieces of any size, empty ones among them."""
+    largest, at = int(10 ** rng.uniform(1.5, np.log10(MAX_CHUNK))), 0
+    while at < len(samples):
+        n = int(rng.integers(0, largest + 1))
+        yield samples[at : at + n]
+        at += n
+
+
+class Fuzzer:
+    """Streams by number: the same for the same seed.
+
+    Args:
+        seed: Of all that is drawn.
+        is_strict: Take arithmetic that overflows for a failure too; without, only what comes of it counts.
+    """
+
+    def __init__(self, seed: int, *, is_strict: bool = False) -> None:
+        self.tally = Tally()
+        self._arithmetic: Literal["raise", "ignore"] = "raise" if is_strict else "ignore"
+        self._seed = seed
+        self._receiver = _Watched()
+
+    def step(self, number: int) -> None:
+        """One stream.
+
+        Raises:
+            FuzzError: The receiver raised, or gave out what it must not.
+        """
+        rng, receiver = np.random.default_rng([self._seed, number]), self._receiver
+        frames: list[ReceivedFrame] = []
+        with np.errstate(all="ignore"):  # streams hold what overflows, on purpose
+            samples, n_bursts = stream(rng)
+        try:
+            with np.errstate(all=self._arithmetic, under="ignore"):
+                for chunk in chunks(samples, rng):
+                    frames += receiver.push(chunk)
+                    receiver.check([])
+                if rng.random() < 0.1:
+                    frames += receiver.flush()
+                receiver.check(frames)
+        except Exception as exc:
+            what = f"{type(exc).__name__}: {exc}"
+            raise FuzzError(f"stream {number} of seed {self._seed}: {what}") from exc
+        self.tally.streams += 1
+        self.tally.bursts += n_bursts
+        self.tally.samples += len(samples)
+        self.tally.frames += len(frames)
+
+    def run(self, seconds: float, first: int = 0, most: int | None = None) -> Tally:
+        """Streams one after another for so long, at most so many.
+
+        Raises:
+            FuzzError: See `step`; or memory has grown beyond `MAX_GROWTH_MIB`.
+        """
+        began_s, number, tally = time.monotonic(), first, self.tally
+        tally.memory_before_mib = memory_mib("VmRSS")
+        while time.monotonic() - began_s < seconds and (most is None or number < first + most):
+            self.step(number)
+            number += 1
+            grown = (memory_mib("VmRSS") or 0.0) - (tally.memory_before_mib or 0.0)
+            _require(grown <= MAX_GROWTH_MIB, f"memory has grown by {grown:.0f} MiB at stream {number - 1}")
+        stats = self._receiver.detector.stats
+        tally.preambles, tally.headers, tally.bad_headers = stats.preambles, stats.headers, stats.bad_headers
+        tally.memory_after_mib, tally.peak_memory_mib = memory_mib("VmRSS"), memory_mib()
+        tally.seconds = round(time.monotonic() - began_s, 1)
+        return tally
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The entry point; 1 when a receiver did what it must not."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", type=int, help="this stream alone, by its number")
+    parser.add_argument("--strict", action="store_true", help="arithmetic that overflows is a failure too")
+    parser.add_argument("--json", action="store_true", help="print the tally as JSON")
+    options = parser.parse_args(argv)
+    only: dict[str, Any] = {} if options.only is None else {"first": options.only, "most": 1}
+    try:
+        tally = Fuzzer(options.seed, is_strict=options.strict).run(options.seconds, **only)
+    except FuzzError as error:
+        print(f"fuzz: {error}", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(asdict(tally) | {"seed": options.seed}, indent=1))
+    else:
+        print(
+            f"{tally.streams} streams, {tally.bursts} bursts, {tally.samples / 1e6:.1f} Msamples: "
+            f"{tally.headers} headers read, {tally.bad_headers} refused, {tally.frames} frames; "
+            f"at most {tally.peak_memory_mib} MiB"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

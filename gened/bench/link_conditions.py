@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Under what the link is measured: one row of the table each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gened.bench.link_frames import N_ANALOG
+from gened.errors import ConfigError
+from gened.gr_blocks.phy.channel.config import ChannelKind
+
+Beside = Literal["", "burst", "narrow-band"]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A channel; offsets are drawn uniformly up to these, either way, anew for each frame."""
+
+    name: str
+    kind: ChannelKind = "awgn"
+    max_cfo_cps: float = 0.0
+    max_sfo_ppm: float = 0.0
+    linewidth_hz: float = 0.0
+    channel: Mapping[str, Any] = field(default_factory=dict)
+    """What else of `ChannelConfig`."""
+    beside: Beside = ""
+    """What else is on the air: another burst, or a narrow band of noise."""
+    n_analog: int = N_ANALOG
+    """Analogue symbols of a frame."""
+
+
+def _moved(name: str, kind: ChannelKind = "awgn", *, beside: Beside = "", **channel: Any) -> Condition:
+    """With a carrier up to 12.5 % of the sample rate away and clocks up to 20 ppm, as a fault alone may hide: a DC
+    offset would fall on the carrier that is free.
+    """
+    linewidth_hz = channel.pop("linewidth_hz", 0.0)
+    return Condition(name, kind, 0.125, 20, linewidth_hz, channel, beside)
+
+
+SHORT = 200
+"""Analogue symbols where many frames count and their noise does not: a burst is found by its beginning."""
+PROFILES: tuple[tuple[str, ChannelKind], ...] = (("a", "tdl-a"), ("b", "tdl-b"), ("c", "tdl-c"))
+SPREADS = (0.1, 0.3, 1.0, 1.5)
+"""RMS delay spreads in samples: at 1.5 the last tap of TDL-A comes 14.5 samples late, and the prefix has 16."""
+PLUTO: dict[str, Any] = {"iq_gain_db": 0.1, "iq_phase_deg": 0.5, "dc_offset": 0.02, "bits": 12}
+"""An AD936x with its tracking loops on, on the safe side of the data sheet: image at -43 dB, leakage at -34 dB."""
+
+CONDITIONS = (
+    Condition("awgn"),
+    Condition("offsets-50ppm", max_cfo_cps=0.125, max_sfo_ppm=50),
+    Condition("offsets-20ppm", max_cfo_cps=0.125, max_sfo_ppm=20),
+    Condition("carrier", max_cfo_cps=0.125),
+    Condition("clocks-20ppm", max_sfo_ppm=20),
+    Condition("clocks-50ppm", max_sfo_ppm=50),
+    Condition("short", max_cfo_cps=0.125, max_sfo_ppm=20, n_analog=SHORT),
+    Condition("short-200ppm", max_cfo_cps=0.125, max_sfo_ppm=200, n_analog=SHORT),
+    _moved("rayleigh", "rayleigh-block"),
+    _moved("rician", "rician-block"),
+    _moved("multipath", "multipath"),
+    *(_moved(f"tdl-{letter}-{spread:g}", kind, delay_spread=spread)
+      for letter, kind in PROFILES for spread in SPREADS),
+    _moved("doppler-10", "rayleigh-block", doppler_hz=10.0),
+    _moved("doppler-50", "rayleigh-block", doppler_hz=50.0),
+    _moved("tdl-a-1-doppler-10", "tdl-a", delay_spread=1.0, doppler_hz=10.0),
+    _moved("tdl-a-1-doppler-50", "tdl-a", delay_spread=1.0, doppler_hz=50.0),
+    _moved("linewidth-10", linewidth_hz=10.0),
+    _moved("linewidth-100", linewidth_hz=100.0),
+    _moved("iq", iq_gain_db=0.3, iq_phase_deg=1.0),
+    _moved("dc", dc_offset=0.05),
+    Condition("pluto", max_cfo_cps=0.06, max_sfo_ppm=25, linewidth_hz=5.0, channel=PLUTO),
+    _moved("12-bit", bits=12),
+    _moved("8-bit", bits=8),
+    _moved("clipping", clip_db=4.0),
+    _moved("collision", beside="burst"),
+    _moved("narrow-band", beside="narrow-band"),
+)  # fmt: skip
+"""`collision`: a second burst, 10 dB weaker, begins anywhere within the first. `narrow-band`: noise 1 % of the sample
+rate wide, 10 dB weaker than the burst, anywhere in its band."""
+BESIDE_DB = -10.0
+
+
+def chosen(names: Iterable[str]) -> list[Condition]:
+    """Conditions by name, in the order of the table; "none" is none of them.
+
+    Raises:
+        ConfigError: Unknown; the message lists the known ones.
+    """
+    wanted = set(names) - {"none"}
+    known = [condition.name for condition in CONDITIONS]
+    if unknown := sorted(wanted - set(known)):
+        raise ConfigError(f"no condition '{unknown[0]}'; known are {', '.join(known)}")
+    return [condition for condition in CONDITIONS if condition.name in wanted]

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the digital modes and the header hold: loss rates over Es/N0 in white noise; the thresholds of `modes.MODES`.
+
+    python -m gened.bench.modes --frames 5000 --json
+
+Cells and their noise variance are given to the decoder as they are, so that a real receiver's loss comes on top; the
+thresholds keep 1 dB for it. Also told: what the decoder's minimum-sum scaling and exact LLRs are worth, and its speed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+
+import ldpc
+import numpy as np
+import numpy.typing as npt
+from ldpc.bp_decoder import BpDecoder
+
+from gened.gr_blocks.phy.channel.noise import complex_noise
+from gened.gr_blocks.phy.coding.interleave import permutation
+from gened.gr_blocks.phy.coding.ldpc import MAX_ITERATIONS, LdpcCode, decode_together
+from gened.gr_blocks.phy.coding.ldpc_matrices import parity_check_matrix
+from gened.gr_blocks.phy.coding.modes import INTERLEAVER_SEED, MODES, digital_decode, digital_encode
+from gened.gr_blocks.phy.coding.modulation import demodulate, modulate
+from gened.gr_blocks.phy.framing.header import Header, decode_header, encode_header
+from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
+from gened.gr_blocks.phy.types import ComplexArray, ImageSize
+
+TEXT_BYTES = 60
+SIDE_BYTES = (16, 64, 600)
+"""Side information of a small picture, one full share, and several blocks."""
+TARGET = 1e-3
+MARGIN_DB = 1.0
+STEP_DB = 0.25
+LLR_POINTS = (("16qam-1/2", 6.25), ("64qam-1/2", 10.5), ("16qam-3/4", 10.0), ("64qam-3/4", 15.25))
+SCALING_SNR_DB = (-1.75, -1.5, -1.25)
+ENOUGH_ERRORS = 50
+"""Losses after which a point is known well enough (14 %)."""
+
+Trial = Callable[[float, np.random.Generator], bool]
+"""One message through noise at this Es/N0 in dB: whether it was lost."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A loss rate at an SNR."""
+
+    what: str
+    snr_db: float
+    fer: float
+    n_frames: int
+
+
+def noisy(cells: ComplexArray, snr_db: float, rng: np.random.Generator) -> tuple[ComplexArray, npt.NDArray[np.float64]]:
+    """Cells through white noise, and the noise variance of each."""
+    noise_var = 10 ** (-snr_db / 10)
+    return cells + complex_noise(rng, len(cells), noise_var), np.full(len(cells), noise_var)
+
+
+def payload_trial(n_bytes: int, mode_name: str) -> Trial:
+    """A random payload in a mode."""
+
+    def lost(snr_db: float, rng: np.random.Generator) -> bool:
+        payload = rng.bytes(n_bytes)
+        return digital_decode(*noisy(digital_encode(payload, mode_name), snr_db, rng), n_bytes, mode_name) != payload
+
+    return lost
+
+
+def random_header(rng: np.random.Generator) -> Header:
+    """A header that a sender could send, its fields spread over their ranges."""
+    return Header(
+        session=int(rng.integers(65536)), frame=int(rng.integers(65536)), burst=0, n_bursts=1,
+        codec_id=int(rng.integers(1 << 32)), size=ImageSize(256, 256), rate=Fraction(1, 24), snr_design_db=4.0,
+        side_mode="bpsk-1/2", text_mode="qpsk-1/2", n_symbols=int(rng.integers(8193)), side_len=1,
+        text_len=int(rng.integers(200)), side_byte=int(rng.integers(256)),
+    )  # fmt: skip
+
+
+def header_trial() -> Trial:
+    """A header on the cells that the waveform gives it."""
+    n_cells = int((~WAVEFORM.pilot_mask(WAVEFORM.n_header_symbols)).sum())
+
+    def lost(snr_db: float, rng: np.random.Generator) -> bool:
+        header = random_header(rng)
+        return decode_header(*noisy(encode_header(header, n_cells), snr_db, rng)) != header
+
+    return lost
+
+
+def loss_rate(what: str, trial: Trial, snr_db: float, n_frames: int, seed: int) -> Point:
+    """Trials until there are enough losses, or no more frames."""
+    rng = np.random.default_rng([seed, round(100 * snr_db) + 10000])
+    n_lost = n_done = 0
+    while n_done < n_frames and n_lost < ENOUGH_ERRORS:
+        n_lost += trial(snr_db, rng)
+        n_done += 1
+    return Point(what, snr_db, n_lost / n_done, n_done)
+
+
+def curve(what: str, trial: Trial, first_db: float, n_frames: int, seed: int) -> list[Point]:
+    """Loss rates at multiples of 0.25 dB, from about `first_db` until the target is met."""
+    first_db = STEP_DB * np.floor(first_db / STEP_DB)
+    points = [loss_rate(what, trial, first_db, n_frames, seed)]
+    while points[-1].fer > TARGET and len(points) < 60:
+        points.append(loss_rate(what, trial, first_db + STEP_DB * len(points), n_frames, seed))
+    return points
+
+
+def holds_from_db(points: list[Point]) -> float:
+    """Where a curve crosses the target, on a straight line between the logarithms of its last two points."""
+    high, low = (np.log10(max(point.fer, 0.5 / point.n_frames)) for point in points[-2:])
+    share = (high - np.log10(TARGET)) / (high - low)
+    return round(float(points[-2].snr_db + share * (points[-1].snr_db - points[-2].snr_db)), 2)
+
+
+def scaling_loss(scaling: float, snr_db: float, n_blocks: int, seed: int) -> float:
+    """Block loss rate of n = 2304, rate 1/2, BPSK, at an Es/N0, under one scaling of the minimum-sum messages."""
+    code = LdpcCode.for_payload(LdpcCode.max_info("1/2"))
+    matrix = parity_check_matrix("1/2", code.z)
+    decoder = BpDecoder(
+        matrix, error_rate=0.1, max_iter=MAX_ITERATIONS, bp_method="minimum_sum", ms_scaling_factor=scaling,
+        schedule="serial", input_vector_type="syndrome",
+    )  # fmt: skip
+    rng, n_lost = np.random.default_rng(seed), 0
+    for _ in range(n_blocks):
+        llr = 4 * 10 ** (snr_db / 10) * (1 + np.sqrt(0.5 * 10 ** (-snr_db / 10)) * rng.standard_normal(code.n_coded))
+        hard = (llr < 0).astype(np.uint8)  # the zero codeword sent as +1: the code is linear and the channel symmetric
+        decoder.update_channel_probs(np.maximum(1 / (1 + np.exp(np.minimum(np.abs(llr), 50))), 1e-7))
+        n_lost += bool((hard ^ decoder.decode((matrix @ hard % 2).astype(np.uint8))).any())
+    return n_lost / n_blocks
+
+
+def max_log_llr(symbols: ComplexArray, noise_var: float, bits_per_symbol: int) -> npt.NDArray[np.float64]:
+    """LLRs of the nearest points alone, [n bits_per_symbol]: what `demodulate` would give at less work."""
+    words = (np.arange(2**bits_per_symbol)[:, None] >> np.arange(bits_per_symbol)[::-1] & 1).astype(np.uint8)
+    distance = np.abs(symbols[:, None] - modulate(words.ravel(), bits_per_symbol)) ** 2 / noise_var
+    llr = [distance[:, bit == 0].min(1) - distance[:, bit == 1].min(1) for bit in words.T]
+    return np.asarray(np.stack(llr, axis=1).ravel(), np.float64)
+
+
+def llr_losses(name: str, snr_db: float, n_blocks: int, seed: int) -> dict[str, str | float]:
+    """Block loss rates of the longest code of a mode, of the same noise, with exact LLRs and with max-log."""
+    rng, mode = np.random.default_rng(seed), MODES[name]
+    code = LdpcCode.for_payload(LdpcCode.max_info(mode.code_rate), mode.code_rate)
+    noise_var, bits_per_symbol = 10 ** (-snr_db / 10), mode.bits_per_symbol
+    bits = rng.integers(0, 2, (n_blocks, code.n_info), dtype=np.uint8)
+    order = permutation(code.n_coded, INTERLEAVER_SEED)
+    back = np.argsort(order)
+    found: list[list[npt.NDArray[np.float64]]] = [[], []]
+    for one in bits:
+        received, variance = noisy(modulate(code.encode(one)[order], bits_per_symbol), snr_db, rng)
+        found[0].append(demodulate(received, variance, bits_per_symbol)[back])
+        found[1].append(max_log_llr(received, noise_var, bits_per_symbol)[back])
+    exact, max_log = (
+        float(np.mean([(block.bits != one).any() for block, one in zip(decoded, bits, strict=True)]))
+        for decoded in (decode_together([code] * n_blocks, llrs) for llrs in found)
+    )
+    return {"mode": name, "snr_db": snr_db, "fer_exact": exact, "fer_max_log": max_log}
+
+
+def decoder_speed(ebno_db: float, n_blocks: int, seed: int) -> float:
+    """Information bits a second of one core's time, in Mbit/s, n = 2304 and rate 1/2."""
+    rng, code = np.random.default_rng(seed), LdpcCode.for_payload(LdpcCode.max_info("1/2"))
+    noise_var = 1 / (2 * 0.5 * 10 ** (ebno_db / 10))
+    received = []
+    for _ in range(n_blocks):
+        coded = code.encode(rng.integers(0, 2, code.n_info, dtype=np.uint8))
+        received.append(2 * (2.0 * coded - 1 + np.sqrt(noise_var) * rng.standard_normal(code.n_coded)) / noise_var)
+    code.decode(received[0])  # makes the decoder
+    began_s = time.process_time()
+    for llr in received:
+        code.decode(llr)
+    return code.n_info * n_blocks / (time.process_time() - began_s) / 1e6
+
+
+def measure(n_frames: int, seed: int) -> dict[str, object]:
+    """All that this bench tells."""
+    points, thresholds = [], {}
+    for name, mode in MODES.items():
+        found = curve(name, payload_trial(TEXT_BYTES, name), mode.min_snr_db - MARGIN_DB - 1.0, n_frames, seed)
+        points += found
+        thresholds[name] = {
+            "holds_from_db": holds_from_db(found),
+            "min_snr_db": round(holds_from_db(found) + MARGIN_DB, 1),
+            "table": mode.min_snr_db,
+        }
+    header = curve("header", header_trial(), -5.5, n_frames, seed)
+    sides = []
+    for n_bytes in SIDE_BYTES:
+        for name in ("bpsk-1/2x2", "bpsk-1/2", "qpsk-1/2"):
+            trial = payload_trial(n_bytes, name)
+            sides += curve(f"{n_bytes} bytes {name}", trial, MODES[name].min_snr_db - 2.0, n_frames, seed)
+    scaling = {
+        str(value): [scaling_loss(value, snr_db, n_frames // 5, seed) for snr_db in SCALING_SNR_DB]
+        for value in (0.7, 0.75, 0.8, 0.85, 0.9, 1.0)
+    }
+    return {
+        "thresholds": thresholds,
+        "header_holds_from_db": holds_from_db(header),
+        "rows": [asdict(point) for point in points + header + sides],
+        "scaling_snr_db": SCALING_SNR_DB,
+        "scaling_fer": scaling,
+        "llr": [llr_losses(name, snr_db, n_frames // 5, seed) for name, snr_db in LLR_POINTS],
+        "decoder_mbps": {str(ebno): decoder_speed(ebno, 200, seed) for ebno in (1.5, 2.0, 3.0, 5.0)},
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the curves and thresholds, or JSON."""
+    parser = argparse.ArgumentParser(description="Loss rates of the digital modes and of the header over Es/N0")
+    parser.add_argument("--frames", type=int, default=5000, help="most trials a point (default 5000)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    args = parser.parse_args(argv)
+    meta = {
+        "command": sys.argv,
+        "seed": args.seed,
+        "numpy": np.__version__,
+        "ldpc": ldpc.__version__,
+        "machine": platform.machine(),
+    }
+    result = {"meta": meta, **measure(args.frames, args.seed)}
+    if args.json:
+        sys.stdout.write(json.dumps(result, indent=1) + "\n")
+        return 0
+    rows = result.pop("rows")
+    assert isinstance(rows, list)
+    for row in rows:
+        sys.stdout.write(f"{row['what']:>22}  {row['snr_db']:6.2f} dB  FER {row['fer']:.4f}  of {row['n_frames']}\n")
+    for key, value in result.items():
+        sys.stdout.write(f"{key}: {value}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

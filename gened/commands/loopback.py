@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`gened loopback`: transmitter, air or a radio, and receiver on this machine, from photographs to a report."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gened.commands import options, radio_options
+from gened.commands.signals import stop_on_signals
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
+    from rich.table import Table
+
+    from gened.reports.report import FrameReport, Report
+
+N_ADDRESSES = 4
+MAX_ROWS = 24
+"""Frames in the table on a terminal; the report has all."""
+WIDE = 110
+"""Columns of a terminal that shows all figures."""
+
+
+def loopback(
+    context: typer.Context,
+    photos: options.Photos,
+    snr: options.Snr = 10.0,
+    snr_design: options.SnrDesign = None,
+    channel: options.Channel = "awgn",
+    freq_offset: options.FreqOffset = 2000.0,
+    sfo_ppm: options.SfoPpm = 0.0,
+    drop: options.Drop = 0.0,
+    drop_burst: options.DropBurst = None,
+    impair: options.Impair = None,
+    rate: options.Rate = Fraction(1, 24),
+    codec: options.CodecName = "",
+    numpy: options.Numpy = False,
+    mask: options.Mask = None,
+    mask_box: options.MaskBox = None,
+    focus: options.Focus = None,
+    refine: options.Refine = 0,
+    side_margin: options.SideMargin = 0.0,
+    caption: options.Caption = None,
+    caption_file: options.CaptionFile = None,
+    captioner: options.CaptionerName = "layout",
+    captioner_option: options.CaptionerOption = None,
+    caption_bytes: options.CaptionBytes = 106,
+    caption_mode: options.CaptionMode = "auto",
+    station: options.Station = "",
+    frames: options.Frames = None,
+    interval: options.Interval = 0.0,
+    max_side: options.MaxSide = None,
+    radio: radio_options.Radio = "",
+    set_: radio_options.Set = None,
+    may_transmit: radio_options.Transmit = False,
+    sample_rate: options.SampleRate = 1e6,
+    speed: options.Speed = 1.0,
+    seed: options.Seed = 0,
+    out: options.Out = Path("out/loopback"),
+    timeout: options.Timeout = 60.0,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port",
+            min=1024,
+            max=65532,
+            help="First of the four ports on this machine.",
+            show_default="four that are free",
+        ),
+    ] = None,
+    tap: Annotated[
+        str | None,
+        typer.Option(
+            "--tap",
+            metavar="ADDRESS",
+            help="Publish the samples here too, for those who only look.",
+            show_default=False,
+        ),
+    ] = None,
+    editor: options.EditorName = "",
+    editor_keys: options.EditorKeys = None,
+    editor_device: options.EditorDevice = "",
+    editor_option: options.EditorOption = None,
+    edit_strength: options.EditStrength = 1.0,
+    edit_timeout: options.EditTimeout = 60.0,
+    live: options.Live = "line",
+    json_only: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Send photographs to this machine itself: transmitter, air and receiver, three processes over ZMQ.
+
+    With --radio they go through a radio: a real one, which needs --transmit, or a virtual Pluto that is started for the
+    run.
+
+    Leaves sent.png, received.png, side_by_side.png, constellation.png and report.json; where the codec tells the
+    receiver what is important, mask.png too.
+    """
+    from rich.console import Console
+
+    from gened.link.air import AirConfig
+    from gened.link.loopback import LoopbackConfig, run_loopback
+    from gened.link.receive import ReceiveConfig
+    from gened.link.transmit import TransmitConfig
+
+    device = options.encoder_device(numpy)
+    codec = options.default_codec(codec, device=device)
+    options.require_codec(codec)
+    captions = options.all_captions(caption, caption_file)
+    options.require_text(captions, station, caption_mode)
+    simulated = options.channel_config(
+        channel, snr_db=snr, freq_offset_hz=freq_offset, sfo_ppm=sfo_ppm, drop=drop, seed=seed, impair=impair
+    )
+    tx, rx, tx_control, rx_control = _addresses(port)
+    link = radio_options.loopback_link(context, radio, set_, sample_rate, simulated, may_transmit)
+    air = None
+    if link is None:
+        air = AirConfig(
+            channel=simulated,
+            sample_rate=sample_rate,
+            tx_address=tx,
+            tx_control=tx_control,
+            rx_address=rx,
+            rx_control=rx_control,
+            tap=tap,
+            speed=speed,
+            drop_bursts=frozenset(drop_burst or ()),
+        )
+    config = LoopbackConfig(
+        transmit=TransmitConfig(
+            photos=tuple(photos),
+            n_frames=frames,
+            captions=captions,
+            describe=options.caption_config(
+                captioner, chosen=captioner_option, max_bytes=caption_bytes, without_torch=numpy
+            ),
+            caption_mode=caption_mode,
+            station=station,
+            codec=codec,
+            rate=rate,
+            snr_design_db=snr if snr_design is None else snr_design,
+            seed=seed,
+            interval_s=interval,
+            max_side=max_side,
+            mask=mask,
+            mask_boxes=tuple(options.parse_box(text) for text in mask_box or ()),
+            focus=focus,
+            refine_steps=refine,
+            side_margin_db=side_margin,
+            device=device,
+            address=tx,
+            control=tx_control,
+            timeout_s=timeout,
+            out=None,
+        ),
+        air=air,
+        radio=link,
+        receive=ReceiveConfig(
+            address=rx,
+            control=rx_control,
+            out=None,
+            n_frames=None,
+            timeout_s=timeout,
+            until_end=True,
+            codecs=(codec,),
+            live_s=options.live_s(live, has_json=json_only),
+            edit=options.edit_config(
+                editor,
+                keys=editor_keys,
+                device=editor_device,
+                chosen=editor_option,
+                strength=edit_strength,
+                timeout_s=edit_timeout,
+            ),
+        ),
+        out=out,
+        argv=tuple(sys.argv),
+        seed=seed,
+    )
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    if link is not None and link.tx.hardware is not None:
+        console.print(f"{link.tx.hardware.name}: {link.tx.hardware.law.strip()}", soft_wrap=True)
+    progress = _Progress(console, frames or len(photos), has_live_json=live == "json")
+    with stop_on_signals() as stop, progress:
+        report = run_loopback(config, stop=stop, on_progress=progress.told)
+    if json_only:
+        from gened.reports.report import report_text
+
+        print(report_text(report))
+    else:  # what is printed line by line is not to end in a table
+        _print_result(console if live == "json" else Console(), report, out)
+
+
+def _addresses(port: int | None) -> tuple[str, str, str, str]:
+    """Samples to and from the air, control of transmitter and receiver.
+
+    Raises:
+        PortInUseError: One of the ports that were asked for is in use.
+    """
+    from gened.link.control import free_ports, require_free
+
+    ports = free_ports(N_ADDRESSES) if port is None else list(range(port, port + N_ADDRESSES))
+    tx, rx, tx_control, rx_control = (f"tcp://127.0.0.1:{number}" for number in ports)
+    for address in (tx, rx, tx_control, rx_control):
+        require_free(address)
+    return tx, rx, tx_control, rx_control
+
+
+class _Progress:
+    """On a terminal two bars, frames sent and frames received, and under them the figures of the link as they are."""
+
+    def __init__(self, console: Console, n_frames: int, *, has_live_json: bool) -> None:
+        from rich.console import RenderableType
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        class Bars(Progress):
+            line = ""
+
+            def get_renderables(self) -> Iterable[RenderableType]:
+                yield from super().get_renderables()
+                if self.line:
+                    yield options.one_line(self.line)
+
+        self._has_live_json = has_live_json
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bars = Bars(*columns, console=console, transient=True, disable=console.quiet or not console.is_terminal)
+        self._tasks: dict[str, TaskID] = {
+            side: self._bars.add_task(f"{side}: starts", total=n_frames) for side in ("transmit", "receive")
+        }
+
+    def __enter__(self) -> None:
+        self._bars.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def told(self, side: str, facts: dict[str, Any]) -> None:
+        """What `run_loopback` tells; what is wrong with the link is shown as it comes."""
+        state = facts.get("state")
+        if state not in (None, "ready", "done", "ended"):
+            self._bars.console.print(str(state), soft_wrap=True, highlight=False, markup=False)
+        if "live" in facts:
+            self._show(facts["live"])
+        if side not in self._tasks:
+            return
+        self._bars.update(self._tasks[side], description=side, advance=1 if "frame" in facts else 0)
+
+    def _show(self, figures: dict[str, Any]) -> None:
+        from gened.monitor.live_figures import line
+
+        if self._has_live_json:
+            print(json.dumps(figures), flush=True)
+        else:
+            self._bars.line = line(figures)
+
+
+def _print_result(console: Console, report: Report, out: Path) -> None:
+    console.print(_table(report.frames, console.width))
+    n_received = sum(frame.received is not None for frame in report.frames)
+    n_texts = sum(frame.crc_ok is True for frame in report.frames)
+    n_with_text = sum(frame.crc_ok is not None for frame in report.frames)
+    console.print(
+        f"{n_received} of {len(report.frames)} frames received, {n_texts} of {n_with_text} captions whole",
+        highlight=False,
+    )
+    for name in (
+        "sent.png",
+        "received.png",
+        "edited.png",
+        "mask.png",
+        "side_by_side.png",
+        "constellation.png",
+        "report.json",
+    ):
+        if (out / name).is_file():
+            console.print(str(out / name), soft_wrap=True, highlight=False, markup=False)
+
+
+def _table(frames: list[FrameReport], width: int) -> Table:
+    """One frame a row; on a narrow terminal fewer figures, but none of them cut."""
+    from rich.table import Table
+
+    columns: dict[str, Callable[[FrameReport], str]] = {
+        "frame": lambda frame: str(frame.frame),
+        "PSNR dB": lambda frame: _text(frame.psnr_db, ".2f"),
+        "MS-SSIM": lambda frame: _text(frame.ms_ssim, ".4f"),
+        "SNR dB": lambda frame: _text(frame.snr_est_db, ".1f"),
+        "offset Hz": lambda frame: _text(frame.cfo_est_hz, ".0f"),
+        "lost %": lambda frame: _text(frame.erased_fraction, ".1f", 100),
+    }
+    if width >= WIDE:
+        columns |= {
+            "symbols": lambda frame: _text(frame.payload_symbols, "d"),
+            "airtime ms": lambda frame: _text(frame.airtime_s, ".1f", 1000),
+            "enc/dec ms": lambda frame: f"{_text(frame.encode_ms, '.0f')}/{_text(frame.decode_ms, '.0f')}",
+        }
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in columns:
+        table.add_column(heading, justify="right", no_wrap=True, min_width=len(heading))
+    table.add_column("caption", overflow="ellipsis", no_wrap=True, max_width=40)
+    for frame in frames[:MAX_ROWS]:
+        table.add_row(*(value(frame) for value in columns.values()), _caption(frame))
+    if len(frames) > MAX_ROWS:
+        table.add_row("...")
+    return table
+
+
+def _caption(frame: FrameReport) -> str:
+    if frame.received is None:
+        return "[red]lost[/]"
+    from rich.markup import escape
+
+    if frame.crc_ok is False:
+        return "[red]CRC failed[/]" + (f" {escape(frame.caption_partial)}" if frame.caption_partial else "")
+    return escape(frame.caption or "") or "-"
+
+
+def _text(value: float | int | None, pattern: str, factor: int = 1) -> str:
+    return "-" if value is None else f"{value * factor:{pattern}}"

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`gened receive`: samples in, pictures out, as a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gened.commands import options, radio_options
+from gened.commands.signals import stop_on_signals
+
+
+def receive(
+    context: typer.Context,
+    out: options.Out = Path("out/received"),
+    frames: Annotated[
+        int | None, typer.Option("--frames", min=1, help="End after so many.", show_default="go on")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.1, help="Give up when no frame came for so long, s.")
+    ] = 60.0,
+    until_end: Annotated[
+        bool, typer.Option("--until-end", help="End when the air says that the transmitter has sent all.")
+    ] = False,
+    codec: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--codec",
+            metavar="NAME",
+            help="A further codec or folder with weights to look in; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    sample_rate: options.SampleRate = 1e6,
+    from_: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FILE.sigmf-meta",
+            help="Receive from a recording, to its end, as fast as this machine can; it tells its sample rate.",
+            show_default=False,
+        ),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            "--record", metavar="FILE.sigmf-meta", help="Keep the samples as a recording too.", show_default=False
+        ),
+    ] = None,
+    radio: radio_options.Radio = "",
+    set_: radio_options.Set = None,
+    address: Annotated[str, typer.Option("--address", help="Where the air's samples are.")] = "tcp://127.0.0.1:5551",
+    control: radio_options.AirControl = "tcp://127.0.0.1:5553",
+    editor: options.EditorName = "",
+    editor_keys: options.EditorKeys = None,
+    editor_device: options.EditorDevice = "",
+    editor_option: options.EditorOption = None,
+    edit_strength: options.EditStrength = 1.0,
+    edit_timeout: options.EditTimeout = 60.0,
+    live: options.Live = "line",
+    json_only: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Receive pictures: find the bursts among the samples, decode them, write the pictures. Ends with Ctrl-C."""
+    from rich.console import Console
+
+    from gened.link.receive import ReceiveConfig, run_receive
+    from gened.link.record import KeepConfig
+    from gened.monitor.driver_output import drivers_to_stderr
+    from gened.monitor.live_figures import line
+
+    for name in codec or []:
+        options.require_codec(name)
+    hardware = radio_options.chosen_radio(context, radio, set_, sample_rate)
+    recorded = None if from_ is None else radio_options.recorded(context, from_)
+    config = ReceiveConfig(
+        radio=recorded or radio_options.clocked(hardware, "rx", False),
+        keep=None if record is None else KeepConfig(path=record),
+        address=radio_options.address_of(context, hardware, "rx", address),
+        control=control,
+        sample_rate=recorded.sample_rate if recorded else sample_rate if hardware is None else hardware.sample_rate,
+        out=out,
+        n_frames=frames,
+        timeout_s=timeout,
+        until_end=until_end,
+        codecs=tuple(codec or ()),
+        edit=options.edit_config(
+            editor,
+            keys=editor_keys,
+            device=editor_device,
+            chosen=editor_option,
+            strength=edit_strength,
+            timeout_s=edit_timeout,
+        ),
+        live_s=options.live_s(live, has_json=json_only),
+        argv=tuple(sys.argv),
+    )
+    place = config.address if hardware is None or config.radio is None else hardware.name
+    place = place if from_ is None else str(from_)
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    causes: dict[str, int] = {}
+
+    def hear(facts: dict[str, Any]) -> None:
+        causes.update(facts.get("causes") or {})
+        if "live" in facts:
+            if live == "json":  # to a stdout of its own: the drivers' goes to stderr meanwhile
+                try:
+                    print(json.dumps(facts["live"]), file=stdout, flush=True)
+                except BrokenPipeError:
+                    stop.set()  # the reader has gone: end in order, a recording above all
+            else:
+                status.update(options.one_line(line(facts["live"])))
+        elif "causes" not in facts:
+            console.print(told(facts), soft_wrap=True, markup=False)
+
+    with (
+        contextlib.nullcontext(sys.stdout) if live != "json" else os.fdopen(os.dup(1), "w") as stdout,
+        drivers_to_stderr(),
+        stop_on_signals() as stop,
+        console.status(options.one_line(f"receiver: listens to {place}; Ctrl-C ends it")) as status,
+    ):
+        received = run_receive(config, stop=stop, on_frame=hear)
+    if json_only:
+        print(json.dumps({"frames": received, "causes": causes}, indent=1, default=str))
+
+
+def told(facts: dict[str, Any]) -> str:
+    """A line about a frame that has come."""
+    if facts.get("error"):
+        return f"frame {facts.get('frame')}: {facts['error']}"
+    if "frame" not in facts:
+        state = str(facts.get("state", "ready"))
+        return state if ": " in state else f"receiver: {state}"  # a cause says where it was seen
+    partial = facts.get("caption_partial")
+    text = {
+        True: f'caption "{facts.get("caption") or ""}"',
+        False: "caption lost" if partial is None else f'caption damaged: "{partial}"',
+        None: "no caption",
+    }[facts.get("crc_ok")]
+    figures = [
+        f"{facts[key]:{pattern}} {unit}"
+        for key, pattern, unit in (("snr_est_db", ".1f", "dB SNR"), ("cfo_est_hz", ",.0f", "Hz offset"))
+        if isinstance(facts.get(key), float)
+    ]
+    return ", ".join([f"frame {facts['frame']} received", *figures, text])

@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The air between transmitter and receivers: one process, always noisy, on a radio's clock.
+
+tx samples  5550 --PULL--> SenderStream --> SampleChannel --PUSH--> 5551 rx samples
+tx control  5552 <-------->    |                 |       --PUB-->  tap (optional)
+                                                  `-------PUB--> 5553 status
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import zmq
+
+from gened.addresses import split_address
+from gened.errors import ConfigError
+from gened.gr_blocks.phy.channel.config import ChannelConfig
+from gened.gr_blocks.phy.channel.sample_channel import SampleChannel
+from gened.gr_blocks.phy.types import ComplexArray
+from gened.link.control import (
+    Burst,
+    ControlSocket,
+    Done,
+    End,
+    Hello,
+    Ready,
+    Status,
+    attach,
+    configure,
+)
+from gened.link.sender_stream import SenderStream
+
+CHUNK_S = 0.008
+"""Of samples that are made at once; the delay that air adds."""
+MIN_CHUNK, MAX_CHUNK = 1024, 65536
+UNREAD_S = 4.0
+"""Samples that wait for a receiver that is busy, before they are thrown away."""
+MAX_UNREAD_BYTES = 2**27
+LATE_S = 0.5
+"""So far behind its clock, air gives up catching up: the machine was busy."""
+STATUS_S = 0.1
+MAX_MESSAGE_BYTES = 2**24
+SAMPLE_BYTES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class AirConfig:
+    """Where air listens and what it does to samples.
+
+    Raises:
+        ConfigError: A sample rate out of range, or an address that is none.
+    """
+
+    channel: ChannelConfig = field(default_factory=ChannelConfig)
+    sample_rate: float = 1e6
+    tx_address: str = "tcp://127.0.0.1:5550"
+    """Where the transmitter listens."""
+    rx_address: str = "tcp://127.0.0.1:5551"
+    """Where this end listens for one receiver."""
+    tx_control: str = "tcp://127.0.0.1:5552"
+    """Where the transmitter listens."""
+    rx_control: str = "tcp://127.0.0.1:5553"
+    """Where this end listens for any number of subscribers."""
+    tap: str | None = None
+    """Where those who only look subscribe to the samples (PUB); what they do not read is lost to them."""
+    speed: float = 1.0
+    """Times real time; 0: bursts pass as fast as the receiver reads, and only silence keeps the rate."""
+    drop_bursts: frozenset[int] = frozenset()
+    """Bursts that are lost for certain, counted from 0."""
+    until_end: bool = False
+    """End by itself when the transmitter has ended and all of its samples were given out."""
+
+    def __post_init__(self) -> None:
+        if not 1e3 <= self.sample_rate <= 1e8:
+            raise ConfigError(f"a sample rate of {self.sample_rate:g} Hz; from 1e3 to 1e8 is possible")
+        if not 0 <= self.speed <= 1000:
+            raise ConfigError(f"a speed of {self.speed:g}; from 0 (no clock) to 1000 times real time is possible")
+        for address in (self.tx_address, self.rx_address, self.tx_control, self.rx_control):
+            split_address(address)
+        if self.tap is not None:
+            split_address(self.tap)
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether bursts keep to a clock."""
+        return self.speed > 0
+
+    @property
+    def chunk_s(self) -> float:
+        """Seconds between chunks."""
+        return self.chunk_len / (self.sample_rate * (self.speed or 1.0))
+
+    @property
+    def chunk_len(self) -> int:
+        """Samples that are made at once."""
+        return int(np.clip(CHUNK_S * self.sample_rate, MIN_CHUNK, MAX_CHUNK))
+
+
+@dataclass
+class AirStats:
+    """Counters since the start."""
+
+    samples: int = 0
+    """Given out, whether read or not."""
+    unread_samples: int = 0
+    """Thrown away because nobody read them."""
+    bad_messages: int = 0
+    """From the transmitter's socket: not whole samples."""
+    stalls: int = 0
+    """Times that air fell behind its clock and gave up catching up."""
+
+
+class Air:
+    """Sockets and clock; `run` until told to stop.
+
+    Args:
+        config: See there.
+
+    Raises:
+        PortInUseError: Another program listens at one of the addresses.
+        ConfigError: See `SampleChannel`.
+    """
+
+    def __init__(self, config: AirConfig) -> None:
+        self.config = config
+        self.stats = AirStats()
+        seeds = np.random.SeedSequence(config.channel.seed).spawn(1)
+        self.stream = SenderStream(
+            np.random.default_rng(seeds[0]), max_lead=config.chunk_len, drop_bursts=config.drop_bursts
+        )
+        self.channel = SampleChannel(config.channel, config.sample_rate)
+        self._session = -1
+        self._hello: Hello | None = None
+        self._end: End | None = None
+        self._is_confirmed = False  # whether the transmitter was told that its end was reached
+        self._next_status_s = 0.0
+        self._context: zmq.Context[Any] = zmq.Context()
+        try:
+            self._open()
+        except Exception:
+            self._context.destroy(linger=0)
+            raise
+
+    def _open(self) -> None:
+        config = self.config
+        self._rx_control = ControlSocket(self._context, zmq.PUB, config.rx_control, binds=True)
+        self._tx_control = ControlSocket(self._context, zmq.DEALER, config.tx_control, binds=False)
+        chunk_bytes = SAMPLE_BYTES * config.chunk_len
+        n_unread = int(UNREAD_S * config.sample_rate / config.chunk_len)
+        self._out = self._context.socket(zmq.PUSH)
+        configure(self._out, queued=max(16, min(n_unread, MAX_UNREAD_BYTES // chunk_bytes)))
+        attach(self._out, config.rx_address, binds=True)
+        self._in = self._context.socket(zmq.PULL)
+        self._in.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        configure(self._in, queued=32)
+        attach(self._in, config.tx_address, binds=False)
+        self._tap: zmq.Socket[Any] | None = None
+        if config.tap is not None:
+            self._tap = self._context.socket(zmq.PUB)
+            configure(self._tap, queued=64)
+            attach(self._tap, config.tap, binds=True)
+
+    def run(self, stop: threading.Event, on_status: Callable[[Status], None] | None = None) -> Status:
+        """Gives out samples until `stop` is set, or its end with `until_end`; then closes all sockets.
+
+        Args:
+            stop: Ends it.
+            on_status: Called some ten times a second.
+
+        Returns:
+            The last status.
+        """
+        try:
+            due_s = time.monotonic()
+            while not stop.is_set():
+                self._listen()
+                status = self._tell(on_status)
+                if status is not None and status.is_over and self.config.until_end:
+                    break
+                now_s = time.monotonic()
+                if now_s >= due_s or (not self.config.is_paced and self.stream.has_samples()):
+                    self._give_out(stop)
+                    due_s = self._next_due(due_s)
+                else:
+                    self._wait(min(due_s - now_s, STATUS_S))
+            return self._status()
+        finally:
+            with contextlib.suppress(zmq.ZMQError):
+                self._rx_control.send(self._status())
+            self._context.destroy(linger=200)
+
+    def take_dropped(self) -> list[int]:
+        """Numbers of the bursts that were lost since the last call, counted from 0 over the whole run."""
+        taken = []
+        for numbers in (self.stream.dropped, self.channel.dropped):
+            while numbers:
+                taken.append(numbers.popleft())
+        return sorted(taken)
+
+    def _tell(self, on_status: Callable[[Status], None] | None = None) -> Status | None:
+        """Sends the status when it is time to; None when it is not."""
+        now_s = time.monotonic()
+        if now_s < self._next_status_s:
+            return None
+        self._next_status_s = now_s + STATUS_S
+        status = self._status()
+        self._rx_control.send(status)
+        if status.is_over and not self._is_confirmed:
+            self._is_confirmed = self._tx_control.send(Done(session=status.session))
+        if on_status is not None:
+            on_status(status)
+        return status
+
+    def _wait(self, seconds: float) -> None:
+        """Until samples come, or so long."""
+        if self.stream.is_full:
+            time.sleep(seconds)
+        else:
+            self._in.poll(max(1, int(1e3 * seconds)))
+
+    def _next_due(self, due_s: float) -> float:
+        due_s += self.config.chunk_s
+        now_s = time.monotonic()
+        if not self.config.is_paced:
+            return max(now_s, min(due_s, now_s + self.config.chunk_s))
+        if now_s - due_s > LATE_S:
+            self.stats.stalls += 1
+            return now_s
+        return due_s
+
+    # What comes in
+
+    def _listen(self) -> None:
+        """Takes messages and samples that are there, never waiting."""
+        for message in self._tx_control.receive():
+            if isinstance(message, Hello):
+                self._hello = message
+            elif isinstance(message, Burst) and message.session == self._session:
+                self.stream.announce(message.start, message.length)
+            elif isinstance(message, End) and message.session == self._session:
+                self._end, self._is_confirmed = message, False
+        self._take_samples()
+        if self._hello is not None:
+            self._greet(self._hello)
+
+    def _take_samples(self) -> None:
+        while not self.stream.is_full:
+            try:
+                data = self._in.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            if len(data) % SAMPLE_BYTES:
+                self.stats.bad_messages += 1
+            elif data:
+                self.stream.push(np.frombuffer(data, np.complex64))
+
+    def _greet(self, hello: Hello) -> None:
+        """A new session begins when what is left of the old one has gone out, or will not come any more."""
+        if hello.session != self._session:
+            if self.stream.has_samples():
+                return
+            self.stream.restart()
+            self._session, self._end = hello.session, None
+        self._tx_control.send(Ready(session=hello.session))
+        self._hello = None
+
+    # What goes out
+
+    def _give_out(self, stop: threading.Event) -> None:
+        samples, starts = self.stream.take(self.config.chunk_len)
+        received = self.channel.process(samples, starts)
+        self.stats.samples += len(received)
+        if self._tap is not None:
+            self._offer(self._tap, received)
+        if self.config.is_paced:
+            if not self._offer(self._out, received):
+                self.stats.unread_samples += len(received)
+        else:
+            self._press(received, stop)
+
+    @staticmethod
+    def _offer(sock: zmq.Socket[Any], samples: ComplexArray) -> bool:
+        try:
+            sock.send(samples.tobytes(), zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def _press(self, samples: ComplexArray, stop: threading.Event) -> None:
+        """Waits until somebody reads; the back-pressure that makes the unpaced air lose nothing."""
+        while not stop.is_set():
+            if self._offer(self._out, samples):
+                return
+            self._out.poll(20, zmq.POLLOUT)
+            self._listen()
+            self._tell()
+        self.stats.unread_samples += len(samples)
+
+    def _status(self) -> Status:
+        channel, end = self.config.channel, self._end
+        is_over = end is not None and self.stream.has_given(end.samples)
+        return Status(
+            sample_rate=self.config.sample_rate,
+            channel=channel.kind,
+            snr_db=channel.snr_db,
+            freq_offset_hz=channel.freq_offset_hz,
+            sfo_ppm=channel.sfo_ppm,
+            session=self._session,
+            samples=self.stats.samples,
+            bursts=self.stream.n_bursts,
+            dropped_bursts=self.stream.n_dropped_bursts + self.channel.dropped_bursts,
+            unread_samples=self.stats.unread_samples,
+            is_over=is_over,
+            frames=end.frames if end is not None and is_over else 0,
+        )
+
+
+def run_air(config: AirConfig, *, stop: threading.Event, on_status: Callable[[Status], None] | None = None) -> Status:
+    """`Air(config).run(stop, on_status)`; raises as both do."""
+    return Air(config).run(stop, on_status)

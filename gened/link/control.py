@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The control sockets beside the samples: a raw stream of samples can hold no marker, so these say what it means.
+
+    transmitter 5552 (DEALER, binds)  <---->  air (DEALER, connects)      Hello, Burst, End -->     <-- Ready, Done
+    air         5553 (PUB, binds)     ----->  receivers, screens (SUB)    Status, some ten times a second
+
+Messages are msgpack maps with a `type`. Whatever comes off a socket may be hostile: its length is bounded before it is
+unpacked, its keys and numbers are checked by a schema, and what does not fit is counted and left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from typing import Annotated, Any, Literal
+
+import msgpack
+import zmq
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from gened.addresses import split_address
+from gened.errors import LinkError
+
+MAX_MESSAGE_BYTES = 4096
+MAX_COUNT = 2**62
+MAX_BURST_LEN = 2**24
+"""Samples of one burst: 17 s at 1 Msample/s; the longest that the waveform makes is far below."""
+QUEUED_MESSAGES = 4096
+BIND_PATIENCE_S = 1.0
+
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class PortInUseError(LinkError):
+    """Another program listens at the address."""
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class Hello(_Message):
+    """The transmitter is there and will send; it repeats this until it hears `Ready`."""
+
+    type: Literal["hello"] = "hello"
+    session: Annotated[int, Field(ge=0, le=2**32 - 1)]
+    """Of this run of the transmitter; not the one in the headers."""
+    sample_rate: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+
+
+class Ready(_Message):
+    """Air has understood the `Hello` with this number and counts the samples behind it from 0."""
+
+    type: Literal["ready"] = "ready"
+    session: Annotated[int, Field(ge=0, le=2**32 - 1)]
+
+
+class Burst(_Message):
+    """Samples `start` to `start + length` of the stream with this number are one burst."""
+
+    type: Literal["burst"] = "burst"
+    session: Annotated[int, Field(ge=0, le=2**32 - 1)]
+    start: Count
+    length: Annotated[int, Field(gt=0, le=MAX_BURST_LEN)]
+
+
+class End(_Message):
+    """The transmitter has sent everything; it repeats this until it hears `Done`."""
+
+    type: Literal["end"] = "end"
+    session: Annotated[int, Field(ge=0, le=2**32 - 1)]
+    frames: Count
+    bursts: Count
+    samples: Count
+
+
+class Done(_Message):
+    """All samples of the stream with this number have gone out: the transmitter may leave."""
+
+    type: Literal["done"] = "done"
+    session: Annotated[int, Field(ge=0, le=2**32 - 1)]
+
+
+class Status(_Message):
+    """What air does, told to whoever listens."""
+
+    type: Literal["status"] = "status"
+    sample_rate: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+    channel: Annotated[str, Field(max_length=64)]
+    snr_db: Finite
+    freq_offset_hz: Finite
+    sfo_ppm: Finite
+    session: Annotated[int, Field(ge=-1, le=2**32 - 1)] = -1
+    """Of the transmitter that is heard, -1 before the first."""
+    samples: Count = 0
+    """Given out since air started, noise included."""
+    bursts: Count = 0
+    dropped_bursts: Count = 0
+    unread_samples: Count = 0
+    """Thrown away because no receiver read them."""
+    is_over: bool = False
+    """The transmitter has ended, and all of its bursts were given out."""
+    frames: Count = 0
+    """That the transmitter sent, once it is over."""
+
+
+Message = Hello | Ready | Burst | End | Done | Status
+_ADAPTER: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
+
+
+def pack(message: Message) -> bytes:
+    """A message as it travels."""
+    packed: bytes = msgpack.packb(message.model_dump())
+    return packed
+
+
+def unpack(data: bytes) -> Message | None:
+    """The message in some bytes; None when they are none. Never raises."""
+    if len(data) > MAX_MESSAGE_BYTES:
+        return None
+    limit = {"max_str_len": 256, "max_bin_len": 0, "max_array_len": 64, "max_map_len": 64, "max_ext_len": 0}
+    try:
+        return _ADAPTER.validate_python(msgpack.unpackb(data, raw=False, **limit))
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException, ValidationError):
+        return None
+
+
+class ControlSocket:
+    """One end of a control connection; never blocks.
+
+    Args:
+        context: ZMQ context, which the caller ends.
+        kind: `zmq.DEALER`, `zmq.PUB` or `zmq.SUB`.
+        address: Endpoint such as tcp://127.0.0.1:5552.
+        binds: Whether this end listens.
+
+    Raises:
+        PortInUseError: Another program listens there.
+        LinkError: No such address.
+    """
+
+    def __init__(self, context: zmq.Context[Any], kind: int, address: str, *, binds: bool) -> None:
+        self.n_bad = 0
+        """Messages that were none."""
+        self.socket = context.socket(kind)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        configure(self.socket, queued=QUEUED_MESSAGES)
+        if kind == zmq.SUB:
+            self.socket.subscribe(b"")
+        attach(self.socket, address, binds=binds)
+
+    def send(self, message: Message) -> bool:
+        """False when nobody is there or the queue is full: the message is then not sent."""
+        try:
+            self.socket.send(pack(message), zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def receive(self, limit: int = 1024) -> list[Message]:
+        """What has arrived, at most `limit` messages, oldest first."""
+        messages: list[Message] = []
+        for _ in range(limit):
+            try:
+                parts = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            message = unpack(parts[0]) if len(parts) == 1 else None
+            if message is None:
+                self.n_bad += 1
+            else:
+                messages.append(message)
+        return messages
+
+    def close(self) -> None:
+        """Ends at once; what is still in the queue has a moment to leave."""
+        self.socket.close(linger=200)
+
+
+def configure(sock: zmq.Socket[Any], *, queued: int) -> None:
+    """What all our sockets have in common: bounded queues, peers that are there, quick reconnection, no lingering."""
+    sock.setsockopt(zmq.SNDHWM, queued)
+    sock.setsockopt(zmq.RCVHWM, queued)
+    sock.setsockopt(zmq.IMMEDIATE, 1)
+    sock.setsockopt(zmq.RECONNECT_IVL, 50)
+    sock.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+    sock.setsockopt(zmq.LINGER, 0)
+
+
+def _bind(sock: zmq.Socket[Any], address: str) -> None:
+    """Binds; ZMQ gives a port back a little after its last socket was closed, so one in use is asked for again."""
+    deadline = time.monotonic() + BIND_PATIENCE_S
+    while True:
+        try:
+            sock.bind(address)
+            return
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EADDRINUSE or time.monotonic() > deadline:
+                raise
+        time.sleep(0.02)
+
+
+def attach(sock: zmq.Socket[Any], address: str, *, binds: bool) -> None:
+    """Binds or connects.
+
+    Raises:
+        PortInUseError: Another program listens there.
+        LinkError: No such address.
+    """
+    try:
+        if binds:
+            _bind(sock, address)
+        else:
+            sock.connect(address)
+    except zmq.ZMQError as error:
+        sock.close(linger=0)
+        if error.errno == zmq.EADDRINUSE:
+            raise PortInUseError(f"{address} is in use; another program listens there, choose another port") from error
+        raise LinkError(f"cannot use the address {address}: {error.strerror or error}") from error
+
+
+def require_free(address: str) -> None:
+    """Looks whether we could listen at an address, before anything is started.
+
+    Raises:
+        PortInUseError: Another program listens there.
+    """
+    host, port = split_address(address)
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("" if host == "*" else host, port))
+        except OSError as error:
+            raise PortInUseError(f"{address} is in use ({error.strerror}); choose another port") from error
+
+
+def free_ports_in_a_row(count: int, host: str = "127.0.0.1") -> int:
+    """The first of so many neighbouring ports that nobody uses at this moment.
+
+    Raises:
+        PortInUseError: None were found.
+    """
+    for _ in range(100):
+        first = free_ports(1, host)[0]
+        with contextlib.suppress(PortInUseError):
+            for port in range(first, first + count):
+                require_free(f"tcp://{host}:{port}")
+            return first
+    raise PortInUseError(f"no {count} neighbouring ports are free at {host}; close other programs")
+
+
+def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
+    """Ports that nobody uses at this moment."""
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
+    try:
+        for sock in sockets:
+            sock.bind((host, 0))
+        return [int(sock.getsockname()[1]) for sock in sockets]
+    finally:
+        for sock in sockets:
+            sock.close()

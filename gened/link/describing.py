@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The transmitter's words: captions that the user gave, in turn, or those of a captioner in a worker process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gened.errors import CaptionerError, ConfigError, LinkError
+from gened.models.captioning.registry import captioner_names
+from gened.models.data.images import Mask, Pixels
+from gened.models.serving.worker import Worker
+
+SERVICE = "gened.models.serving.caption_service:CaptionService"
+MAX_BYTES = 106
+"""What the papers' 426 16-QAM symbols carry."""
+MAX_TEXT_BYTES = 2000
+"""A frame carries little more; see `phy.records`."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionConfig:
+    """Who describes the photographs.
+
+    Raises:
+        CaptionerError: Unknown captioner.
+        ConfigError: A byte budget out of range.
+    """
+
+    captioner: str = "layout"
+    device: str = "cpu"
+    """PyTorch device."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of that captioner."""
+    max_bytes: int = MAX_BYTES
+
+    def __post_init__(self) -> None:
+        if self.captioner not in captioner_names():
+            raise CaptionerError(f"unknown captioner '{self.captioner}'; known are {', '.join(captioner_names())}")
+        if not 8 <= self.max_bytes <= MAX_TEXT_BYTES:
+            raise ConfigError(f"captions of {self.max_bytes} bytes; from 8 to {MAX_TEXT_BYTES} are possible")
+
+
+class Describer:
+    """A captioner in a process of its own; each photograph is described once. Use it as a context.
+
+    Args:
+        config: See there.
+
+    Raises:
+        CaptionerError: The captioner cannot be made, for want of a model above all.
+    """
+
+    def __init__(self, config: CaptionConfig) -> None:
+        self._config = config
+        self._known: dict[int, str] = {}
+        options = {"captioner": config.captioner, "options": dict(config.options), "device": config.device}
+        self._worker = Worker(SERVICE, options)
+        try:
+            self._worker.call("ready")
+        except LinkError as error:
+            self._worker.close()
+            raise CaptionerError(str(error)) from error
+
+    def __call__(self, index: int, image: Pixels, mask: Mask | None) -> str:
+        """The words for a photograph; none where it cannot be described.
+
+        Args:
+            index: Of the photograph.
+            image: [H, W, 3] uint8.
+            mask: [H, W] uint8, what its sender holds for important.
+        """
+        if index not in self._known:
+            try:
+                self._known[index] = self._worker.call(
+                    "describe", image=image, max_bytes=self._config.max_bytes, mask=mask
+                )
+            except LinkError as error:
+                log.warning("photograph %d is sent without words: %s", index, error)
+                self._known[index] = ""
+        return self._known[index]
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._worker.close()
+
+    def __enter__(self) -> Describer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Transmitter, air and receiver as three processes: started, watched, ended, and their facts made into one report.
+
+    transmit ---samples, control---> air ---samples, status---> receive
+        ^ permits                                                  |
+        `----------------------- supervisor <---- frames ----------'
+
+A radio, or a virtual Pluto in a process of its own, may stand in the place of air. It tells nobody that the transmitter
+has ended: the supervisor does, when what was sent has come or was given up.
+
+A frame may leave when fewer than `WINDOW` are on their way, so that no queue overflows however slow a decoder is.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gened.errors import ConfigError, LinkError
+from gened.link.air import AirConfig
+from gened.link.children import Child, end_all
+from gened.link.link_errors import ChildDiedError, NoFrameError, rebuild
+from gened.link.radio_link import RadioLink
+from gened.link.receive import ASSEMBLY_S, ReceiveConfig
+from gened.link.transmit import TransmitConfig
+from gened.models.serving.worker import encode_limit_s
+from gened.reports.loopback_report import RunSettings, make_report
+from gened.reports.report import Report
+
+Facts = dict[str, Any]
+OnProgress = Callable[[str, Facts], None]
+WINDOW = 4
+"""Frames on their way: sent, not yet decoded."""
+LOST_S = ASSEMBLY_S + 2.0
+"""A frame of which nothing was heard for so long, while others neither, makes room for the next."""
+POLL_S = 0.1
+OLD_FILES = (
+    "sent*.png",
+    "received*.png",
+    "edited*.png",
+    "mask.png",
+    "side_by_side*.png",
+    "constellation.*",
+    "report.json",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopbackConfig:
+    """The processes, with addresses that fit each other, and the folder for what they leave.
+
+    Raises:
+        ConfigError: Not just one of air and radio.
+    """
+
+    transmit: TransmitConfig
+    receive: ReceiveConfig
+    out: Path
+    air: AirConfig | None = None
+    radio: RadioLink | None = None
+    """In place of air; transmitter and receiver get its profiles from here."""
+    argv: tuple[str, ...] = ()
+    """Command line, for the report."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.air is None) == (self.radio is None):
+            raise ConfigError("a loopback needs an air or a radio, and not both")
+
+    @property
+    def link(self) -> AirConfig | RadioLink:
+        """What lies between transmitter and receiver."""
+        link = self.air or self.radio
+        assert link is not None  # looked at when it was made
+        return link
+
+    @property
+    def sample_rate(self) -> float:
+        """Hz."""
+        return self.link.sample_rate
+
+    @property
+    def snr_set_db(self) -> float | None:
+        """Es/N0, dB; None where nobody has set it."""
+        return self.link.snr_set_db if isinstance(self.link, RadioLink) else self.link.channel.snr_db
+
+    @property
+    def cfo_set_hz(self) -> float | None:
+        """Frequency offset; None where nobody has set it."""
+        return self.link.cfo_set_hz if isinstance(self.link, RadioLink) else self.link.channel.freq_offset_hz
+
+    @property
+    def report_settings(self) -> RunSettings:
+        """What the report says of the run."""
+        return RunSettings(
+            argv=self.argv, seed=self.seed, sample_rate=self.sample_rate, snr_set_db=self.snr_set_db,
+            cfo_set_hz=self.cfo_set_hz, is_simulated=self.air is not None,
+        )  # fmt: skip
+
+
+def run_loopback(config: LoopbackConfig, *, stop: threading.Event, on_progress: OnProgress | None = None) -> Report:
+    """Sends the photographs through the three processes and leaves pictures and report in `config.out`.
+
+    Args:
+        config: See there. The folder's earlier pictures and report are removed.
+        stop: Ends everything early; the report then has what was received until then.
+        on_progress: Called with "air", "pluto", "transmit" or "receive" and what that side tells.
+
+    Returns:
+        The report.
+
+    Raises:
+        NoFrameError: No frame arrived; the report was written all the same.
+        ChildDiedError: A process ended when it should not have.
+        GenedError: What a process could not do: a picture, a codec, a port.
+    """
+    config.out.mkdir(parents=True, exist_ok=True)
+    for pattern in OLD_FILES:
+        for path in config.out.glob(pattern):
+            path.unlink()
+    n_frames = config.transmit.n_frames_in_all
+    run = _Run(config, on_progress)
+    try:
+        for role, part in _roles(config).items():
+            if config.radio is not None:  # a driver finds its radio there or fails, and the receiver must hear all
+                run.watch(stop, until_ready=True)
+            run.children[role] = Child(role, part)
+        run.watch(stop)
+    finally:
+        end_all(run.children.values())
+    run.hear_the_last()
+    report = make_report(
+        config.out,
+        sent=run.sent,
+        received=run.received,
+        settings=config.report_settings,
+        causes=run.causes,
+        dropped=run.dropped,
+    )
+    if not run.received and not stop.is_set():
+        raise NoFrameError(
+            run.no_frame or f"none of {n_frames} frames arrived; the report in {config.out} says what was sent"
+        )
+    return report
+
+
+def _roles(config: LoopbackConfig) -> dict[str, Any]:
+    """What each process is told, in the order in which they start."""
+    radio = config.radio
+    receive = replace(
+        config.receive,
+        radio=None if radio is None else radio.rx,
+        sample_rate=config.sample_rate,
+        out=config.out,
+        is_numbered=config.transmit.n_frames_in_all > 1,
+        has_report=False,
+        until_end=radio is None,
+        timeout_s=_patience_s(config),
+    )
+    transmit = replace(
+        config.transmit, radio=None if radio is None else radio.tx, sample_rate=config.sample_rate, out=config.out
+    )
+    between = {"air": config.air} if radio is None else {"pluto": radio.pluto}
+    return {role: part for role, part in (*between.items(), ("receive", receive), ("transmit", transmit)) if part}
+
+
+def _patience_s(config: LoopbackConfig) -> float:
+    """How long the receiver waits for a frame: a sender that refines its pictures may send none for a long time."""
+    n_steps = config.transmit.refine_steps
+    return config.receive.timeout_s + (encode_limit_s(n_steps) if n_steps else 0.0)
+
+
+class _Run:
+    """What the supervisor knows of a run."""
+
+    def __init__(self, config: LoopbackConfig, on_progress: OnProgress | None) -> None:
+        self.sent: dict[int, Facts] = {}
+        self.received: dict[int, Facts] = {}
+        self.no_frame: str | None = None
+        self.children: dict[str, Child] = {}
+        self.causes: dict[str, int] = {}
+        """What went wrong on either side, by name, and how often."""
+        self.dropped: list[int] = []
+        """Bursts that air has dropped, counted from 0 over the whole run."""
+        self._config = config
+        self._on_progress = on_progress
+        self._n_permits = 0
+        self._given_up: set[int] = set()
+        self._done: set[str] = set()
+        self._ready: set[str] = set()
+        self._moved_s = time.monotonic()
+        self._begin_s = time.monotonic()
+
+    def watch(self, stop: threading.Event, *, until_ready: bool = False) -> None:
+        """Until transmitter and receiver are done, or `stop`, or something breaks.
+
+        Args:
+            stop: Ends it.
+            until_ready: Only until every process that was started is ready.
+        """
+        while not stop.is_set() and not self._is_over(until_ready):
+            for role, child in self.children.items():
+                for facts in child.events():
+                    self._take(role, facts)
+                if role not in self._done and child.has_ended() and not child.has_events():
+                    raise ChildDiedError(f"the process of '{role}' died ({child.exit_text()})")
+            self._permit()
+            self._check_start()
+            (self.children.get("receive") or next(iter(self.children.values()))).wait_for_event(POLL_S)
+
+    def hear_the_last(self) -> None:
+        """What the processes have told while they ended."""
+        for child in self.children.values():
+            for facts in child.events():
+                self._count(facts)
+
+    def _count(self, facts: Facts) -> None:
+        self.dropped += facts.get("dropped_bursts") or []
+        for name, count in (facts.get("causes") or {}).items():
+            self.causes[name] = self.causes.get(name, 0) + count
+
+    def _is_over(self, until_ready: bool) -> bool:
+        if until_ready and set(self.children) <= self._ready:
+            return True
+        if {"transmit", "receive"} <= self._done:
+            return True
+        has_all = set(self.sent) <= self._given_up | set(self.received)
+        return self._config.radio is not None and "transmit" in self._done and has_all
+
+    def _take(self, role: str, facts: Facts) -> None:
+        if "failed" in facts:
+            error = rebuild(facts["failed"], facts.get("message", ""))
+            if not isinstance(error, NoFrameError):
+                raise error
+            self.no_frame = str(error)  # the report tells it too
+            self._done |= {"receive", "transmit"}
+            return
+        self._count(facts)
+        state = facts.get("state")
+        if state == "done":
+            self._done.add(role)
+        elif state == "ready":
+            self._ready.add(role)
+        elif "frame" in facts:
+            (self.sent if role == "transmit" else self.received)[int(facts["frame"])] = facts
+            self._moved_s = time.monotonic()
+        if self._on_progress is not None:
+            self._on_progress(role, facts)
+
+    def _permit(self) -> None:
+        """Lets as many frames go as have room."""
+        if "receive" not in self._ready or "transmit" not in self.children:
+            return
+        newest = max(self.received, default=-1)
+        for number, facts in self.sent.items():
+            if number < newest or facts.get("error"):  # decoded in their order: what was passed over will not come
+                self._given_up.add(number)
+        if time.monotonic() - self._moved_s > LOST_S + self._airtime_s():
+            self._given_up |= set(self.sent)
+        n_over = len(self._given_up | set(self.received))
+        n_new = min(n_over + WINDOW, self._config.transmit.n_frames_in_all) - self._n_permits
+        if n_new > 0:
+            self.children["transmit"].permit(n_new)
+            self._n_permits += n_new
+
+    def _airtime_s(self) -> float:
+        """How long the frames that are on their way may need at the clock's speed."""
+        longest = max((int(facts.get("on_air_samples") or 0) for facts in self.sent.values()), default=0)
+        air = self._config.air
+        return WINDOW * longest / (self._config.sample_rate * ((air and air.speed) or 1.0))
+
+    def _check_start(self) -> None:
+        limit_s = self._config.receive.timeout_s
+        if "receive" not in self._ready and time.monotonic() - self._begin_s > limit_s:
+            raise LinkError(
+                f"the receiver got no samples within {limit_s:g} s; is the machine very busy? See --timeout"
+            )

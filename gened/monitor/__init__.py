@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Monitoring of a running link: named causes, radio events, live figures."""

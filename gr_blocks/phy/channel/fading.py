@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What happens to one burst between two antennas: paths, their delays, and gains that stand still or move.
+
+References:
+    Xiao, Zheng and Beaulieu, "Novel sum-of-sinusoids simulation models for Rayleigh and Rician fading channels", IEEE
+    Trans. Wireless Commun. 5(12), 2006.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gened.gr_blocks.phy.channel.config import ChannelConfig
+from gened.gr_blocks.phy.channel.noise import complex_noise
+from gened.gr_blocks.phy.channel.tdl import TABLES, delay_filters, tdl_paths
+from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
+from gened.gr_blocks.phy.types import ComplexArray
+
+MAX_TAPS = 12
+"""Taps of the exponential profile: shorter than the cyclic prefix of 16."""
+N_WAVES = 32
+"""Waves that arrive from all around on each moving path: the gain is Gaussian to within a tenth in its kurtosis."""
+
+Complex = npt.NDArray[np.complex128]
+Gains = Callable[[npt.NDArray[np.float64]], Complex]
+"""Gain of each path at times in samples since the burst began: [n_times] to [n_times, n_paths]."""
+
+
+def jakes_gains(n_paths: int, doppler_cps: float, rng: np.random.Generator) -> Gains:
+    """Rayleigh gains of mean power 1 whose autocorrelation is J0(2 pi doppler_cps lag): Jakes' spectrum.
+
+    Args:
+        n_paths: Independent ones.
+        doppler_cps: Largest Doppler shift in cycles a sample.
+        rng: Where angles and phases come from.
+    """
+    turn = rng.uniform(-np.pi, np.pi, (n_paths, 1))
+    angles = (2 * np.pi * np.arange(N_WAVES) + turn) / N_WAVES
+    speeds = 2 * np.pi * doppler_cps * np.cos(angles)  # [n_paths, N_WAVES] radians a sample
+    phases = rng.uniform(-np.pi, np.pi, (n_paths, N_WAVES))
+
+    def at(times: npt.NDArray[np.float64]) -> Complex:
+        waves = np.exp(1j * (times[:, None, None] * speeds + phases))
+        return np.asarray(waves.sum(2) / np.sqrt(N_WAVES))
+
+    return at
+
+
+class Fading:
+    """One burst's channel.
+
+    Args:
+        filters: What each path does at gain 1, [n_taps, n_paths].
+        gains: Of the paths over time.
+        is_still: Whether they stay as they are at time 0.
+    """
+
+    def __init__(self, filters: npt.NDArray[np.float64], gains: Gains, *, is_still: bool) -> None:
+        self.filters = filters
+        self.is_still = is_still
+        self._gains = gains
+
+    @property
+    def n_taps(self) -> int:
+        """Length of the impulse response."""
+        return len(self.filters)
+
+    def taps(self, time: float = 0.0) -> ComplexArray:
+        """Impulse response so many samples after the burst began, [n_taps] complex64."""
+        return np.asarray(self.filters @ self._gains(np.array([time]))[0], np.complex64)
+
+    def response(self, times: npt.ArrayLike = (0.0,)) -> Complex:
+        """Gain of each occupied carrier at times in samples since the burst began, [n_times, 204]."""
+        turns = np.outer(np.arange(self.n_taps), WAVEFORM.carriers) / WAVEFORM.n_fft
+        moments = np.asarray(times, np.float64)
+        return np.asarray(self._gains(moments) @ (self.filters.T @ np.exp(-2j * np.pi * turns)))
+
+
+def still(filters: npt.NDArray[np.float64], gains: npt.NDArray[np.complexfloating[Any, Any]]) -> Fading:
+    """A burst whose paths keep their gains, [n_paths]."""
+    return Fading(filters, lambda times: np.repeat(gains[None].astype(np.complex128), len(times), 0), is_still=True)
+
+
+NOTHING = still(np.ones((1, 1)), np.zeros(1, np.complex64))
+STRAIGHT = still(np.ones((1, 1)), np.ones(1, np.complex64))
+"""A burst that is lost, and one that arrives as it was sent."""
+
+
+def draw_fading(config: ChannelConfig, rng: np.random.Generator, sample_rate: float = 1e6) -> Fading:
+    """What one burst goes through, mean energy 1.
+
+    Args:
+        config: Its kind, profile and Doppler.
+        rng: Where gains come from.
+        sample_rate: Hz; matters under Doppler alone.
+    """
+    if config.kind == "awgn":
+        return STRAIGHT
+    filters, powers, direct = np.ones((1, 1)), np.ones(1), np.zeros(1, np.complex128)
+    if config.kind == "rician-block":
+        k = 10 ** (config.rician_k_db / 10)
+        powers, direct = np.array([1 / (k + 1)]), np.sqrt(k / (k + 1)) * np.exp(2j * np.pi * rng.random(1))
+    elif config.kind == "multipath":
+        profile = np.exp(-np.arange(MAX_TAPS) / config.delay_spread)
+        filters, powers = np.eye(MAX_TAPS), profile / profile.sum()
+    elif config.kind in TABLES:
+        delays, powers = tdl_paths(config.kind, config.delay_spread)
+        filters = delay_filters(delays)
+    if config.doppler_hz == 0:
+        scattered = complex_noise(rng, len(powers), 1.0) * np.sqrt(powers)
+        return still(filters, direct + scattered)
+    moving = jakes_gains(len(powers), config.doppler_hz / sample_rate, rng)
+    return Fading(filters, lambda times: direct + np.sqrt(powers) * moving(times), is_still=False)

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Received bursts to frames: collects the bursts of a frame, decodes its digital part, restores the symbols' order."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from gened.gr_blocks.phy.coding import erasure_code
+from gened.gr_blocks.phy.coding.interleave import FRAME_SEED, permutation
+from gened.gr_blocks.phy.coding.modes import digital_decode, salvage
+from gened.gr_blocks.phy.equalizer.evm import digital_evm_db
+from gened.gr_blocks.phy.framing.budget import side_symbols, text_symbols
+from gened.gr_blocks.phy.framing.burst import ReceivedBurst
+from gened.gr_blocks.phy.framing.header import Header
+from gened.gr_blocks.phy.types import ComplexArray, FloatArray, PartialBytes, Received, ReceivedFrame
+
+MAX_SIDE_BYTES = 65535
+MAX_OPEN_FRAMES = 4
+MAX_OPEN_SYMBOLS = 2**23
+"""Analogue symbols kept for unfinished frames: two of the largest, 96 MiB."""
+REMEMBERED_FRAMES = 64
+CONSTELLATION_SYMBOLS = 4096
+MIN_NOISE_VAR = 1e-12
+"""Of a symbol that came without noise: who decodes divides by it."""
+
+FrameKey = tuple[int, int]
+"""Session and frame number."""
+
+
+@dataclass
+class AssemblerStats:
+    """What became of the bursts."""
+
+    bursts: int = 0
+    frames: int = 0
+    incomplete_frames: int = 0
+    duplicates: int = 0
+    mismatched: int = 0
+    """Bursts whose cells or whose frame's description do not agree with their header."""
+    discarded_frames: int = 0
+    """Frames given up because too many were open."""
+
+
+class _BurstFigures(NamedTuple):
+    """What is kept of a burst when its symbols are in their places."""
+
+    snr_est_db: float
+    cfo_cps: float
+    sfo_ppm: float
+    n_samples: int
+
+
+@dataclass
+class _OpenFrame:
+    header: Header
+    last_s: float
+    """When its latest burst came."""
+    symbols: ComplexArray
+    noise_var: FloatArray
+    bursts: dict[int, _BurstFigures] = field(default_factory=dict)
+    side: dict[int, bytes] = field(default_factory=dict)
+    text: dict[int, bytes] = field(default_factory=dict)
+    broken_text: dict[int, tuple[ComplexArray, FloatArray]] = field(default_factory=dict)
+    """Cells and noise variances of the data shares whose checksum failed."""
+    constellation: list[ComplexArray] = field(default_factory=list)
+
+
+def _description(header: Header) -> tuple[object, ...]:
+    """What all bursts of one frame agree on."""
+    return (
+        header.n_bursts, header.codec_id, header.size, header.rate, header.snr_design_db, header.side_mode,
+        header.text_mode,
+        header.n_symbols, header.side_len, header.text_len, header.side_byte,
+    )  # fmt: skip
+
+
+def _partial_text(frame: _OpenFrame) -> PartialBytes | None:
+    """What is left of a text of which too few shares are whole: data shares are pieces of it as they are."""
+    header, plan = frame.header, frame.header.text_plan
+    data, is_sure = bytearray(plan.k * plan.share_len), np.zeros(plan.k * plan.share_len, bool)
+    for number in range(plan.k):
+        where = slice(number * plan.share_len, (number + 1) * plan.share_len)
+        if number in frame.text:
+            data[where], is_sure[where] = frame.text[number], True
+        elif number in frame.broken_text:
+            found = salvage(*frame.broken_text[number], plan.share_len, header.text_mode)
+            data[where], is_sure[where] = found.data, found.is_sure
+    is_sure = is_sure[: header.text_len]
+    return PartialBytes(bytes(data[: header.text_len]), is_sure) if is_sure.any() else None
+
+
+class FrameAssembler:
+    """Collects bursts, in any order, from any sender, and gives frames out once each.
+
+    A frame is given out when all its bursts are there, when a burst of a later frame of the same session arrives after
+    at least one of its own, or when `timeout_s` has passed since its latest burst. What is missing is marked as lost.
+
+    Args:
+        timeout_s: How long a frame waits for its next burst, in the clock of `now_s`.
+    """
+
+    def __init__(self, timeout_s: float = 2.0) -> None:
+        self.timeout_s = timeout_s
+        self.stats = AssemblerStats()
+        self._open: OrderedDict[FrameKey, _OpenFrame] = OrderedDict()
+        self._done: OrderedDict[FrameKey, tuple[object, ...]] = OrderedDict()
+
+    @property
+    def n_open(self) -> int:
+        """Frames that wait for bursts."""
+        return len(self._open)
+
+    def push(self, burst: ReceivedBurst, now_s: float = 0.0) -> list[ReceivedFrame]:
+        """Take a burst; the frames that are complete with it, oldest first."""
+        header = burst.header
+        key = (header.session, header.frame)
+        self.stats.bursts += 1
+        over = self.poll(now_s)  # first: a burst that comes too late for its frame does not revive it
+        if len(burst.symbols) != header.n_cells or len(burst.noise_var) != header.n_cells:
+            self.stats.mismatched += 1
+            return over
+        if self._done.get(key) == _description(header):
+            self.stats.duplicates += 1
+            return over
+        earlier = [
+            other for other in self._open if other[0] == key[0] and other != key and self._is_later(key[1], other[1])
+        ]
+        frames = over + [self._finish(other) for other in earlier]
+        frame = self._open.get(key)
+        if frame is not None and _description(frame.header) != _description(header):
+            self.stats.mismatched += 1
+            return frames
+        if frame is None:
+            frame = self._begin(key, header, now_s)
+        if header.burst in frame.bursts:
+            self.stats.duplicates += 1
+        else:
+            self._add(frame, burst)
+            frame.last_s = now_s
+        if len(frame.bursts) == header.n_bursts:
+            frames.append(self._finish(key))
+        return frames
+
+    def poll(self, now_s: float) -> list[ReceivedFrame]:
+        """Frames whose time is over."""
+        late = [key for key, frame in self._open.items() if now_s - frame.last_s >= self.timeout_s]
+        return [self._finish(key) for key in late]
+
+    def flush(self) -> list[ReceivedFrame]:
+        """All that is open, as it is."""
+        return [self._finish(key) for key in list(self._open)]
+
+    @staticmethod
+    def _is_later(number: int, other: int) -> bool:
+        return 0 < (number - other) % 65536 < 32768
+
+    def _begin(self, key: FrameKey, header: Header, now_s: float) -> _OpenFrame:
+        while self._open and (
+            len(self._open) >= MAX_OPEN_FRAMES
+            or header.n_symbols + sum(frame.header.n_symbols for frame in self._open.values()) > MAX_OPEN_SYMBOLS
+        ):
+            self._open.popitem(last=False)
+            self.stats.discarded_frames += 1
+        empty = np.zeros(header.n_symbols, np.complex64)
+        self._open[key] = _OpenFrame(header, now_s, empty, np.full(header.n_symbols, np.inf, np.float32))
+        return self._open[key]
+
+    @staticmethod
+    def _add(frame: _OpenFrame, burst: ReceivedBurst) -> None:
+        header = burst.header
+        frame.bursts[header.burst] = _BurstFigures(burst.snr_est_db, burst.cfo_cps, burst.sfo_ppm, burst.n_samples)
+        n_digital = header.n_side + header.n_text
+        parts = (
+            (frame.side, header.side_plan, header.side_mode, slice(0, header.n_side)),
+            (frame.text, header.text_plan, header.text_mode, slice(header.n_side, n_digital)),
+        )
+        for found, sharing, mode_name, cells in parts:
+            if header.burst < sharing.m:
+                share = digital_decode(burst.symbols[cells], burst.noise_var[cells], sharing.share_len, mode_name)
+                if share is not None:
+                    found[header.burst] = share
+                elif found is frame.text and header.burst < sharing.k:
+                    frame.broken_text[header.burst] = burst.symbols[cells].copy(), burst.noise_var[cells].copy()
+        where = slice(header.first_symbol, header.first_symbol + header.n_analog)
+        values, noise_var = burst.symbols[n_digital:], burst.noise_var[n_digital:]
+        good = np.isfinite(values) & np.isfinite(noise_var) & (noise_var >= 0)
+        frame.symbols[where] = np.where(good, values, 0)
+        frame.noise_var[where] = np.where(good, np.maximum(noise_var, MIN_NOISE_VAR), np.inf)
+        room = CONSTELLATION_SYMBOLS - sum(map(len, frame.constellation))
+        frame.constellation.append(burst.symbols[: min(n_digital, room)].copy())
+
+    def _finish(self, key: FrameKey) -> ReceivedFrame:
+        frame = self._open.pop(key)
+        header = frame.header
+        self._done[key] = _description(header)
+        while len(self._done) > REMEMBERED_FRAMES:
+            self._done.popitem(last=False)
+        self.stats.frames += 1
+        self.stats.incomplete_frames += len(frame.bursts) < header.n_bursts
+        order = permutation(header.n_symbols, FRAME_SEED)
+        symbols, noise_var = np.empty_like(frame.symbols), np.empty_like(frame.noise_var)
+        symbols[order], noise_var[order] = frame.symbols, frame.noise_var
+        if header.side_len == 1:
+            side: bytes | None = bytes([header.side_byte])
+        else:
+            side = erasure_code.join(frame.side, header.side_len, header.n_bursts)
+        text = erasure_code.join(frame.text, header.text_len, header.n_bursts)
+        bursts = list(frame.bursts.values())
+        snr = float(np.mean([10 ** (burst.snr_est_db / 10) for burst in bursts]))
+        received = Received(symbols, noise_var, side, header.size, header.rate, header.snr_design_db)
+        return ReceivedFrame(
+            session=header.session, number=header.frame, codec_id=header.codec_id, received=received,
+            text=text, has_text=header.text_len > 0,
+            n_bursts=header.n_bursts, n_bursts_received=len(bursts), snr_est_db=float(10 * np.log10(max(snr, 1e-9))),
+            cfo_est_cps=float(np.mean([burst.cfo_cps for burst in bursts])),
+            sfo_est_ppm=float(np.mean([burst.sfo_ppm for burst in bursts])),
+            on_air_samples=sum(burst.n_samples for burst in bursts),
+            text_symbols=text_symbols(header.text_len, header.text_mode, header.n_bursts),
+            side_symbols=side_symbols(header.side_len, header.side_mode, header.n_bursts),
+            constellation=np.concatenate(frame.constellation),
+            evm_db=digital_evm_db(header, dict(zip(frame.bursts, frame.constellation, strict=True)), side, text),
+            partial_text=_partial_text(frame) if text is None else None,
+        )  # fmt: skip

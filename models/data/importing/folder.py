@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A plain folder: images/, masks/ and captions.jsonl as far as they exist, or nothing but pictures."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from gened.models.data.folders import find_mask, find_pictures, pictures_folder, read_caption_lines, read_mask
+from gened.models.data.importing.found import THRESHOLD, Found, Item, Mask, need_folder
+
+LAYOUT = "a folder of pictures, or one with images/, masks/ (same names, PNG) and captions.jsonl"
+
+
+def find(source: Path) -> Found:
+    """All pictures of a folder and of those below it.
+
+    Raises:
+        ConfigError: No such folder, or a line of captions.jsonl that is none.
+    """
+    root = pictures_folder(need_folder(source, LAYOUT))
+    captions = read_caption_lines(source)
+    items = []
+    for picture in find_pictures(source):
+        mask = find_mask(source, picture)
+        items.append(
+            Item(
+                str(picture.relative_to(root).with_suffix("")),
+                picture,
+                source.resolve().name,
+                None if mask is None else partial(_mask, mask),
+                captions.get(picture.name, ()),
+                is_upright=True,
+            )
+        )
+    return Found(items)
+
+
+def _mask(path: Path, height: int, width: int) -> Mask:
+    return read_mask(path, height, width) >= THRESHOLD

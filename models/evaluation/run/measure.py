@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One picture through a codec and a channel, and what became of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from gened.errors import ConfigError
+from gened.gr_blocks.phy.channel.config import ChannelConfig
+from gened.gr_blocks.phy.channel.sample_channel import SampleChannel
+from gened.gr_blocks.phy.channel.symbol_channel import apply_symbols
+from gened.gr_blocks.phy.framing.budget import budget, n_bursts, side_symbols
+from gened.gr_blocks.phy.framing.header import quantize_snr_db
+from gened.gr_blocks.phy.ofdm.modulator import modulate_frame
+from gened.gr_blocks.phy.receiver import Receiver
+from gened.gr_blocks.phy.types import Encoded, Frame, Received
+from gened.models.codecs.base import Codec, Decoded, decode_batch, encode_batch
+from gened.models.data.evaluation_set import Item
+from gened.models.editing.base import Editor, EditRequest
+from gened.models.evaluation.metrics.metric_set import Figures, MetricSet
+from gened.models.evaluation.metrics.pixel_metrics import mean_picture, rounded
+
+SAMPLE_RATE_HZ = 1e6
+
+Over = Literal["channel", "loopback"]
+MaskSource = Literal["none", "truth", "codec"]
+"""What the encoder is told of importance: that all is equal, the data's mask, or nothing, so that it finds its own."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a picture is sent."""
+
+    rate: Fraction = Fraction(1, 24)
+    snr_db: float = 10.0
+    """Es/N0 of the channel."""
+    snr_error_db: float = 0.0
+    """The encoder is told so much more."""
+    channel: ChannelConfig = field(default_factory=ChannelConfig)
+    """Its SNR and its seed are replaced by those here."""
+    over: Over = "channel"
+    seed: int = 0
+    mask: MaskSource = "codec"
+    focus: float | None = None
+    """Weight of important against other blocks; None: the codec's own."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Further keywords of the codec's `encode`."""
+
+    @property
+    def design_db(self) -> float:
+        """The SNR that the encoder is told."""
+        return quantize_snr_db(self.snr_db + self.snr_error_db)
+
+    def as_key(self) -> dict[str, Any]:
+        """All that decides the result, for the cache."""
+        channel = asdict(replace(self.channel, snr_db=self.snr_db, seed=self.seed))
+        return {**asdict(replace(self, options={})), "channel": channel, "options": sorted(self.options.items())}
+
+
+class Sent(NamedTuple):
+    """What was sent and what came of it."""
+
+    encoded: Encoded
+    decoded: Decoded | None
+    """None when the frame was not found."""
+    encode_ms: float
+    decode_ms: float
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether there is no picture, or only a stand-in for one."""
+        return self.decoded is None or self.decoded.is_lost
+
+
+@dataclass(frozen=True)
+class Score:
+    """One picture at one SNR."""
+
+    analog_symbols: int
+    side_symbols: int
+    caption_symbols: int
+    lost: bool
+    encode_ms: float
+    decode_ms: float
+    figures: Figures
+    """What the metrics say, by the keys of a row."""
+    patches: tuple[str, str] | None = None
+    """For the kernel distance: of the original and of the received picture."""
+    edited: dict[str, Any] | None = None
+    """The same of what the editor made of it: `figures`, `patches`, `editor_ms`, `is_edited`, `reason`; None without
+    an editor."""
+
+
+def encoder_options(item: Item, setting: Setting) -> dict[str, Any]:
+    """What the encoder is told besides rate, SNR and seed.
+
+    Raises:
+        ConfigError: The data's mask is asked for, and this picture has none.
+    """
+    told = dict(setting.options)
+    if setting.focus is not None:
+        told["focus"] = setting.focus
+    if setting.mask == "none":
+        told["focus"] = 1.0  # weighs all alike, which every codec can do
+    elif setting.mask == "truth":
+        if item.mask is None:
+            raise ConfigError(f"{item.name} has no mask in masks/; --mask truth needs one for every picture")
+        told["mask"] = item.mask.astype(np.float32)
+    return told
+
+
+def send(codec: Codec, item: Item, setting: Setting) -> Sent:
+    """The picture as a receiver restores it.
+
+    Raises:
+        GenedError: The codec cannot do what is asked.
+    """
+    begun = time.perf_counter()
+    encoded = codec.encode(
+        item.x, rate=setting.rate, snr_db=setting.design_db, seed=setting.seed, **encoder_options(item, setting)
+    )
+    encode_ms = 1e3 * (time.perf_counter() - begun)
+    received = _received(codec, item, setting, encoded)
+    begun = time.perf_counter()
+    decoded = codec.decode(received) if received is not None else None
+    return Sent(encoded, decoded, encode_ms, 1e3 * (time.perf_counter() - begun))
+
+
+def send_batch(codec: Codec, items: Sequence[Item], setting: Setting, seeds: Sequence[int]) -> list[Sent]:
+    """As `send`, of pictures of one size at once; the times are a picture's share.
+
+    Args:
+        codec: What is measured.
+        items: Of one size.
+        setting: How; its seed is not looked at.
+        seeds: A picture each.
+
+    Raises:
+        GenedError: The codec cannot do what is asked.
+    """
+    settings = [replace(setting, seed=seed) for seed in seeds]
+    told = [encoder_options(item, one) for item, one in zip(items, settings, strict=True)]
+    masks = [options.pop("mask", None) for options in told]
+    begun = time.perf_counter()
+    encoded = encode_batch(
+        codec, np.stack([item.x for item in items]), rate=setting.rate, snr_db=setting.design_db,
+        masks=None if masks[0] is None else np.stack(masks), seeds=seeds, **told[0],
+    )  # fmt: skip
+    encode_ms = 1e3 * (time.perf_counter() - begun) / len(items)
+    received = [_received(codec, *each) for each in zip(items, settings, encoded, strict=True)]
+    found = [i for i, one in enumerate(received) if one is not None]
+    begun = time.perf_counter()
+    answers = decode_batch(codec, [one for one in received if one is not None])
+    decode_ms = 1e3 * (time.perf_counter() - begun) / len(items)
+    decoded = dict(zip(found, answers, strict=True))
+    return [Sent(one, decoded.get(i), encode_ms, decode_ms) for i, one in enumerate(encoded)]
+
+
+def _received(codec: Codec, item: Item, setting: Setting, encoded: Encoded) -> Received | None:
+    """What comes out of the channel; None when the frame is not found."""
+    number = setting.seed % 65536
+    frame = Frame(1, number, codec.codec_id, item.size, setting.rate, setting.design_db, encoded)
+    return (_through_channel if setting.over == "channel" else _through_waveform)(frame, setting)
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Who says what became of a picture."""
+
+    metrics: MetricSet
+    editor: Editor | None = None
+    """Told of the received picture, too, where there is one."""
+    strength: float = 1.0
+    """Of the editing, in [0, 1]."""
+
+
+def score(item: Item, sent: Sent, setting: Setting, judges: Judges, text: str = "") -> Score:
+    """What the metrics say of a picture; a lost one scores as its mean grey, edited or not.
+
+    Args:
+        item: What was sent.
+        sent: What became of it.
+        setting: How it was sent.
+        judges: Metrics and editor.
+        text: The words that the editor is told.
+
+    Raises:
+        GenedError: A metric cannot be had.
+    """
+    allowed = budget(item.size, setting.rate, setting.design_db)
+    x_hat, mask = (
+        (mean_picture(item.x), None)
+        if sent.decoded is None or sent.is_lost
+        else (sent.decoded.x_hat, sent.decoded.mask)
+    )
+    return Score(
+        analog_symbols=len(sent.encoded.symbols),
+        side_symbols=side_symbols(
+            len(sent.encoded.side_info), sent.encoded.side_mode or allowed.side_mode, allowed.n_bursts
+        ),
+        caption_symbols=item.caption_symbols,
+        lost=sent.is_lost,
+        encode_ms=sent.encode_ms,
+        decode_ms=sent.decode_ms,
+        figures=judges.metrics.figures(item, x_hat, mask),
+        patches=judges.metrics.patches(item, x_hat),
+        edited=None if judges.editor is None else _edited(judges.editor, item, sent, setting, text, judges),
+    )
+
+
+def _edited(editor: Editor, item: Item, sent: Sent, setting: Setting, text: str, judges: Judges) -> dict[str, Any]:
+    """What the editor made of a received picture, which reaches it with 8 bits, as over the service."""
+    x, mask, editor_ms, is_edited, reason = mean_picture(item.x), None, None, False, "the frame was lost"
+    if sent.decoded is not None and not sent.is_lost:
+        mask = sent.decoded.mask
+        request = EditRequest(
+            rounded(sent.decoded.x_hat), text=text, mask=mask, snr_est_db=setting.snr_db, strength=judges.strength,
+            seed=setting.seed,
+        )  # fmt: skip
+        answer = editor.edit(request)
+        x, editor_ms, is_edited, reason = answer.x, 1e3 * answer.seconds, answer.edited, answer.reason
+    return {
+        "figures": judges.metrics.figures(item, x, mask), "patches": judges.metrics.patches(item, x),
+        "editor_ms": editor_ms, "is_edited": is_edited, "reason": reason,
+    }  # fmt: skip
+
+
+def _through_channel(frame: Frame, setting: Setting) -> Received:
+    rng = np.random.default_rng(setting.seed)
+    channel = replace(setting.channel, snr_db=setting.snr_db)
+    bursts = n_bursts(frame.size, frame.rate)
+    symbols, noise_var = apply_symbols(frame.encoded.symbols, channel, rng, n_bursts=bursts)
+    return Received(symbols, noise_var, frame.encoded.side_info, frame.size, frame.rate, frame.snr_design_db)
+
+
+def _through_waveform(frame: Frame, setting: Setting) -> Received | None:
+    """Real samples through the sample channel and the whole receiver; None when the frame is not found."""
+    air = SampleChannel(replace(setting.channel, snr_db=setting.snr_db, seed=setting.seed), SAMPLE_RATE_HZ)
+    receiver = Receiver(SAMPLE_RATE_HZ)
+    gap = np.zeros(1000, np.complex64)
+    frames = []
+    for burst in modulate_frame(frame):
+        frames += receiver.push(air.process(np.concatenate([gap, burst, gap]), [len(gap)]))
+    frames += receiver.flush()
+    return frames[0].received if frames else None

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pictures of an evaluation, here or shared out among processes."""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+from gened.errors import GenedError
+from gened.gr_blocks.phy.channel.config import ChannelConfig
+from gened.gr_blocks.phy.types import ImageSize
+from gened.models.captioning.base import Captioner
+from gened.models.captioning.registry import load_captioner
+from gened.models.codecs.base import Codec
+from gened.models.codecs.registry import load_codec
+from gened.models.data.evaluation_set import Item, read_captions, read_item
+from gened.models.editing.base import Editor
+from gened.models.editing.registry import load_editor
+from gened.models.evaluation.metrics.metric_set import DEFAULT, MetricSet
+from gened.models.evaluation.run.cache import ScoreCache
+from gened.models.evaluation.run.measure import Judges, MaskSource, Over, Score, Sent, Setting, score, send, send_batch
+from gened.models.serving.worker import JobResult, Worker
+
+SERVICE = "gened.models.evaluation.run.workers:PictureService"
+PICTURE_TIMEOUT_S = 3600.0
+"""A picture of 4096x4096 with all metrics, at many SNRs, on a busy machine."""
+SEED_STEP = 1000
+"""Between the noise drawings of one picture; pictures count in ones."""
+
+
+Words = Literal["right", "none", "other"]
+"""What the editor is told: the picture's own caption, nothing, or the caption of the next picture."""
+
+
+@dataclass(frozen=True)
+class EditorPlan:
+    """Who edits what was received, and what it is told."""
+
+    name: str
+    device: str = "cpu"
+    options: dict[str, Any] = field(default_factory=dict)
+    strength: float = 1.0
+    words: Words = "right"
+    captioner: str = "layout"
+    """Describes the pictures of a data set that has no captions."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured on each picture; goes to the processes as it is."""
+
+    data: Path
+    paths: tuple[Path, ...]
+    snrs_db: tuple[float, ...]
+    rate: Fraction = Fraction(1, 24)
+    channel: ChannelConfig = field(default_factory=ChannelConfig)
+    over: Over = "channel"
+    seeds: int = 1
+    resize: int | None = None
+    mask: MaskSource = "codec"
+    focus: float | None = None
+    snr_error_db: float = 0.0
+    options: dict[str, Any] = field(default_factory=dict)
+    metrics: tuple[str, ...] = DEFAULT
+    clip: str | None = None
+    cache: Path | None = None
+    batch: int = 1
+    """Pictures that are encoded and decoded together."""
+    editor: EditorPlan | None = None
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A picture of the data, by its place, and the words that an editor is told of it."""
+
+    index: int
+    item: Item
+    text: str = ""
+
+
+class Evaluator:
+    """Measures pictures, some together."""
+
+    def __init__(self, codec: Codec, plan: Plan) -> None:
+        self._codec = codec
+        self._plan = plan
+        self._captions = read_captions(plan.data)
+        self._cache = ScoreCache(plan.cache)
+        editor: Editor | None = None
+        self._captioner: Captioner | None = None
+        if plan.editor is not None:
+            editor = load_editor(plan.editor.name, device=plan.editor.device, **plan.editor.options)
+            if plan.editor.words != "none" and any(path.name not in self._captions for path in plan.paths):
+                self._captioner = load_captioner(plan.editor.captioner)
+        strength = 1.0 if plan.editor is None else plan.editor.strength
+        self._judges = Judges(MetricSet(plan.metrics, clip=plan.clip), editor, strength)
+
+    def _item(self, index: int) -> Item:
+        """A picture with its caption; where the data have none, the captioner's, if there is an editor to tell it."""
+        item = read_item(self._plan.data, self._plan.paths[index], self._plan.resize, self._captions)
+        if item.caption is None and self._captioner is not None:
+            return replace(item, caption=self._captioner.describe(item.x))
+        return item
+
+    def _text(self, index: int, item: Item) -> str:
+        """What the editor is told."""
+        words = "none" if self._plan.editor is None else self._plan.editor.words
+        if words == "other":
+            item = self._item((index + 1) % len(self._plan.paths))
+        return "" if words == "none" else item.caption or ""
+
+    def measure(self, indices: Sequence[int]) -> list[list[list[Score]]]:
+        """Scores of each of these pictures: for each SNR, one for each noise drawing.
+
+        Raises:
+            GenedError: A picture cannot be read, or the codec cannot do what is asked.
+        """
+        plan = self._plan
+        shown = [_Shown(index, self._item(index)) for index in indices]
+        shown = [replace(one, text=self._text(one.index, one.item)) for one in shown]
+        base = Setting(
+            rate=plan.rate,
+            channel=plan.channel,
+            over=plan.over,
+            mask=plan.mask,
+            focus=plan.focus,
+            snr_error_db=plan.snr_error_db,
+            options=plan.options,
+        )
+        scores: list[list[list[Score]]] = [[[] for _ in plan.snrs_db] for _ in shown]
+        for level, snr_db in enumerate(plan.snrs_db):
+            for drawing in range(plan.seeds):
+                setting = replace(base, snr_db=snr_db)
+                for place, found in zip(scores, self._scores(shown, setting, SEED_STEP * drawing), strict=True):
+                    place[level].append(found)
+        return scores
+
+    def _scores(self, shown: Sequence[_Shown], setting: Setting, seed: int) -> list[Score]:
+        """At one SNR, with one noise drawing; what was measured already is not measured again."""
+        settings = [replace(setting, seed=seed + one.index) for one in shown]
+        keys = [{**self._known(one), **each.as_key()} for one, each in zip(shown, settings, strict=True)]
+        found = {i: known for i, key in enumerate(keys) if (known := self._cache.find(key)) is not None}
+        missing = [i for i in range(len(shown)) if i not in found]
+        for i, sent in self._sent(shown, settings, missing):
+            found[i] = score(shown[i].item, sent, settings[i], self._judges, shown[i].text)
+            self._cache.keep(keys[i], found[i])
+        return [found[i] for i in range(len(shown))]
+
+    def _sent(
+        self, shown: Sequence[_Shown], settings: Sequence[Setting], chosen: Sequence[int]
+    ) -> Iterator[tuple[int, Sent]]:
+        """Those of one size together, where pictures go together at all."""
+        sizes: dict[ImageSize, list[int]] = {}
+        for i in chosen:
+            sizes.setdefault(shown[i].item.size, []).append(i)
+        for members in sizes.values():
+            if len(members) == 1:
+                yield members[0], send(self._codec, shown[members[0]].item, settings[members[0]])
+                continue
+            items, seeds = [shown[i].item for i in members], [settings[i].seed for i in members]
+            yield from zip(members, send_batch(self._codec, items, settings[members[0]], seeds), strict=True)
+
+    def _known(self, one: _Shown) -> dict[str, Any]:
+        """All that decides a score, besides the setting."""
+        judges, plan = self._judges, self._plan
+        return {
+            "codec": [self._codec.name, self._codec.codec_id],
+            "picture": one.item.content_hash(),
+            "metrics": judges.metrics.versions(),
+            "editor": None
+            if plan.editor is None
+            else [asdict(plan.editor), one.text, getattr(judges.editor, "version", "")],
+        }
+
+
+class PictureService:
+    """What a process of its own does; errors of the user come back as they are, and keep their kind."""
+
+    def __init__(self, codec: str, device: str, plan: Plan) -> None:
+        self._evaluator: Evaluator | GenedError
+        try:
+            self._evaluator = Evaluator(load_codec(codec, device=device), plan)
+        except GenedError as error:
+            self._evaluator = error
+
+    def measure(self, indices: Sequence[int]) -> list[list[list[Score]]] | GenedError:
+        """See `Evaluator.measure`."""
+        if isinstance(self._evaluator, GenedError):
+            return self._evaluator
+        try:
+            return self._evaluator.measure(indices)
+        except GenedError as error:
+            return error
+
+
+def measure_here(codec: Codec, plan: Plan, progress: Callable[[int, int], None]) -> list[list[list[Score]]]:
+    """Scores of each picture, of each SNR, of each drawing; in this process."""
+    evaluator = Evaluator(codec, plan)
+    found = []
+    for indices in _batches(plan):
+        found += evaluator.measure(indices)
+        progress(len(found), len(plan.paths))
+    return found
+
+
+def _batches(plan: Plan) -> list[range]:
+    n = len(plan.paths)
+    return [range(first, min(first + plan.batch, n)) for first in range(0, n, plan.batch)]
+
+
+def measure_in_processes(
+    codec: str, device: str, plan: Plan, n_workers: int, progress: Callable[[int, int], None]
+) -> list[list[list[Score]]]:
+    """As `measure_here`, in processes that share the cores; each takes the next picture when it has done one.
+
+    Args:
+        codec: Name or folder; each process loads it.
+        device: PyTorch device.
+        plan: What is measured.
+        n_workers: Processes.
+        progress: Called with pictures done and to do.
+
+    Raises:
+        GenedError: As in one process; or a process died.
+    """
+    n_pictures = len(plan.paths)
+    n_threads = max(1, (os.cpu_count() or 1) // n_workers)
+    done: queue.SimpleQueue[tuple[Worker, JobResult]] = queue.SimpleQueue()
+    found: dict[int, list[list[list[Score]]]] = {}
+    batches = _batches(plan)
+    options = {"codec": codec, "device": device, "plan": plan}
+    todo = iter(range(len(batches)))
+
+    def give_next(worker: Worker) -> None:
+        index = next(todo, None)
+        if index is not None:
+            worker.submit("measure", lambda result: done.put((worker, result)), tag=index, indices=batches[index])
+
+    with ExitStack() as stack:
+        for _ in range(min(n_workers, len(batches))):
+            give_next(stack.enter_context(Worker(SERVICE, options, n_threads=n_threads, timeout_s=PICTURE_TIMEOUT_S)))
+        while len(found) < len(batches):
+            worker, result = done.get()
+            if result.error is not None:
+                raise GenedError(f"{plan.paths[batches[result.tag].start].name}: {result.error}")
+            if isinstance(result.value, GenedError):
+                raise result.value
+            found[result.tag] = result.value
+            give_next(worker)
+            progress(sum(len(scores) for scores in found.values()), n_pictures)
+    return [scores for index in range(len(batches)) for scores in found[index]]

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a worker process does for the transmitter's words: photographs through one captioner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gened.models.captioning.registry import load_captioner
+from gened.models.data.images import Mask, Pixels, to_float
+
+
+class CaptionService:
+    """Keeps one captioner, so that its weights load once.
+
+    Args:
+        captioner: See `load_captioner`.
+        options: Of that captioner.
+        device: PyTorch device.
+
+    Raises:
+        CaptionerError: As `load_captioner`.
+    """
+
+    def __init__(self, captioner: str, options: Mapping[str, Any] | None = None, device: str = "cpu") -> None:
+        self._captioner = load_captioner(captioner, device=device, **(options or {}))
+
+    def ready(self) -> bool:
+        """True: the weights are loaded."""
+        return True
+
+    def describe(self, image: Pixels, max_bytes: int, mask: Mask | None = None) -> str:
+        """Words for a photograph.
+
+        Args:
+            image: [H, W, 3] uint8 RGB.
+            max_bytes: UTF-8 bytes that the words may take at most.
+            mask: [H, W] uint8, 255 is important; None: nothing is known of it.
+
+        Raises:
+            CaptionerError: The captioner cannot work.
+        """
+        importance = None if mask is None else mask.astype(np.float32) / np.float32(255)
+        return self._captioner.describe(to_float(image), max_bytes=max_bytes, mask=importance)

@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The editing service: pictures in by ZeroMQ, edited pictures out.
+
+    clients <--ROUTER--> front thread --bounded queue--> one worker thread a device --> editor
+                              ^------------ answers -------------'
+
+The front thread only moves messages, so a ping is answered while a picture is in work. A request that finds the queue
+full is refused at once. A worker takes what waits and has the size of the oldest request, up to what its editor can
+take at once. A client that went away, or sent rubbish, harms nobody.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import logging
+import resource
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zmq
+from zmq.auth.thread import ThreadAuthenticator
+
+from gened.addresses import split_address
+from gened.errors import ConfigError, EditorError, GenedError, LinkError
+from gened.models.editing.base import Editor, EditRequest
+from gened.models.serving.editor_keys import server_keys
+from gened.models.serving.editor_protocol import (
+    Frames,
+    MessageError,
+    NumberedError,
+    pack_edited,
+    pack_figures,
+    pack_pong,
+    pack_refused,
+    unpack_ask,
+)
+
+DEFAULT_ADDRESS = "tcp://127.0.0.1:5560"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+DEFAULT_QUEUE_LEN = 16
+MAX_QUEUED_PIXELS = 4 * 4096 * 4096
+MAX_MESSAGE_BYTES = 3 * 4096 * 4096 + 65536
+POLL_MS = 200
+N_LATENCIES = 1000
+"""Over so many of the latest pictures go the percentiles."""
+PERCENTILES = (50, 90, 99)
+
+log = logging.getLogger(__name__)
+
+
+class _Job:
+    """A request in wait."""
+
+    def __init__(self, client: bytes, number: int, request: EditRequest) -> None:
+        self.client, self.number, self.request = client, number, request
+        self.since_s = time.monotonic()
+
+    @property
+    def pixels(self) -> int:
+        """Of its picture."""
+        return int(np.prod(self.request.x_hat.shape[1:]))
+
+
+class EditorServer:
+    """Serves until `stop` is set.
+
+    Args:
+        make_editor: Makes the editor for a device; called once for each, in its worker's thread.
+        name: Of the backend, for those who ask before it is loaded.
+        devices: One worker each.
+        address: Where clients connect to; another than loopback only with keys.
+        keys: Folder with the server's CURVE keys; None: no encryption.
+        queue_len: Requests that may wait.
+
+    Raises:
+        ConfigError: An address that is not of this machine alone, without keys; or keys that are not there.
+    """
+
+    def __init__(
+        self,
+        make_editor: Callable[[str], Editor],
+        name: str,
+        *,
+        devices: Sequence[str] = ("cpu",),
+        address: str = DEFAULT_ADDRESS,
+        keys: Path | None = None,
+        queue_len: int = DEFAULT_QUEUE_LEN,
+    ) -> None:
+        require_private(address, keys)
+        self._make_editor, self._name, self._devices = make_editor, name, tuple(devices)
+        self._address, self._queue_len = address, queue_len
+        self._keys = None if keys is None else server_keys(keys)
+        self._jobs: collections.deque[_Job] = collections.deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._stop = threading.Event()
+        self._n_ready = 0
+        self._broken: GenedError | None = None
+        self._in_work = 0
+        self._latencies_s: collections.deque[float] = collections.deque(maxlen=N_LATENCIES)
+        self._counts: collections.Counter[str] = collections.Counter()
+        self._begun_s = time.monotonic()
+        self._context: zmq.Context[Any] = zmq.Context()
+        self._answers = f"inproc://answers-{id(self)}"
+
+    def serve(self, stop: threading.Event, on_ready: Callable[[str], None] | None = None) -> None:
+        """Until `stop` is set; then what is in work is finished and what waits is refused.
+
+        Args:
+            stop: Ends it.
+            on_ready: Told the address that is listened at, once all editors are loaded.
+
+        Raises:
+            LinkError: The address is in use.
+            EditorError: An editor cannot be made.
+        """
+        self._stop = stop
+        socket, collector = self._context.socket(zmq.ROUTER), self._context.socket(zmq.PULL)
+        authenticator = None
+        workers = [threading.Thread(target=self._work, args=(device,), daemon=True) for device in self._devices]
+        try:
+            authenticator = self._protect(socket)
+            self._bind(socket)
+            collector.bind(self._answers)
+            for worker in workers:
+                worker.start()
+            self._move_messages(socket, collector, stop, on_ready)
+        finally:
+            self._close()
+            self._finish(socket, collector, workers)
+            if authenticator is not None:
+                authenticator.stop()
+            for each in (socket, collector):
+                each.close(linger=500)
+            self._context.term()
+
+    def figures(self) -> dict[str, Any]:
+        """Queue, latencies, memory, counts."""
+        with self._changed:
+            waiting, in_work = len(self._jobs), self._in_work
+        latencies = np.array(self._latencies_s or [0.0]) * 1e3
+        found: dict[str, Any] = {
+            "backend": self._name, "devices": list(self._devices), "ready": self._n_ready == len(self._devices),
+            "uptime_s": round(time.monotonic() - self._begun_s, 1), "waiting": waiting, "in_work": in_work,
+            "queue_len": self._queue_len, **{key: self._counts[key] for key in ("edited", "failed", "refused", "bad")},
+            "latency_ms": {f"p{p}": round(float(np.percentile(latencies, p)), 1) for p in PERCENTILES},
+            "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        }  # fmt: skip
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            found["gpu_peak_memory_mib"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+        return found
+
+    # The front thread
+
+    def _protect(self, socket: zmq.Socket[Any]) -> ThreadAuthenticator | None:
+        socket.maxmsgsize = MAX_MESSAGE_BYTES
+        socket.rcvhwm = self._queue_len  # of one client: a flood fills no memory
+        socket.sndtimeo = 0  # a client that does not read is not waited for
+        if self._keys is None:
+            return None
+        pair, clients = self._keys
+        authenticator = ThreadAuthenticator(self._context, log=log)
+        authenticator.start()
+        authenticator.configure_curve(domain="*", location=str(clients))
+        socket.curve_publickey, socket.curve_secretkey, socket.curve_server = pair.public, pair.secret, True
+        return authenticator
+
+    def _bind(self, socket: zmq.Socket[Any]) -> None:
+        try:
+            socket.bind(self._address)
+        except zmq.ZMQError as error:
+            raise LinkError(f"the editor cannot listen at {self._address}: {error.strerror}") from error
+
+    def _move_messages(
+        self,
+        socket: zmq.Socket[Any],
+        collector: zmq.Socket[Any],
+        stop: threading.Event,
+        on_ready: Callable[[str], None] | None,
+    ) -> None:
+        poller = zmq.Poller()
+        poller.register(socket, zmq.POLLIN)
+        poller.register(collector, zmq.POLLIN)
+        is_told = False
+        while not stop.is_set():
+            events = dict(poller.poll(POLL_MS))
+            if self._broken is not None:
+                raise self._broken
+            if not is_told and self._n_ready == len(self._devices):
+                is_told = True
+                if on_ready is not None:
+                    on_ready(self._address)
+            if collector in events:
+                _send(socket, collector.recv_multipart())
+            if socket in events:
+                client, *frames = socket.recv_multipart()
+                answer = self._heard(client, frames)
+                if answer is not None:
+                    _send(socket, [client, *answer])
+
+    def _heard(self, client: bytes, frames: Frames) -> Frames | None:
+        """The answer that can be given at once; None where there is none, or a worker gives it."""
+        try:
+            ask = unpack_ask(frames)
+        except NumberedError as error:
+            self._counts["bad"] += 1
+            return pack_refused(error.number, str(error))
+        except MessageError as error:
+            if not self._counts["bad"]:  # one line for a flood; the figures have the count
+                log.warning("a message that is none of ours was dropped: %s", error)
+            self._counts["bad"] += 1
+            return None
+        if ask.op == "ping":
+            if self._n_ready < len(self._devices):
+                return None  # not there yet: whoever waits asks again
+            return pack_pong(ask.number, self._name, ",".join(self._devices))
+        if ask.op == "figures":
+            return pack_figures(ask.number, self.figures())
+        assert ask.request is not None
+        job = _Job(client, ask.number, ask.request)
+        with self._changed:
+            full = len(self._jobs) >= self._queue_len
+            if full or sum(other.pixels for other in self._jobs) + job.pixels > MAX_QUEUED_PIXELS:
+                self._counts["refused"] += 1
+                return pack_refused(ask.number, f"the editor is busy: {len(self._jobs)} pictures wait already")
+            self._jobs.append(job)
+            self._changed.notify()
+        return None
+
+    def _close(self) -> None:
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+
+    def _finish(self, socket: zmq.Socket[Any], collector: zmq.Socket[Any], workers: Sequence[threading.Thread]) -> None:
+        """What is in work is answered, what waits is refused."""
+        with self._changed:
+            left, self._jobs = list(self._jobs), collections.deque()
+        for job in left:
+            _send(socket, [job.client, *pack_refused(job.number, "the editor was ended")])
+        deadline = time.monotonic() + 10.0
+        while any(worker.is_alive() for worker in workers) and time.monotonic() < deadline:
+            if collector.poll(50):
+                _send(socket, collector.recv_multipart())
+        with contextlib.suppress(zmq.ZMQError):
+            while collector.poll(0):
+                _send(socket, collector.recv_multipart())
+
+    # A worker
+
+    def _work(self, device: str) -> None:
+        try:
+            editor = self._make_editor(device)
+        except GenedError as error:
+            self._broken = error
+            return
+        except Exception as error:  # a library's own, such as a model that is not there
+            self._broken = EditorError(f"the editor {self._name} cannot be made: {' '.join(str(error).split())}")
+            return
+        with self._changed:
+            self._n_ready += 1
+        with self._context.socket(zmq.PUSH) as answers:
+            answers.connect(self._answers)
+            while jobs := self._next(editor.max_batch):
+                for job, answer in zip(jobs, self._edited(editor, jobs), strict=True):
+                    answers.send_multipart([job.client, *answer])
+                with self._changed:
+                    self._in_work -= len(jobs)
+
+    def _next(self, max_batch: int) -> list[_Job]:
+        """Waits for requests: the oldest, and others of its size; none when the server closes."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._closing)
+            if self._closing or self._stop.is_set():  # the front thread may not have seen it yet
+                return []
+            size = self._jobs[0].request.x_hat.shape
+            taken = [job for job in self._jobs if job.request.x_hat.shape == size][:max_batch]
+            for job in taken:
+                self._jobs.remove(job)
+            self._in_work += len(taken)
+            return taken
+
+    def _edited(self, editor: Editor, jobs: Sequence[_Job]) -> list[Frames]:
+        try:
+            found = editor.edit_batch([job.request for job in jobs])
+        except Exception as error:  # a model may raise anything; the service goes on
+            reason = str(error) if isinstance(error, GenedError) else f"{type(error).__name__}: {error}"
+            log.warning("%d pictures were not edited: %s", len(jobs), reason)
+            self._counts["failed"] += len(jobs)
+            return [pack_refused(job.number, reason) for job in jobs]
+        now_s = time.monotonic()
+        self._latencies_s.extend(now_s - job.since_s for job in jobs)
+        self._counts["edited"] += len(jobs)
+        return [pack_edited(job.number, edited) for job, edited in zip(jobs, found, strict=True)]
+
+
+def require_private(address: str, keys: Path | None) -> None:
+    """Looks whether an address is of this machine alone, or keys protect it.
+
+    Raises:
+        ConfigError: Neither.
+    """
+    host = "127.0.0.1" if address.startswith("ipc://") else split_address(address)[0]
+    if keys is None and host not in LOOPBACK:
+        raise ConfigError(
+            f"{address} can be reached from other machines: give --keys DIR, which gened editor keys DIR makes"
+        )
+
+
+def _send(socket: zmq.Socket[Any], frames: Sequence[bytes]) -> None:
+    """Sends, unless the client has gone or does not read."""
+    try:
+        socket.send_multipart(frames)
+    except zmq.ZMQError as error:
+        log.warning("an answer was dropped: %s", error.strerror)

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Words of captions in the order that the text packing needs, for `gr_blocks/phy/framing/caption_words.py`.
+
+    python -m gened.models.training.studies.caption_dictionary --data TRAIN --lines runs/pairs/captions.jsonl \\
+        --out gr_blocks/phy/framing/caption_words.py
+
+Made once. It is on the wire: another dictionary is another number beside this one, never in its place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import re
+import sys
+import zlib
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from gened.errors import ConfigError, GenedError
+from gened.models.data.shards import JSON_SUFFIX, list_shards, read_captions, read_members
+
+LONGEST = 4
+"""Words of a phrase."""
+MIN_COUNT, MIN_LEN = 3, 4
+REFERENCE_COST = 2.2
+"""Bytes that a phrase from the dictionary costs."""
+LINE = 100
+HEADER = '''# SPDX-License-Identifier: GPL-3.0-or-later
+"""Words and phrases of captions, the most telling last: dictionary 1 of the text packing. On the wire; never changed.
+
+Made by `python -m gened.models.training.studies.caption_dictionary`.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from functools import lru_cache
+
+_PACKED = (
+'''
+FOOTER = ''')
+
+
+@lru_cache(1)
+def caption_words() -> bytes:
+    """The dictionary, as zlib takes it."""
+    return zlib.decompress(base64.b85decode(_PACKED))
+'''
+
+
+def phrases(texts: Iterable[str]) -> Counter[str]:
+    """How often each run of one to four words occurs, spaces behind them included."""
+    found: Counter[str] = Counter()
+    for text in texts:
+        words = [word for word in re.split(r"(?<=\s)", text) if word]
+        for n in range(1, LONGEST + 1):
+            found.update("".join(words[i : i + n]) for i in range(len(words) - n + 1))
+    return found
+
+
+def build(texts: Iterable[str], size: int) -> bytes:
+    """Phrases by what they save, the best at the end, where a reference to them is shortest; at most `size` bytes."""
+    worth = sorted(
+        (
+            (count * (len(phrase.encode()) - REFERENCE_COST), phrase)
+            for phrase, count in phrases(texts).items()
+            if count >= MIN_COUNT and len(phrase.encode()) >= MIN_LEN
+        ),
+        reverse=True,
+    )
+    result = ""
+    for _, phrase in worth:
+        if phrase not in result:
+            if len((phrase + result).encode()) > size:
+                break
+            result = phrase + result
+    return result.encode()
+
+
+def read_texts(data: Path, lines: Path | None, share: int) -> list[str]:
+    """Human captions of the shards, and every `share`-th of a file of {"caption": text} lines.
+
+    Raises:
+        ConfigError: No captions, or a damaged file.
+    """
+    texts: list[str] = []
+    for shard in list_shards(data):
+        for name, content in read_members(shard, lambda name: name.endswith(JSON_SUFFIX)):
+            texts += read_captions(content, f"{shard}: {name}")
+    if lines is not None:
+        try:
+            texts += [json.loads(line)["caption"] for line in lines.read_text().splitlines()][::share]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"{lines}: {error}") from error
+    if not texts:
+        raise ConfigError(f"no captions in {data}")
+    return texts
+
+
+def module_text(words: bytes) -> str:
+    """Source of the module that holds the dictionary."""
+    packed = base64.b85encode(zlib.compress(words, 9)).decode()
+    rows = "".join(f'    "{packed[i : i + LINE]}"\n' for i in range(0, len(packed), LINE))
+    return HEADER + rows + FOOTER
+
+
+def main() -> int:
+    """For `python -m`."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of tar shards with captions")
+    parser.add_argument("--lines", type=Path, help='file of {"caption": text} lines: what captioners say')
+    parser.add_argument("--share", type=int, default=2, help="take one in so many of those lines")
+    parser.add_argument("--size", type=int, default=32000, help="bytes; zlib looks back 32768 at most")
+    parser.add_argument("--out", type=Path, required=True, help="Python file; must not exist")
+    options = parser.parse_args()
+    try:
+        if options.out.exists():
+            raise ConfigError(f"{options.out} exists; a dictionary that is on the wire is never made anew")
+        words = build(read_texts(options.data, options.lines, options.share), options.size)
+        options.out.write_text(module_text(words))
+        print(f"{len(words)} bytes")
+    except GenedError as error:
+        print(f"caption_dictionary: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

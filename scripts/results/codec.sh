@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The figures of docs/codec.md: every evaluation under results/codec/, by the very commands.
+# Usage: scripts/results/codec.sh EVAL_DATA [CODEC...]
+#
+# EVAL_DATA holds kodak/ (24 pictures) and sod/ (images/, masks/). Codecs: gened, deepjscc, softcast, hevc-ldpc; all where
+# none is named. Pictures that were measured already, by the same weights, come out of runs/cache. About an hour of two
+# cores from nothing. WORKERS (2) processes share the pictures.
+set -euo pipefail
+# shellcheck source=scripts/lib/setup.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../lib/setup.sh"
+# shellcheck source=scripts/lib/measure.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../lib/measure.sh"
+
+OUT="results/codec"
+RATE_SNRS="-2,1,4,7,10,13,20"
+
+# of_codec CODEC DATA OPTIONS...: what all codecs are compared by.
+of_codec() {
+  local codec="$1" data="$2"
+  shift 2
+  local kodak=(--codec "$codec" --data "$data/kodak" "$@") small=(--resize 256)
+  measure "$codec-kodak-256" "${kodak[@]}" "${small[@]}" --metrics psnr,ms_ssim,st_lpips
+  measure "$codec-kodak-full" "${kodak[@]}"
+  measure "$codec-kodak-256-rayleigh-fast" "${kodak[@]}" "${small[@]}" --channel rayleigh-fast --metrics psnr
+  measure "$codec-kodak-256-rayleigh-block" "${kodak[@]}" "${small[@]}" --channel rayleigh-block --seeds 4 --metrics psnr
+  measure "$codec-kodak-256-rayleigh-block-estimated" "${kodak[@]}" "${small[@]}" --channel rayleigh-block --seeds 2 \
+    --over loopback --metrics psnr
+  measure "$codec-sod-256" --codec "$codec" --data "$data/sod" "${small[@]}" --metrics psnr,masks # at its own focus
+}
+
+# by_symbols CODEC DATA RATE...: foreground and ST-LPIPS at 10 dB, to be drawn against payload symbols.
+by_symbols() {
+  local codec="$1" data="$2" rate
+  shift 2
+  for rate in "$@"; do
+    measure "$codec-sod-256-rate-${rate#1/}" --codec "$codec" --data "$data/sod" --resize 256 --rate "$rate" --snr 10 \
+      --metrics psnr,masks,st_lpips
+  done
+}
+
+# What only gened does.
+of_gened() {
+  local data="$1" rate
+  local kodak=(--codec gened --data "$data/kodak" --resize 256 --focus 1 --metrics psnr)
+  for rate in 1/48 1/36 1/24 1/12; do
+    measure "gened-kodak-256-rate-${rate#1/}" "${kodak[@]}" --rate "$rate" --snr="$RATE_SNRS"
+  done
+  measure gened-kodak-full-rate-48 --codec gened --data "$data/kodak" --focus 1 --rate 1/48 --metrics psnr
+  measure gened-sod-256-truth --codec gened --data "$data/sod" --resize 256 --mask truth --metrics psnr,masks
+  measure gened-kodak-256-erasure "${kodak[@]}" --erasure 0.1 --snr 7
+  measure gened-kodak-256-told-more "${kodak[@]}" --snr-error 3
+  measure gened-kodak-256-told-less "${kodak[@]}" --snr-error=-3
+  measure gened-kodak-256-rayleigh-block-estimated-margin "${kodak[@]}" --channel rayleigh-block --seeds 2 --over loopback \
+    --side-margin 12
+  say "the sheet with masks"
+  free_photographs out/photographs
+  "$PYTHON" -m gened plot --sheet --data out/photographs --resize 256 --codec gened --codec deepjscc --draw-mask --quiet \
+    --out docs/figures/sheet-masks.jpg
+  measure gened-kodak-256-refine "${kodak[@]}" --refine 50 --snr 1,10 --limit 8
+}
+
+main() {
+  [ $# -ge 1 ] || die "usage: scripts/results/codec.sh EVAL_DATA [CODEC...]"
+  local data codec
+  data="$(realpath --canonicalize-existing --relative-to="$ROOT" "$1")" || die "there is no folder $1"
+  shift
+  [ $# -gt 0 ] || set -- gened deepjscc softcast hevc-ldpc
+  setup >&2
+  cd "$ROOT"
+  mkdir -p "$OUT" runs/cache
+  for codec in "$@"; do
+    if [ "$codec" = gened ]; then
+      of_codec gened "$data" --focus 1
+      of_gened "$data"
+      by_symbols gened "$data" 1/48 1/36 1/24 1/12
+    else
+      of_codec "$codec" "$data"
+      case "$codec" in
+        deepjscc) by_symbols deepjscc "$data" 1/24 ;;
+        hevc-ldpc) by_symbols hevc-ldpc "$data" 1/48 1/36 1/24 1/12 ;;
+      esac
+    fi
+  done
+}
+
+main "$@"

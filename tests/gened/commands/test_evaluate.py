@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`gened evaluate` and `gened plot` as a shell sees them."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from gened.cli import main
+from gened.commands.signals import SIGNALS
+from gened.models.evaluation.metrics.metric_set import FIGURES, METRICS
+from gened.models.evaluation.run.evaluate import ROW_KEYS
+
+
+class Done(NamedTuple):
+    """What a command did."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Runner = Callable[..., Done]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Runner]:
+    """Runs a command in this process; signal handlers are put back afterwards."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield lambda *arguments: Done(main([str(argument) for argument in arguments]), *capsys.readouterr())
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def assert_one_line(done: Done, code: int, *parts: str) -> None:
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert done.returncode == code and len(lines) == 1, done.stderr
+    assert lines[0].startswith("gened: ") and all(part in lines[0] for part in parts), lines[0]
+
+
+@pytest.fixture
+def masked(tmp_path: Path) -> Path:
+    """Two photographs; the first alone has a mask."""
+    folder = tmp_path / "set"
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    for name in ("chelsea", "coffee"):
+        Image.fromarray(getattr(data, name)()).resize((96, 80)).save(folder / "images" / f"{name}.png")
+    mask = np.zeros((80, 96), np.uint8)
+    mask[:, 24:72] = 255
+    Image.fromarray(mask).save(folder / "masks" / "chelsea.png")
+    return folder
+
+
+def test_evaluate_tells_how_it_was_asked_and_plot_draws_it(run: Runner, masked: Path, tmp_path: Path) -> None:
+    evaluate = ("evaluate", "--data", masked, "--codec", "softcast", "--limit", "1", "--metrics", "masks", "--quiet")
+    out = tmp_path / "new" / "truth.json"
+    done = run(*evaluate, "--snr", "1,7", "--mask", "truth", "--focus", "6", "--json", "--out", out)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert json.loads(out.read_text()) == result
+    meta = result["meta"]
+    assert (meta["mask"], meta["focus"], meta["over"], meta["workers"]) == ("truth", 6.0, "channel", 1)
+    assert meta["data"] == {"name": "set", "pictures": 1, "masks": 1, "captions": 0}
+    assert set(meta["metrics"]) == {*FIGURES, "lpips", "kid"}
+    assert meta["metrics"]["psnr_fg_db"] and meta["metrics"]["ms_ssim"] is None
+    for row in result["rows"]:
+        assert tuple(row) == ROW_KEYS
+        assert row["psnr_fg_db"] > row["psnr_bg_db"] and row["st_lpips"] is None
+    figure = tmp_path / "figure.png"
+    drawn = run("plot", out, "--y", "psnr_fg_db", "--out", figure)
+    assert (drawn.returncode, drawn.stdout.strip()) == (0, str(figure)), drawn.stderr
+    with Image.open(figure) as picture:
+        assert picture.width > 500
+
+
+def test_a_sheet_shows_each_picture_at_each_snr(run: Runner, masked: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    options = ("--codec", "softcast", "--codec", "hevc-ldpc", "--snr", "4,10", "--quiet", "--out", sheet)
+    done = run("plot", "--sheet", "--data", masked, *options)
+    assert (done.returncode, done.stdout.strip()) == (0, str(sheet)), done.stderr
+    with Image.open(sheet) as picture:
+        width, height = picture.size
+    assert width > 3 * 256 and height > 4 * 200
+
+
+def test_wrong_options_are_one_line(run: Runner, masked: Path, tmp_path: Path) -> None:
+    evaluate = ("evaluate", "--data", masked, "--codec", "softcast", "--quiet")
+    assert_one_line(run(*evaluate, "--metrics", "sharpness"), 2, "'sharpness'", *METRICS)
+    assert_one_line(run(*evaluate, "--metrics", "clip_score"), 2, "--clip NAME_OR_FOLDER")
+    assert_one_line(run(*evaluate, "--mask", "truth"), 2, "coffee.png has none", "masks")
+    assert_one_line(run(*evaluate, "--mask", "half"), 2, "--mask", "codec")
+    assert_one_line(run(*evaluate, "--mask", "none", "--focus", "3"), 2, "--focus")
+    assert_one_line(run(*evaluate, "--focus", "-1"), 2, "positive")
+    assert_one_line(run(*evaluate, "--focus", "1000", "--mask", "truth", "--limit", "1"), 6, "focus")
+    assert_one_line(run(*evaluate, "--workers", "0"), 2, "--workers")
+    assert_one_line(run(*evaluate, "--out", tmp_path), 2, "is a folder")
+    assert_one_line(run(*evaluate, "--cache", masked / "images" / "coffee.png"), 2, "no cache can be kept")
+    assert_one_line(run("plot"), 2, "RESULT.json", "--sheet")
+    assert_one_line(run("plot", "--sheet"), 2, "--data FOLDER")
+    assert_one_line(run("plot", tmp_path / "absent.json"), 2, "cannot read", "absent.json")
+    assert_one_line(run("plot", "--sheet", "--data", masked, "--codec", "nonsense", "-q"), 6, "'nonsense'")
+
+
+def test_plot_has_help(run: Runner) -> None:
+    done = run("plot", "--help")
+    assert done.returncode == 0 and "--sheet" in done.stdout and "Exit codes" in done.stdout
+
+
+def test_evaluate_passes_on_erasure_snr_error_and_refinement(run: Runner, masked: Path) -> None:
+    evaluate = ("evaluate", "--data", masked, "--limit", "1", "--metrics", "psnr", "--snr", "10", "--quiet", "--json")
+    done = run(*evaluate, "--codec", "gened", "--refine", "2", "--erasure", "0.1", "--snr-error", "3", "--focus", "1")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    meta = result["meta"]
+    assert (meta["refine"], meta["erasure"], meta["snr_error_db"]) == (2, 0.1, 3.0)
+    assert_one_line(run(*evaluate, "--codec", "softcast", "--refine", "2"), 6, "refine")
+    assert_one_line(run(*evaluate, "--codec", "softcast", "--erasure", "2"), 2, "erasure")

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`report.json` has its fixed keys, and nothing that is not true gets into it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gened.errors import LinkError
+from gened.provenance import commit, run_meta
+from gened.reports.report import FRAME_KEYS, Report, frame_report, report_text, write_report
+
+KEYS = [
+    "frame", "sent", "received", "psnr_db", "ms_ssim", "snr_set_db", "snr_est_db", "cfo_set_hz", "cfo_est_hz",
+    "sfo_est_ppm", "erased_fraction", "caption", "caption_partial", "crc_ok", "analog_symbols", "side_symbols",
+    "caption_symbols", "payload_symbols", "on_air_samples", "airtime_s", "encode_ms", "decode_ms", "edited",
+    "edit_reason", "editor_ms",
+]  # fmt: skip
+
+
+def test_the_keys_are_those_that_others_rely_on() -> None:
+    assert list(FRAME_KEYS) == KEYS
+
+
+def test_unknown_is_null_and_never_absent() -> None:
+    written = json.loads(report_text(Report(meta={}, frames=[frame_report({"frame": 3, "snr_est_db": float("nan")})])))
+    assert list(written["frames"][0]) == KEYS
+    assert written["frames"][0]["frame"] == 3
+    assert all(value is None for key, value in written["frames"][0].items() if key != "frame")
+
+
+def test_payload_is_the_sum_of_its_parts() -> None:
+    parts = {"frame": 0, "analog_symbols": 8000, "side_symbols": 192, "caption_symbols": 426}
+    assert frame_report(parts).payload_symbols == 8618
+    with pytest.raises(LinkError, match="frame 0"):
+        frame_report({**parts, "payload_symbols": 8619})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"frame": -1},
+        {"frame": 0, "erased_fraction": 1.5},
+        {"frame": 0, "caption": b"bytes"},
+        {"frame": 0, "crc_ok": "yes"},
+        {},
+    ],
+)
+def test_facts_of_the_wrong_kind_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(LinkError, match="cannot be reported"):
+        frame_report(wrong)
+
+
+def test_facts_of_other_names_are_left_out() -> None:
+    assert frame_report({"frame": 0, "height": 64, "text_mode": "qpsk-1/2"}) == frame_report({"frame": 0})
+
+
+def test_a_report_is_written_whole_and_reads_back(tmp_path: Path) -> None:
+    report = Report(
+        meta=run_meta(["/usr/bin/gened", "loopback", "my cat.png"], seed=7),
+        frames=[frame_report({"frame": 0, "caption": "größe"})],
+    )
+    write_report(tmp_path / "report.json", report)
+    assert Report.model_validate_json((tmp_path / "report.json").read_text()) == report
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_meta_says_how_a_result_came_about() -> None:
+    meta = run_meta(["/usr/bin/gened", "loopback", "my cat.png"], seed=7)
+    assert run_meta(["/x/gened/__main__.py", "check"], seed=7)["command"] == "gened check"
+    assert meta["command"] == "gened loopback 'my cat.png'" and meta["seed"] == 7
+    assert meta["versions"]["numpy"].startswith("1.26") and meta["versions"]["gnuradio"].startswith("3.10")
+    assert meta["machine"]["n_cores"] >= 1
+
+
+def test_the_commit_is_that_of_the_checkout() -> None:
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent)
+    found = commit()
+    if head.returncode == 0:
+        assert found is not None and head.stdout.startswith(found.rstrip("+"))
+    else:
+        assert found is None

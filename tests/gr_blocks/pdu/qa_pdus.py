@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PDUs: what goes in comes out, and what is no PDU is told from one."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pmt
+import pytest
+
+from gened.errors import FrameError
+from gened.gr_blocks.pdu.frame_pdus import (
+    capture_from_pdu,
+    encoded_from_pdu,
+    encoded_to_pdu,
+    parse_rate,
+    picture_from_pdu,
+    received_from_pdu,
+)
+from gened.gr_blocks.pdu.pdus import PduError, from_pdu, take, to_pdu
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.complex64])
+@pytest.mark.parametrize("n", [0, 1, 7, 1000])
+def test_vectors_come_back_as_gnuradio_sees_them(dtype: Any, n: int, rng: np.random.Generator) -> None:
+    values = rng.integers(0, 256, n).astype(dtype) * (dtype(1) if dtype != np.complex64 else np.complex64(1 - 2j))
+    message = to_pdu({}, values)
+    assert pmt.is_dict(pmt.car(message))
+    assert np.array_equal(np.array(pmt.to_python(pmt.cdr(message)), dtype), values)
+    again = from_pdu(message)[1]
+    assert again.dtype == dtype
+    assert np.array_equal(again, values)
+
+
+def test_vectors_made_by_gnuradio_are_read() -> None:
+    assert np.array_equal(from_pdu(pmt.cons(pmt.PMT_NIL, pmt.init_c32vector(2, [1 + 2j, -3j])))[1], [1 + 2j, -3j])
+
+
+def test_values_of_all_plain_types_come_back() -> None:
+    meta = {"a": 1, "b": -2, "c": 2**32 - 1, "d": 0.25, "e": "caption – ü", "f": True, "g": False, "h": None}
+    assert from_pdu(to_pdu(meta, b""))[0] == meta
+    assert from_pdu(to_pdu({"bytes": b"\x00\xff"}, b""))[0]["bytes"].tobytes() == b"\x00\xff"
+
+
+def test_a_picture_of_twelve_million_pixels_is_packed_in_under_a_second() -> None:
+    image = np.zeros(3 * 4096 * 3072, np.uint8)
+    begin = time.process_time()
+    from_pdu(to_pdu({}, image))
+    assert time.process_time() - begin < 1.0
+
+
+@pytest.mark.parametrize("reader", [picture_from_pdu, encoded_from_pdu, received_from_pdu, capture_from_pdu])
+def test_hostile_messages_raise_pdu_errors_alone(reader: Any, hostile: Any) -> None:
+    with pytest.raises(PduError):
+        reader(hostile)
+
+
+def test_dictionaries_without_end_are_refused() -> None:
+    with pytest.raises(PduError, match="more than 128"):
+        from_pdu(to_pdu({f"key {i}": i for i in range(129)}, b""))
+
+
+@pytest.mark.parametrize("value", [None, True, "4", 3.5, -1, 11])
+def test_entries_are_checked_for_type_and_bounds(value: Any) -> None:
+    with pytest.raises(PduError, match="'n'"):
+        take({"n": value}, "n", int, 0, 10)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_entries_must_be_finite(value: float) -> None:
+    with pytest.raises(PduError, match="not finite"):
+        take({"x": value}, "x", float)
+
+
+def test_an_encoded_frame_comes_back_whole(frame_of: Any) -> None:
+    frame = frame_of(number=3)
+    again, meta = encoded_from_pdu(encoded_to_pdu(frame, {"name": "photo"}))
+    assert meta["name"] == "photo"
+    assert np.array_equal(again.encoded.symbols, frame.encoded.symbols)
+    for name in ("session", "number", "codec_id", "size", "rate", "snr_design_db", "text", "text_mode"):
+        assert getattr(again, name) == getattr(frame, name)
+    assert again.encoded.side_info == frame.encoded.side_info
+
+
+def test_symbols_that_are_no_numbers_are_refused(frame_of: Any) -> None:
+    frame = frame_of()
+    frame.encoded.symbols[3] = np.nan
+    with pytest.raises(PduError, match="not finite"):
+        encoded_from_pdu(encoded_to_pdu(frame))
+
+
+@pytest.mark.parametrize(("text", "value"), [("1/24", (1, 24)), ("2/48", (1, 24)), (0.25, (1, 4)), ("5/96", (5, 96))])
+def test_rates_are_read_and_reduced(text: Any, value: tuple[int, int]) -> None:
+    rate = parse_rate(text)
+    assert (rate.numerator, rate.denominator) == value
+
+
+@pytest.mark.parametrize("text", ["", "fast", "1/0", "0", "-1/24", "3/2", "9/100", "1/513", float("nan"), float("inf")])
+def test_rates_that_the_header_cannot_tell_are_refused(text: Any) -> None:
+    with pytest.raises(FrameError, match="rate"):
+        parse_rate(text)

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The worker process: answers, refuses, dies and comes back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gened.errors import LinkError
+from gened.models.serving.worker import JobResult, Worker
+
+ROOT = Path(__file__).resolve().parents[3]
+FOLDER = ROOT / "tests" / "support"
+SERVICE = "thumbnail_service:ThumbnailService"
+
+
+@pytest.fixture(autouse=True)
+def service_is_importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(FOLDER))
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    with Worker(SERVICE, queue_len=2) as made:
+        yield made
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_answers_come_in_order_with_their_tags(worker: Worker) -> None:
+    results: list[JobResult] = []
+    assert worker.submit("sleep", results.append, tag="first", seconds=0.05)
+    assert worker.submit("sleep", results.append, tag="second", seconds=0.0)
+    assert worker.drain(10)
+    assert [(result.tag, result.value, result.error) for result in results] == [
+        ("first", 0.05, None),
+        ("second", 0.0, None),
+    ]
+    assert results[0].elapsed_ms >= 50
+
+
+def test_a_full_queue_refuses_the_newest_job_at_once_and_counts_it(worker: Worker) -> None:
+    results: list[JobResult] = []
+    worker.call("sleep", seconds=0.0)  # the child is up
+    worker.submit("sleep", results.append, tag=0, seconds=2.0)
+    assert wait_until(lambda: worker.n_pending == 1)
+    time.sleep(0.05)  # the first job has left the queue for the child
+    begin = time.monotonic()
+    accepted = [worker.submit("sleep", results.append, tag=tag, seconds=0.0) for tag in (1, 2, 3)]
+    assert time.monotonic() - begin < 1.0
+    assert accepted == [True, True, False]
+    assert worker.stats.n_refused == 1
+    assert worker.drain(10)
+    assert [result.tag for result in results] == [0, 1, 2]
+
+
+def test_an_exception_in_the_child_comes_back_as_one_line(worker: Worker) -> None:
+    with pytest.raises(LinkError, match="this codec cannot encode"):
+        worker.call("encode", codec="broken", image=None, rate=1, snr_db=1)
+    with pytest.raises(LinkError, match=r"TypeError: .*unexpected keyword"):
+        worker.call("sleep", hours=1)
+    assert worker.call("sleep", seconds=0.0) == 0.0
+    assert worker.stats.n_starts == 1
+
+
+@pytest.mark.parametrize("method", ["_private", "no_such_method"])
+def test_only_public_methods_can_be_called(worker: Worker, method: str) -> None:
+    with pytest.raises(LinkError, match="AttributeError"):
+        worker.call(method)
+
+
+def test_what_cannot_travel_is_an_error_and_not_a_hang(worker: Worker) -> None:
+    with pytest.raises(LinkError, match="cannot be sent to the worker"):
+        worker.call("sleep", seconds=lambda: None)
+    with pytest.raises(LinkError, match="the answer cannot be sent"):
+        worker.call("unsendable")
+    assert worker.call("sleep", seconds=0.0) == 0.0
+
+
+def test_a_child_that_dies_costs_one_job_and_the_next_one_starts_another(worker: Worker) -> None:
+    with pytest.raises(LinkError, match=r"worker process died \(exit code 7\)"):
+        worker.call("die")
+    assert worker.call("sleep", seconds=0.0) == 0.0
+    assert worker.stats.n_starts == 2
+
+
+def test_a_child_that_is_killed_is_told_by_its_signal(worker: Worker) -> None:
+    worker.call("sleep", seconds=0.0)
+    pid = worker.pid
+    assert pid is not None
+    threading.Timer(0.2, os.kill, (pid, signal.SIGKILL)).start()
+    with pytest.raises(LinkError, match="signal 9"):
+        worker.call("sleep", seconds=30)
+
+
+def test_a_job_that_runs_over_its_time_is_ended() -> None:
+    with Worker(SERVICE, timeout_s=8.0) as worker:
+        with pytest.raises(LinkError, match="longer than 8 s"):
+            worker.call("sleep", seconds=60)
+        assert worker.call("sleep", seconds=0.0) == 0.0
+
+
+def test_closing_ends_the_child_and_answers_what_waited() -> None:
+    worker = Worker(SERVICE, queue_len=2)
+    worker.call("sleep", seconds=0.0)
+    pid = worker.pid
+    assert pid is not None
+    results: list[JobResult] = []
+    worker.submit("sleep", results.append, seconds=60)
+    wait_until(lambda: worker.n_pending == 1)
+    time.sleep(0.05)
+    worker.submit("sleep", results.append, seconds=0.0)
+    begin = time.monotonic()
+    worker.close()
+    assert time.monotonic() - begin < 20
+    assert not is_alive(pid)
+    assert wait_until(lambda: len(results) == 2)
+    assert all(result.error is not None for result in results)
+
+
+def test_a_closed_worker_begins_anew_when_it_is_asked_again() -> None:
+    worker = Worker(SERVICE)
+    worker.call("sleep", seconds=0.0)
+    worker.close()
+    assert worker.call("sleep", seconds=0.0) == 0.0
+    worker.close()
+
+
+def test_threads_are_capped_and_the_child_does_not_write_to_stdout(tmp_path: Path) -> None:
+    script = tmp_path / "chatter.py"
+    script.write_text(
+        "from gened.models.serving.worker import Worker\n"
+        f"with Worker({SERVICE!r}) as worker:\n"
+        "    print(worker.call('environment', name='OMP_NUM_THREADS'))\n"
+        "    worker.call('say', text='chatter of a library')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{FOLDER}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, env=environment, timeout=240, check=True
+    )
+    assert done.stdout.split() == [str(max(1, (os.cpu_count() or 2) // 2))]
+    assert "chatter of a library" in done.stderr
+
+
+def test_a_service_that_cannot_be_made_says_so_with_every_job() -> None:
+    with Worker("thumbnail_service:NoSuchClass") as worker:
+        for _ in range(2):
+            with pytest.raises(LinkError, match="NoSuchClass"):
+                worker.call("sleep", seconds=0.0)
+
+
+def test_an_error_in_a_callback_does_not_stop_the_others(worker: Worker) -> None:
+    def fails(_: JobResult) -> None:
+        raise ValueError("my own fault")
+
+    worker.submit("sleep", fails, seconds=0.0)
+    assert worker.call("sleep", seconds=0.0) == 0.0
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_the_child_dies_with_its_parent_even_in_the_middle_of_a_job(is_busy: bool) -> None:
+    code = f"""
+import time
+from gened.models.serving.worker import Worker
+worker = Worker({SERVICE!r})
+worker.call("sleep", seconds=0.0)
+print(worker.pid, flush=True)
+if {is_busy}:
+    worker.submit("sleep", print, seconds=60)
+time.sleep(60)
+"""
+    environment = {**os.environ, "PYTHONPATH": f"{FOLDER}{os.pathsep}{ROOT}"}
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    time.sleep(0.2)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert wait_until(lambda: not is_alive(pid), 5)
+
+
+def test_a_script_without_a_guard_is_not_run_twice(tmp_path: Path) -> None:
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "from gened.models.serving.worker import Worker\n"
+        "print('once', flush=True)\n"
+        f"worker = Worker({SERVICE!r})\n"
+        "print(worker.call('sleep', seconds=0.0))\n"
+        "worker.close()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{FOLDER}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, env=environment, timeout=30, check=True
+    )
+    assert done.stdout.split() == ["once", "0.0"]

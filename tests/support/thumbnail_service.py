@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A service for the worker that needs no weights: a picture as a 16x16 thumbnail of grey values, one symbol each."""
+
+from __future__ import annotations
+
+import os
+import time
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from gened.errors import CodecError
+from gened.gr_blocks.phy.types import Encoded, Received
+from gened.models.serving.codec_service import DecodedPicture, EncodedPicture
+
+CODEC_ID = 0xFEDCBA98
+SIDE = 16
+SERVICE = "thumbnail_service:ThumbnailService"
+
+
+class ThumbnailService:
+    """Answers `encode` and `decode` as the codec service does, and a few methods that misbehave."""
+
+    def encode(
+        self,
+        codec: str,
+        image: Any,
+        *,
+        rate: Fraction,
+        snr_db: float,
+        mask: Any = None,
+        focus: float | None = None,
+        refine_steps: int = 0,
+        seed: int = 0,
+        side_margin_db: float = 0.0,
+    ) -> EncodedPicture:
+        """Its side information is "t", or tells what it was asked for."""
+        if codec == "broken":
+            raise CodecError("this codec cannot encode")
+        height, width = (side - side % SIDE for side in image.shape[:2])
+        grey = image[:height, :width].mean(axis=2).reshape(SIDE, height // SIDE, SIDE, width // SIDE).mean(axis=(1, 3))
+        symbols = ((grey.ravel() - 127.5) / 64).astype(np.complex64)
+        is_plain = mask is None and (focus, refine_steps) == (None, 0)
+        n_important = None if mask is None else int((mask == 255).sum())
+        side_info = b"t" if is_plain else f"{n_important} {focus} {refine_steps}".encode()
+        return EncodedPicture(Encoded(symbols, side_info, "bpsk-1/2x2" if side_margin_db else None), CODEC_ID, 1.0)
+
+    def decode(self, codec_id: int, received: Received) -> DecodedPicture:
+        if codec_id != CODEC_ID:
+            raise CodecError(f"no codec has the number {codec_id:08x}")
+        grey = np.clip(received.symbols.real * 64 + 127.5, 0, 255).astype(np.uint8).reshape(SIDE, SIDE)
+        rows = np.arange(received.size.height) * SIDE // received.size.height
+        columns = np.arange(received.size.width) * SIDE // received.size.width
+        image = np.repeat(grey[rows][:, columns, None], 3, axis=2)
+        mask = np.full(image.shape[:2], 255, np.uint8) if received.side_info == b"m" else None
+        return DecodedPicture(image, False, mask, "thumbnail", 1.0)
+
+    def sleep(self, seconds: float) -> float:
+        time.sleep(seconds)
+        return seconds
+
+    def die(self) -> None:
+        os._exit(7)
+
+    def environment(self, name: str) -> str | None:
+        return os.environ.get(name)
+
+    def say(self, text: str) -> int:
+        os.write(1, f"{text}\n".encode())
+        return os.getpid()
+
+    def unsendable(self) -> Any:
+        return lambda: None
