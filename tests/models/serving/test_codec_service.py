@@ -16,7 +16,7 @@ from gened.models.serving.codec_service import CodecService
 from gened.models.serving.worker import Worker
 
 RATE = Fraction(1, 24)
-FOLDER = Path(__file__).resolve().parents[3] / "support"
+FOLDER = Path(__file__).resolve().parents[2] / "support"
 
 
 @pytest.fixture

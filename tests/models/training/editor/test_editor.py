@@ -57,7 +57,7 @@ def test_pairs_are_what_a_codec_makes_of_crops(pairs: Path) -> None:
 
 
 def test_damaged_or_missing_pairs_are_one_line(tmp_path: Path, pairs: Path) -> None:
-    with pytest.raises(ConfigError, match="editor_pairs makes them"):
+    with pytest.raises(ConfigError, match="editor.pairs makes them"):
         editor_pairs.read_pairs(tmp_path)
     (tmp_path / "pairs-0000000.npz").write_bytes(b"PK nothing")
     with pytest.raises(ConfigError, match="is damaged"):
