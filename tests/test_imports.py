@@ -23,7 +23,7 @@ FOLDERS = {
 
 BASE = "gened base"
 """Modules of `gened` that every part may use; they use one another alone."""
-BASE_MODULES = {"gened", "gened.errors", "gened.addresses", "gened.paths", "gened.provenance"}
+BASE_MODULES = {"gened", "gened.errors", "gened.addresses", "gened.paths", "gened.provenance", "gened.hostile"}
 PHY = "gened.gr_blocks.phy"
 SERVING = "gened.models.serving"
 RUNNING = ("link", "monitor", "reports", "fieldwork", "inspect", "doctor", "bench", "virtual_pluto")
@@ -204,6 +204,8 @@ def test_flowgraphs_are_top_blocks_and_radios_alone() -> None:
         ("gened", {"numpy", "torch", "gnuradio", "typer"}),
         ("gened.errors", {"numpy"}),
         ("gened.provenance", {"numpy", "torch", "gnuradio"}),
+        ("gened.hostile", {"numpy", "torch", "gnuradio"}),
+        ("gened.gr_blocks.pdu.facts", {"torch", "gnuradio", "pmt"}),
         (
             "gened.models.training.codecs.deepjscc",
             {"ldpc", "zfec", "scipy", "skimage", "matplotlib", "gnuradio", "typer"},
