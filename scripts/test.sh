@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Everything that must hold before a change is kept: build, installation, flowgraphs, tests, lint and types.
+# Everything that must hold before a change is kept: build, installation, flowgraphs, tests, lint, types and documentation.
 # Usage: scripts/test.sh [PYTEST OPTIONS]
 #
 # Installs what is missing first. Every step runs even when an earlier one failed, under a time limit; the table at the
@@ -23,8 +23,9 @@ main() {
   step "cmake install" 120 cmake --install "$BUILD"
   step "ctest" 300 ctest --test-dir "$BUILD" --output-on-failure --timeout 120 --no-tests=error
   step "grcc" 300 compile_flowgraphs
-  step "pytest" 900 pytest_parallel "$@"
+  step "pytest" 1800 pytest_parallel "$@"
   lint_steps
+  docs_steps
   finish
 }
 

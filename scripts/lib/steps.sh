@@ -43,6 +43,13 @@ pytest_parallel() {
 lint_steps() {
   step "ruff check" 60 "$PYTHON" -m ruff check .
   step "ruff format" 60 "$PYTHON" -m ruff format --check .
+  step "codespell" 60 "$PYTHON" -m codespell_lib
   step "mypy" 300 "$PYTHON" -m mypy
   step "mypy tests" 300 "$PYTHON" -m mypy --config-file tests/mypy.ini
+}
+
+# The site in site/, from the pages and the docstrings; nothing is fetched. Material announces its successor at each start.
+docs_steps() {
+  NO_MKDOCS_2_WARNING=1 step "docs" 300 "$PYTHON" -m mkdocs build --strict --quiet
+  step "docs links" 60 "$PYTHON" scripts/lib/check_site.py site
 }
