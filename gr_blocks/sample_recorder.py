@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A sink that keeps samples as a SigMF recording, with what the receiver beside it finds in them.
 
+```text
 source --+--> burst_detector --> frame_demodulator --> caption_decoder
          |          | bursts                                | frames
          `--> sample_recorder <-----------------------------'
+```
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ main() {
   step "cmake install" 120 cmake --install "$BUILD"
   step "ctest" 300 ctest --test-dir "$BUILD" --output-on-failure --timeout 120 --no-tests=error
   step "grcc" 300 compile_flowgraphs
-  step "pytest" 1800 pytest_parallel "$@"
+  step "pytest" 1800 pytest_coverage "$@"
   lint_steps
   docs_steps
   finish

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """USRPs, through gr-uhd.
 
+```text
 radio_sink:   samples -> tx_gate -> usrp_sink(packet_len) -> antenna;  usrp_sink.async_msgs -> U, L, S
 radio source: antenna -> usrp_source -> samples;  `-> rx_watch -> O
+```
 """
 
 from __future__ import annotations

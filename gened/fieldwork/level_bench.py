@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Both sides of a radio, running: levels are set at one and measured at the other.
 
+```text
 vector_source (the known burst, over and over) -> radio_sink     source -> sample_catcher
+```
 """
 
 from __future__ import annotations

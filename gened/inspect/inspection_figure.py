@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A burst's anatomy as one figure, 1600x1200.
 
+```text
 time envelope with its parts ------------------------------ | detection metric
 spectrum      | channel, magnitude | phase and group delay  | pilot phase
 header cells  | caption, side      | picture cells          | noise variance, claimed and measured
+```
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The air between transmitter and receivers: one process, always noisy, on a radio's clock.
 
+```text
 tx samples  5550 --PULL--> SenderStream --> SampleChannel --PUSH--> 5551 rx samples
 tx control  5552 <-------->    |                 |       --PUB-->  tap (optional)
                                                   `-------PUB--> 5553 status
+```
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A receiver's editor: a service that runs somewhere, or a backend in a process of its own on this machine.
 
+```text
 receiver's process                                   another process, maybe another machine
 EditorClient <-- ZeroMQ, 5560 ----------------------> EditorServer -> backend
+```
 """
 
 from __future__ import annotations

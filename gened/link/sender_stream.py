@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The transmitter's samples as air has them: a queue with burst borders, which gives whole bursts, and silence between.
 
+```text
 push(samples)   --> queue --> take(n) --> n samples, zeros where nothing is sent, and where bursts begin
 announce(burst) -->   |
+```
 """
 
 from __future__ import annotations

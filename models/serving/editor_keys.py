@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """CURVE keys of the editing service: who may ask, and whom one asks.
 
+```text
 DIR/server/server.key_secret     stays on the editor's machine
 DIR/server/clients/client.key    whom the server lets in: one file for each client
 DIR/client/client.key_secret     goes to the receiver's machine
 DIR/client/server.key            so that the client knows the server
+```
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Check a built site: internal links lead somewhere, nothing is loaded from another host, no Markdown is left in a paragraph.
+"""Check a built site: internal links lead somewhere, no other host, no Markdown left in a paragraph.
 
 Usage: python scripts/lib/check_site.py site
 """
@@ -20,8 +20,8 @@ LOADED = {("script", "src"), ("img", "src"), ("iframe", "src"), ("source", "src"
 LOADED_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "manifest"}
 
 LEFT_OVER = re.compile(r"^\s*(?:[-*+] |\d{1,2}\. |\|.*\|\s*$|```)|\S {3,}\S", re.MULTILINE)
-"""Markdown that was not recognised, as a rule for want of an empty line before it: a list, a table or a fence at the start
-of a paragraph's line; and a drawing without a fence or four spaces of indentation, known by its runs of spaces."""
+"""Markdown that was not recognised, as a rule for want of an empty line before it: a list, a table or a fence at the
+start of a paragraph's line; and a drawing without a fence, known by its runs of spaces."""
 
 
 @dataclass
@@ -96,7 +96,8 @@ def has_anchor(content: Content, anchor: str) -> bool:
 
 def main(site: Path) -> int:
     """Print the faults of a site and return the exit status."""
-    pages = sorted(page for page in site.rglob("*.html") if page.name != "404.html")  # its links begin at the host's root
+    # Links of 404.html begin at the host's root, as the page stands for any address.
+    pages = sorted(page for page in site.rglob("*.html") if page.name != "404.html")
     if not pages:
         print(f"error: there is no page in {site}", file=sys.stderr)
         return 1

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pages of the documentation site that do not lie in docs/; mkdocs.yml names this file under `hooks`.
 
-Three things are added to the pages of docs/: the repository's own pages (README, CONTRIBUTING, the labs ...), one API page
-per package of `gened`, written by mkdocstrings from the docstrings, and the links between all of them, which in the
+Three things are added to the pages of docs/: the repository's own pages (README, CONTRIBUTING, the labs ...), one API
+page per package of `gened`, written by mkdocstrings from the docstrings, and the links between all of them, which in the
 repository are relative to the repository's folders.
 """
 
@@ -24,9 +24,9 @@ PROJECT_PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 """Pages of the repository's top folder; they are site pages below `project/`."""
 
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^)#\s]+)(#[^)\s]+)?\)")
-"""An inline link or picture: mark of a picture, text, target, anchor. A link in a code span is left alone, see `CODE`."""
+"""An inline link or picture: mark of a picture, text, target, anchor. Links in `CODE` stay."""
 
-CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"(^ *```.*?^ *```|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -92,7 +92,7 @@ def packages() -> dict[str, list[str]]:
 
 
 def is_module(name: str) -> bool:
-    """Return whether a file name is a module with a page: not `__init__`, which stands for its package, nor `__main__`."""
+    """Return whether a file is a module to be documented: not `__init__`, which is its package, nor `__main__`."""
     return name.endswith(".py") and not name.startswith("__")
 
 

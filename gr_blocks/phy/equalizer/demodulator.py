@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A captured burst to equalised cells with their noise variances, without decisions on the payload.
 
+```text
 samples -> cells -> carrier and clock drift -> channel and common phase -> who else is there -> unit gain
              ^______ carrier, if much ___|         ^_____ less trust in what is hit ____|
+```
 """
 
 from __future__ import annotations

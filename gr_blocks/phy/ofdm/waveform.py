@@ -3,7 +3,9 @@
 
 All frequency-domain arrays hold the 204 occupied carriers, lowest first.
 
+```text
 | prefix 16 | half 256 | half 256 |  3 header symbols  |  payload symbols ... |      each symbol: prefix 16 + 256
+```
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The receiver's network: what the linear estimate left out, in units of the error that is to be expected there.
 
+```text
 linear picture, expected error -> 1/2 -> 1/4 -> 1/8 -> 1/16 (+ the blocks' values, class map, mask)
                                    |      |      |       |--> S, M (predicted where none was sent)
                                    |      |      |       +--> dual branches
                                    |      |      +<-- dual branch, residual blocks
                                    |      +<-- residual blocks --> mask at 1/4
                                    +<-- convolutions --> correction x expected error --> + linear picture
+```
 """
 
 from __future__ import annotations

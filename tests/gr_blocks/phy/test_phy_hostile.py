@@ -100,12 +100,12 @@ def test_a_header_comes_back_or_is_beyond_what_a_receiver_allocates(header: Head
 
 def test_reading_any_header_allocates_next_to_nothing() -> None:
     rng = np.random.default_rng(1)
-    datas = [bytes([VERSION << 4 | int(rng.integers(16))]) + rng.bytes(HEADER_BYTES - 1) for _ in range(200)]
-    datas += [bytes([VERSION << 4 | 15]) + b"\xff" * (HEADER_BYTES - 1)]
-    for data in datas:
+    blocks = [bytes([VERSION << 4 | int(rng.integers(16))]) + rng.bytes(HEADER_BYTES - 1) for _ in range(200)]
+    blocks += [bytes([VERSION << 4 | 15]) + b"\xff" * (HEADER_BYTES - 1)]
+    for data in blocks:
         Header.parse(data)  # tables that are made once
     tracemalloc.start()
-    for data in datas:
+    for data in blocks:
         Header.parse(data)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
