@@ -2,8 +2,8 @@
 """Pages of the documentation site that do not lie in docs/; mkdocs.yml names this file under `hooks`.
 
 Three things are added to the pages of docs/: the repository's own pages (README, CONTRIBUTING, the labs ...), one API
-page per package of `gened`, written by mkdocstrings from the docstrings, and the links between all of them, which in the
-repository are relative to the repository's folders.
+page per package of `gened`, which mkdocstrings writes from the docstrings, and the links between all of them, which are
+relative to the repository's folders in the sources.
 """
 
 from __future__ import annotations
