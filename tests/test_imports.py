@@ -70,7 +70,7 @@ DOORS_TO_MODELS = {
 """What other parts may take from `models`: the processes that run networks, and modules that load none."""
 
 REACHES_MODELS_BY_DOORS = ("gened.gr_blocks", "gened.flowgraphs", *(f"gened.{name}" for name in RUNNING))
-PHY_MAY_USE = {"numpy", "scipy", "ldpc", "zfec"}
+PHY_MAY_USE = {"numpy", "scipy", "ldpc", "zfec", "numba"}
 NEEDS_GNURADIO = {"gnuradio", "pmt", "uhd", "iio", "SoapySDR"}
 NETWORKS = {"torch", "pytorch_msssim", "transformers", "diffusers"}
 OUTSIDE_WORLD = {"socket", "subprocess", "urllib", "http", "requests", "zmq", "asyncio", "multiprocessing"}

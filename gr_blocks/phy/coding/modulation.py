@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""BPSK, QPSK, 16-QAM and 64-QAM: Gray, unit mean energy; LLRs are positive for bit 1.
+"""BPSK, QPSK, 16-QAM, 64-QAM and 256-QAM: Gray, unit mean energy; LLRs are positive for bit 1.
 
 The first half of a symbol's bits chooses the real part, the second half the imaginary part. The first bit of each half
 is the sign (1: negative), the others fold towards the axis as in 3GPP TS 38.211.
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from gened.errors import ConfigError
 from gened.gr_blocks.phy.types import ComplexArray
 
-BITS_PER_SYMBOL = (1, 2, 4, 6)
+BITS_PER_SYMBOL = (1, 2, 4, 6, 8)
 
 
 @lru_cache(maxsize=8)
@@ -47,7 +47,7 @@ def modulate(bits: npt.NDArray[np.uint8], bits_per_symbol: int) -> ComplexArray:
 
     Args:
         bits: 0 and 1, [n]; filled up with zeros to whole symbols.
-        bits_per_symbol: 1, 2, 4 or 6.
+        bits_per_symbol: 1, 2, 4, 6 or 8.
 
     Returns:
         [ceil(n / bits_per_symbol)] complex64.
@@ -105,7 +105,7 @@ def demodulate(
     Args:
         symbols: [n] complex64, equalised; what is not a number counts as lost.
         noise_var: Whole complex variance of each, [n]; inf where a symbol was lost (LLR 0).
-        bits_per_symbol: 1, 2, 4 or 6.
+        bits_per_symbol: 1, 2, 4, 6 or 8.
 
     Returns:
         [n bits_per_symbol] float64 in [-1e4, 1e4].
