@@ -7,7 +7,6 @@ source -> burst_detector -> frame_demodulator -> caption_decoder -> semantic_dec
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,9 +20,9 @@ from gened.gr_blocks.burst_detector import burst_detector
 from gened.gr_blocks.caption_decoder import caption_decoder
 from gened.gr_blocks.frame_demodulator import frame_demodulator
 from gened.gr_blocks.image_writer import image_writer
-from gened.gr_blocks.pdu.frame_pdus import Image, Meta, picture_from_pdu, received_from_pdu, report_from_pdu
+from gened.gr_blocks.pdu.facts import FrameFacts
+from gened.gr_blocks.pdu.frame_pdus import Image, Mask, PackedFrame, facts_from_meta, facts_from_pdu, picture_from_pdu
 from gened.gr_blocks.pdu.message_block import MessageBlock
-from gened.gr_blocks.phy.types import ReceivedFrame
 from gened.gr_blocks.picture_editor import picture_editor
 from gened.gr_blocks.semantic_decoder import semantic_decoder
 from gened.gr_blocks.signal_probe import signal_probe
@@ -38,8 +37,8 @@ BUFFERED_S = 0.5
 MAX_BUFFERED = 2**22
 AFTER_END = 32768
 """Samples of silence after which the detector has decided about the last burst."""
-OnFrame = Callable[[ReceivedFrame, Meta], None]
-OnPicture = Callable[[Image | None, Meta], None]
+OnFrame = Callable[[PackedFrame, FrameFacts], None]
+OnPicture = Callable[[Image | None, Mask | None, FrameFacts], None]
 
 
 class _exit(MessageBlock):  # noqa: N801
@@ -60,42 +59,31 @@ class _exit(MessageBlock):  # noqa: N801
     def _frame(self, message: Any) -> None:
         self.counters.add("n_frames")
         if self._on_frame is not None:
-            frame, meta = received_from_pdu(message)
-            self._on_frame(frame, self._with_units(meta))
+            self._on_frame(PackedFrame(message), facts_from_pdu(message, self._sample_rate))
 
     def _picture(self, message: Any) -> None:
         try:
-            image, meta = picture_from_pdu(message)
-            if self._on_picture is not None:
-                self._on_picture(image, self._with_units(meta))
+            self._hand_over(message, self._on_picture)
         finally:
             self.counters.add("n_ended")
 
     def _edited(self, message: Any) -> None:
         try:
-            image, meta = picture_from_pdu(message)
-            if self._on_edited is not None:
-                self._on_edited(image, self._with_units(meta))
+            self._hand_over(message, self._on_edited)
         finally:
             self.counters.add("n_edits_ended")
+
+    def _hand_over(self, message: Any, listener: OnPicture | None) -> None:
+        if listener is not None:
+            image, meta = picture_from_pdu(message)
+            listener(image, meta.get("mask"), facts_from_meta(meta, self._sample_rate))
 
     def _report(self, message: Any) -> None:
         try:
             if self._on_picture is not None:
-                self._on_picture(None, self._with_units(report_from_pdu(message)))
+                self._on_picture(None, None, facts_from_pdu(message, self._sample_rate))
         finally:
             self.counters.add("n_ended")
-
-    def _with_units(self, meta: Meta) -> Meta:
-        """With the figures that need the sample rate, and None for what was not measured."""
-        cfo_est_cps, on_air_samples = meta.get("cfo_est_cps"), meta.get("on_air_samples")
-        if isinstance(cfo_est_cps, float):
-            meta["cfo_est_hz"] = cfo_est_cps * self._sample_rate
-        if isinstance(on_air_samples, int):
-            meta["airtime_s"] = on_air_samples / self._sample_rate
-        if isinstance(meta.get("evm_db"), float) and not math.isfinite(meta["evm_db"]):
-            meta["evm_db"] = None  # nothing digital was sent
-        return meta
 
 
 def widen_buffer(source: Any, sample_rate: float) -> None:
@@ -122,15 +110,12 @@ class Receiver(gr.top_block):
         codecs: Names or folders of codecs besides the registry's own.
         out_dir: Pictures are written here as PNG; None: nothing is written.
         timeout_s: How long a frame waits for its bursts.
-        on_frame: Called with each frame before it is decoded, and its facts; a thread of the flowgraph.
-        on_picture: Called once for each frame with picture and facts, or with None and facts with `error`; a thread of
-            the flowgraph. Facts: `session, frame, codec_id, height, width, snr_design_db, snr_est_db, evm_db,
-            cfo_est_hz, sfo_est_ppm, erased_fraction, caption, caption_partial, station, crc_ok, analog_symbols,
-            side_symbols, caption_symbols, on_air_samples, airtime_s, n_bursts, n_bursts_received, codec, decode_ms,
-            is_lost`, and `mask`, [H, W] uint8, where the codec tells what is important.
-        on_edited: Called with each picture that the editor gave back, in the order in which they were decoded; facts
-            as above with `edited, edit_reason, edit_backend, editor_ms`. Where `edited` is false the picture is the
-            received one.
+        on_frame: Called with each frame before it is decoded, still packed, and its facts; a thread of the flowgraph.
+        on_picture: Called once per frame with the picture, its importance mask [H, W] uint8 where the codec has one,
+            and the frame's facts; with None, None and facts with `error` when there is no picture; a thread of the
+            flowgraph.
+        on_edited: Called with each picture that the editor returned, in the order in which they were decoded, as
+            `on_picture`; the facts have the editor's entries too. If `edited` is false the picture is the received one.
         editor: Connection to an editing service; None: nothing is edited.
         edit_strength: In [0, 1].
         recorder: Keeps the samples, with what is found in them; the caller closes it when the flowgraph has stopped.

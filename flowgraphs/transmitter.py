@@ -17,25 +17,22 @@ from gnuradio import gr
 from gened.flowgraphs.radios.profiles import RadioProfile, make_sink
 from gened.gr_blocks.caption_encoder import AUTO, caption_encoder
 from gened.gr_blocks.frame_modulator import frame_modulator
-from gened.gr_blocks.pdu.frame_pdus import Image, Mask, Meta, picture_to_pdu, report_from_pdu
+from gened.gr_blocks.pdu.facts import SentFacts
+from gened.gr_blocks.pdu.frame_pdus import Image, Mask, picture_to_pdu, sent_facts_from_pdu
 from gened.gr_blocks.pdu.message_block import MessageBlock
 from gened.gr_blocks.semantic_encoder import semantic_encoder
 from gened.models.serving.worker import Worker
 
 MAX_IN_FLIGHT = 4
 """Frames between `send` and their last sample: enough to keep encoder and radio busy, few enough to stop at once."""
-Listener = Callable[[Meta], None]
+Listener = Callable[[SentFacts], None]
 
 
 class _entry(MessageBlock):  # noqa: N801
-    """Where Python hands pictures to the flowgraph and hears what became of them."""
+    """Where Python hands pictures to the flowgraph and receives the reports."""
 
-    def __init__(self, on_report: Listener) -> None:
-        super().__init__("transmitter_entry", {"reports": self._report}, ("pictures",))
-        self._on_report = on_report
-
-    def _report(self, message: Any) -> None:
-        self._on_report(report_from_pdu(message))
+    def __init__(self, on_report: Callable[[Any], None]) -> None:
+        super().__init__("transmitter_entry", {"reports": on_report}, ("pictures",))
 
 
 class Transmitter(gr.top_block):
@@ -134,7 +131,7 @@ class Transmitter(gr.top_block):
 
         Args:
             image: [H, W, 3] uint8 RGB, 64x64 to 4096x4096.
-            meta: Plain values that come back in its report; `frame` sets its number and `caption` its caption.
+            meta: Entries of `SentFacts` that come back in its report; `frame` sets its number, `caption` its caption.
             mask: [H, W] uint8, 255 is important; None: nothing is told of it.
             timeout_s: How long to wait while `MAX_IN_FLIGHT` frames are under way.
 
@@ -175,10 +172,10 @@ class Transmitter(gr.top_block):
         }
         return {name: block.stats() for name, block in blocks.items()}
 
-    def _on_report(self, meta: Meta) -> None:
+    def _on_report(self, message: Any) -> None:
         try:
             if self._listener is not None:
-                self._listener(meta)
+                self._listener(sent_facts_from_pdu(message))
         finally:
             with self._changed:
                 self._n_in_flight -= 1

@@ -6,6 +6,7 @@
     ├── FrameError       a frame cannot be sent as asked (too large, bad lengths)
     ├── ImageError       a file is not a usable picture
     ├── CodecError       unknown codec, wrong weights, a rate the codec cannot do
+    │   └── OtherWeightsError    no codec here has the sender's number
     ├── CaptionerError   a captioner that lacks its model or cannot work
     ├── EditorError      unknown editor, missing weights, a picture it cannot edit
     ├── LinkError        sockets, ports, processes, time limits
@@ -14,9 +15,16 @@
 What comes off the air is data, not an error: receivers count and drop, they do not raise.
 """
 
+from __future__ import annotations
+
+from typing import ClassVar
+
 
 class GenedError(Exception):
     """Base of all errors that a user can cause; `str()` of it is one line that says what to do."""
+
+    code: ClassVar[str | None] = None
+    """Kind of error, for programs: it crosses processes and PDUs beside the text. None: no program distinguishes it."""
 
 
 class ConfigError(GenedError):
@@ -33,6 +41,12 @@ class ImageError(GenedError):
 
 class CodecError(GenedError):
     """Unknown codec, missing or wrong weights, or a rate that the codec cannot do."""
+
+
+class OtherWeightsError(CodecError):
+    """No codec here has the number that a received header names: another codec, or other weights."""
+
+    code = "other-weights"
 
 
 class CaptionerError(GenedError):

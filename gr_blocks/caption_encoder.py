@@ -9,8 +9,9 @@ import numpy as np
 import pmt
 
 from gened.errors import FrameError
+from gened.gr_blocks.pdu.frame_pdus import design_from_pdu
 from gened.gr_blocks.pdu.message_block import MessageBlock
-from gened.gr_blocks.pdu.pdus import PduError, from_pdu, take, to_value
+from gened.gr_blocks.pdu.pdus import PduError, from_pdu, with_entries
 from gened.gr_blocks.phy.coding.modes import mode, mode_for_snr
 from gened.gr_blocks.phy.framing.records import Records, pack_records
 
@@ -60,18 +61,13 @@ class caption_encoder(MessageBlock):  # noqa: N801
         self._caption = data.tobytes().decode("utf-8", "replace")
 
     def _add_text(self, message: Any) -> None:
-        """Only the dictionary is rebuilt: the symbols, up to millions, stay where they are."""
-        if not (pmt.is_pair(message) and pmt.is_dict(pmt.car(message)) and pmt.is_c32vector(pmt.cdr(message))):
-            raise PduError("expected an encoded PDU: a dictionary and a vector of complex64")
-        head, symbols = pmt.car(message), pmt.cdr(message)
-        meta = from_pdu(pmt.cons(head, pmt.init_u8vector(0, [])))[0]
-        caption = take({"caption": self._caption, **meta}, "caption", str)
-        snr_design_db = take(meta, "snr_design_db", float, -100, 100)
-        text_mode = mode_for_snr(snr_design_db) if self._mode_name == AUTO else self._mode_name
-        for key, value in (("caption", caption), ("text", self._pack(caption)), ("text_mode", text_mode)):
-            head = pmt.dict_add(head, pmt.intern(key), to_value(value))
+        """Adds the text to the dictionary; the symbols, up to millions, are neither read nor copied."""
+        design = design_from_pdu(message)
+        caption = self._caption if design.caption is None else design.caption
+        text_mode = mode_for_snr(design.snr_design_db) if self._mode_name == AUTO else self._mode_name
+        text = {"caption": caption, "text": self._pack(caption), "text_mode": text_mode}
         self.counters.add("n_frames")
-        self.publish("encoded", pmt.cons(head, symbols))
+        self.publish("encoded", with_entries(message, text))
 
     def _pack(self, caption: str) -> bytes:
         try:

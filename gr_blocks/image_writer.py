@@ -9,9 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from gened.gr_blocks.pdu.frame_pdus import picture_from_pdu, report_to_pdu
+from gened.gr_blocks.pdu.frame_pdus import picture_from_pdu, picture_number, report_to_pdu
 from gened.gr_blocks.pdu.message_block import MessageBlock
-from gened.gr_blocks.pdu.pdus import take
 
 MAX_FILES = 1000
 
@@ -45,8 +44,7 @@ class image_writer(MessageBlock):  # noqa: N801
         from gened.models.data.images import save_png  # here, so that Companion need not load Pillow
 
         image, meta = picture_from_pdu(message)
-        session = take({"session": 0, **meta}, "session", int, 0)
-        number = take({"frame": self.counters.add("n_pictures") - 1, **meta}, "frame", int, 0)
+        session, number = picture_number(meta, self.counters.add("n_pictures") - 1)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{self._prefix}-{session:05d}-{number:05d}.png"
         paths = {"path": str(path)}

@@ -82,7 +82,7 @@ class semantic_decoder(MessageBlock):  # noqa: N801
         self._queued_pixels -= pixels
         if result.error is not None:
             self.counters.report("n_failed", f"frame {meta['frame']}: {result.error}")
-            self.publish("reports", report_to_pdu(meta, error=result.error))
+            self.publish("reports", report_to_pdu(meta, error=result.error, error_code=result.error_code))
             return
         answer = result.value
         self.counters.add("n_decoded")

@@ -7,9 +7,16 @@ import secrets
 from fractions import Fraction
 from typing import Any
 
-from gened.gr_blocks.pdu.frame_pdus import Meta, encoded_to_pdu, parse_rate, picture_from_pdu, plain, report_to_pdu
+from gened.gr_blocks.pdu.frame_pdus import (
+    Meta,
+    encoded_to_pdu,
+    parse_rate,
+    picture_from_pdu,
+    picture_number,
+    plain,
+    report_to_pdu,
+)
 from gened.gr_blocks.pdu.message_block import MessageBlock
-from gened.gr_blocks.pdu.pdus import take
 from gened.gr_blocks.phy.framing.header import quantize_snr_db
 from gened.gr_blocks.phy.types import Frame, ImageSize
 from gened.models.serving.worker import CODEC_SERVICE, DEFAULT_QUEUE_LEN, JobResult, Worker, encode_limit_s
@@ -97,7 +104,7 @@ class semantic_encoder(MessageBlock):  # noqa: N801
 
     def _encode(self, message: Any) -> None:
         image, meta = picture_from_pdu(message)
-        number = take({"frame": self._n_taken, **meta}, "frame", int, 0) % 2**16
+        number = picture_number(meta, self._n_taken)[1] % 2**16
         self._n_taken = number + 1
         snr_db = quantize_snr_db(self._snr_db)  # as the header tells it, so that both ends plan alike
         mask = meta.pop("mask", None)
@@ -119,7 +126,7 @@ class semantic_encoder(MessageBlock):  # noqa: N801
         meta: Meta = result.tag
         if result.error is not None:
             self.counters.report("n_failed", f"frame {meta['frame']}: {result.error}")
-            self.publish("reports", report_to_pdu(meta, error=result.error))
+            self.publish("reports", report_to_pdu(meta, error=result.error, error_code=result.error_code))
             return
         answer = result.value
         frame = Frame(

@@ -20,7 +20,7 @@ import zmq
 
 from gened.addresses import split_address
 from gened.errors import ConfigError
-from gened.gr_blocks.phy.types import ComplexArray, ReceivedFrame
+from gened.gr_blocks.phy.types import ComplexArray
 from gened.link.control import ControlSocket, Status
 from gened.link.editing import EditConfig, EditorSide
 from gened.link.link_errors import NoFrameError
@@ -30,6 +30,8 @@ from gened.monitor.live_figures import LiveFigures
 if TYPE_CHECKING:
     from gened.flowgraphs.radios.profiles import RadioProfile
     from gened.flowgraphs.receiver import Receiver
+    from gened.gr_blocks.pdu.facts import FrameFacts
+    from gened.gr_blocks.pdu.frame_pdus import PackedFrame
     from gened.link.record import KeepConfig
     from gened.monitor.link_monitor import ReceiverMonitor
 
@@ -115,21 +117,21 @@ class _Inbox:
         self._waiting: dict[tuple[Any, Any], Facts] = {}
         """Facts of frames whose pictures are with the editor, by session and frame."""
 
-    def frame(self, frame: ReceivedFrame, _meta: Facts) -> None:
-        """Before it is decoded."""
+    def frame(self, packed: PackedFrame, _facts: FrameFacts) -> None:
+        """Before it is decoded; only the first frame's symbols are shown, so only that one is unpacked."""
         self.last_s = time.monotonic()
         if self.symbols is None:
+            frame = packed.unpack()
             self.symbols = (frame.constellation, _thinned(frame.received.symbols))
 
-    def picture(self, image: Pixels | None, meta: Facts) -> None:
+    def picture(self, image: Pixels | None, mask: Mask | None, known: FrameFacts) -> None:
         """When it is decoded, or was not."""
-        facts = {key: value for key, value in meta.items() if isinstance(value, str | bool | int | float | None)}
+        if self.monitor is not None:
+            self.monitor.frame(known)
+        facts = known.to_wire()
         if self.status is not None:
             facts |= {"snr_set_db": self.status.snr_db, "cfo_set_hz": self.status.freq_offset_hz}
-        if self.monitor is not None:
-            self.monitor.frame(facts)
         self.live.frame(facts)
-        mask = meta.get("mask")
         if image is not None and self._config.out is not None:
             facts |= self._keep(self._config.out, image, mask, facts)
         if image is not None and self.first is None:
@@ -140,8 +142,9 @@ class _Inbox:
             return
         self._complete(facts)
 
-    def edited(self, image: Pixels | None, meta: Facts) -> None:
+    def edited(self, image: Pixels | None, _mask: Mask | None, known: FrameFacts) -> None:
         """When the editor has given a picture back, changed or not."""
+        meta = known.to_wire()
         key = _key(meta)
         facts = self._waiting.pop(key, {"frame": meta.get("frame"), "session": meta.get("session")})
         facts |= {name: meta.get(name) for name in ("edited", "edit_reason", "edit_backend", "editor_ms")}

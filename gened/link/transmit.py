@@ -28,6 +28,7 @@ from gened.models.data.images import Mask, Pixels, load_image, save_png
 if TYPE_CHECKING:
     from gened.flowgraphs.radios.profiles import RadioProfile
     from gened.flowgraphs.transmitter import Transmitter
+    from gened.gr_blocks.pdu.facts import SentFacts
     from gened.link.sender_control import SenderControl
 
 Facts = dict[str, Any]
@@ -122,8 +123,8 @@ class _Outbox:
         """Whether encoding has failed often enough, and never worked."""
         return len(self.frames) >= N_HOPELESS and all(facts.get("error") for facts in self.frames)
 
-    def report(self, meta: Facts) -> None:
-        facts = {key: value for key, value in meta.items() if isinstance(value, str | int | float | None)}
+    def report(self, sent: SentFacts) -> None:
+        facts = sent.to_wire()
         self.frames.append(facts)
         if self._on_frame is not None:
             self._on_frame(facts)

@@ -6,11 +6,11 @@ Functions of numbers alone, so that they need no radio; `link_monitor` gives the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from gened.errors import OtherWeightsError
 from gened.flowgraphs.radios.radio_events import EVENTS
+from gened.gr_blocks.pdu.facts import FrameFacts
 from gened.gr_blocks.phy.sync.signal_level import SignalLevel
 
 MIN_CLIPPED = 8
@@ -22,8 +22,6 @@ MAX_SFO_PPM = 200.0
 """The receiver looks no further (`phy.demodulator`)."""
 NEAR = 0.8
 """Share of a limit from which on it is told."""
-OTHER_WEIGHTS = "no codec here has the sender's number"
-"""How the decoder's complaint begins."""
 
 
 @dataclass(frozen=True)
@@ -132,25 +130,25 @@ def burst_causes(before: ReceiverCounters, now: ReceiverCounters, level: SignalL
     return found
 
 
-def frame_causes(facts: Mapping[str, Any], sample_rate: float, room_hz: float | None = None) -> list[Occurrence]:
+def frame_causes(facts: FrameFacts, sample_rate: float, room_hz: float | None = None) -> list[Occurrence]:
     """What a frame tells of the link.
 
     Args:
-        facts: Of a received frame: `cfo_est_hz`, `sfo_est_ppm`, `error`, as far as they are known.
+        facts: Of a received frame: `cfo_est_hz`, `sfo_est_ppm` and `error_code` are used.
         sample_rate: Hz.
         room_hz: By how much the carrier may be off before the receiver's analogue filter cuts the signal.
     """
     found = []
-    cfo_hz, sfo_ppm = facts.get("cfo_est_hz"), facts.get("sfo_est_ppm")
+    cfo_hz, sfo_ppm = facts.cfo_est_hz, facts.sfo_est_ppm
     limit_hz = MAX_CFO_FRACTION * sample_rate
     if room_hz is not None and 0 < room_hz < limit_hz:
         limit_hz = room_hz
-    if isinstance(cfo_hz, float) and abs(cfo_hz) >= NEAR * limit_hz:
+    if cfo_hz is not None and abs(cfo_hz) >= NEAR * limit_hz:
         found.append(Occurrence("carrier too far off", 1, f"{cfo_hz:+.0f} Hz; {limit_hz:.0f} Hz is the limit"))
-    if isinstance(sfo_ppm, float) and abs(sfo_ppm) >= NEAR * MAX_SFO_PPM:
+    if sfo_ppm is not None and abs(sfo_ppm) >= NEAR * MAX_SFO_PPM:
         found.append(Occurrence("clock too far off", 1, f"{sfo_ppm:+.0f} ppm; {MAX_SFO_PPM:.0f} ppm is the limit"))
-    if str(facts.get("error") or "").startswith(OTHER_WEIGHTS):
-        found.append(Occurrence("other weights", 1, str(facts["error"])))
+    if facts.error_code == OtherWeightsError.code:
+        found.append(Occurrence("other weights", 1, facts.error or ""))
     return found
 
 

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from gened.flowgraphs.radios.radio_events import EVENTS, EventReporter
@@ -23,6 +23,7 @@ from gened.monitor.driver_output import flush_drivers, letters_heard
 if TYPE_CHECKING:
     from gened.flowgraphs.receiver import Receiver
     from gened.flowgraphs.transmitter import Transmitter
+    from gened.gr_blocks.pdu.facts import FrameFacts
 
 LOOK_EVERY_S = 0.2
 WINDOW_S = 5.0
@@ -119,7 +120,7 @@ class ReceiverMonitor(_Monitor):
         self._n_headers_before = 0
         self._lock = threading.Lock()  # the watch looks, and `why` is asked
 
-    def frame(self, facts: Mapping[str, Any]) -> None:
+    def frame(self, facts: FrameFacts) -> None:
         """Looks at a frame's facts; any thread."""
         self._report(causes.frame_causes(facts, self._sample_rate, self._room_hz))
 

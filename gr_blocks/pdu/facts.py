@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from gened.hostile import Count, Finite, Flag, HostileError, Measured, Share, Text, UInt16, UInt32, checked
 
@@ -70,6 +70,11 @@ class _Facts:
         return {self.WIRE_NAMES.get(name, name): value for name, value in values if value is not None}
 
     @classmethod
+    def wire_names(cls) -> tuple[str, ...]:
+        """Names of all entries on the wire."""
+        return tuple(cls.WIRE_NAMES.get(field.name, field.name) for field in dataclasses.fields(cls))
+
+    @classmethod
     def from_wire(cls, values: object) -> Self:
         """The record of a JSON object, which may be hostile; entries of other names are ignored.
 
@@ -103,7 +108,7 @@ class FrameFacts(_Facts):
     """Error vector magnitude of the digital symbols; None where there are none."""
     noise_var_mean: Measured = None
     """Mean noise variance of the analogue symbols that arrived."""
-    cfo_est_norm: Annotated[Measured, Field(alias="cfo_est_cps")] = None
+    cfo_est_norm: Annotated[Measured, Field(validation_alias=AliasChoices("cfo_est_cps", "cfo_est_norm"))] = None
     """Estimated carrier frequency offset, cycles per sample."""
     cfo_est_hz: Measured = None
     """Estimated carrier frequency offset, Hz."""

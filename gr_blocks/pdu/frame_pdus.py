@@ -1,39 +1,43 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The PDUs that our blocks pass to each other, packed and checked in one place.
 
-    picture   u8  [H W 3] RGB      height, width;  may have: caption, frame, name, and mask: u8 [H W], 255 is important
-    encoded   c32 symbols          session, frame, codec_id, height, width, rate_num, rate_den, snr_design_db,
-    side_info;
-                                   from the caption encoder: text, text_mode
-    capture   c32 samples          what the detector knows of a burst (see `capture_to_pdu`)
-    received  c32 symbols          noise_var and all that `ReceivedFrame` tells
-    report    u8  (empty)          facts about a frame, as plain values; `error` when it failed
+    picture   u8  [H W 3] RGB   height, width; optional: caption, frame, name, and mask: u8 [H W], 255 is important
+    encoded   c32 symbols       session, frame, codec_id, height, width, rate_num, rate_den, snr_design_db, side_info;
+                                from the caption encoder: text, text_mode
+    capture   c32 samples       what the detector knows of a burst (see `capture_to_pdu`)
+    received  c32 symbols       noise_var and the other entries of `ReceivedFrame`
+    report    u8  (empty)       facts about a frame, as plain values; `error` and `error_code` when it failed
 
 Entries that a block does not know travel on, so a name or a caption given with a picture is still there in the report.
+At the end of a flowgraph the dictionary becomes a typed record, see `facts.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from gened.errors import FrameError
-from gened.gr_blocks.pdu.pdus import PduError, from_pdu, take, to_pdu
+from gened.gr_blocks.pdu.facts import FrameFacts, SentFacts
+from gened.gr_blocks.pdu.pdus import PduError, from_pdu, meta_from_pdu, to_pdu
 from gened.gr_blocks.phy.equalizer.demodulator import Capture
 from gened.gr_blocks.phy.framing.header import Header
 from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
 from gened.gr_blocks.phy.types import Encoded, Frame, ImageSize, PartialBytes, Received, ReceivedFrame
+from gened.hostile import Count, Finite, Flag, T, Text, UInt16, UInt32, checked, prepare
 
 MIN_SIDE = 64
 MAX_SIDE = 4096
 """Pictures are 64x64 to 4096x4096; the header has 12 bits for each side."""
 MAX_DENOMINATOR = 512
 MAX_NUMERATOR = 8
-"""What the header can tell of a rate."""
+"""Largest denominator and numerator of a rate that the header has room for."""
 
 Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.uint8]
@@ -43,8 +47,32 @@ Meta = dict[str, Any]
 _VECTOR_KEYS = ("side_info", "text", "partial_text", "partial_text_is_sure", "noise_var", "constellation", "mask")
 
 
+def _to_bytes(value: object) -> bytes:
+    if not isinstance(value, np.ndarray) or value.dtype != np.uint8:
+        raise ValueError("must be a vector of bytes")
+    return value.tobytes()
+
+
+def _to_vector(value: object) -> object:
+    if not isinstance(value, np.ndarray):
+        raise ValueError("must be a vector")
+    return value
+
+
+Bytes = Annotated[bytes, BeforeValidator(_to_bytes)]
+Vector = Annotated[Any, AfterValidator(_to_vector)]
+SnrDb = Annotated[Finite, Field(ge=-100, le=100)]
+MaybeNan = Annotated[float, Field(strict=True)]
+"""A measured figure; NaN when nothing could be measured."""
+Side = Annotated[int, Field(strict=True, ge=1, le=MAX_SIDE)]
+
+
+def _checked(kind: type[T], meta: Mapping[str, Any]) -> T:
+    return checked(kind, meta, where="the PDU's ", error=PduError)
+
+
 def parse_rate(rate: Fraction | str | float) -> Fraction:
-    """A rate as the header can tell it, from "1/24", a Fraction or a number.
+    """A rate that the header has room for, from "1/24", a Fraction or a number.
 
     Raises:
         FrameError: Not a rate between 0 and 1 with a numerator up to 8 and a denominator up to 512.
@@ -68,6 +96,13 @@ def plain(meta: Mapping[str, Any]) -> Meta:
 # Pictures
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PictureMeta:
+    height: Annotated[int, Field(strict=True, ge=MIN_SIDE, le=MAX_SIDE)]
+    width: Annotated[int, Field(strict=True, ge=MIN_SIDE, le=MAX_SIDE)]
+    mask: Vector | None = None
+
+
 def picture_to_pdu(image: Image, meta: Mapping[str, Any] | None = None, mask: Mask | None = None) -> Any:
     """A picture, [H, W, 3] uint8 RGB, as a PDU, with the importance of its pixels where it is known."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -79,26 +114,75 @@ def picture_to_pdu(image: Image, meta: Mapping[str, Any] | None = None, mask: Ma
 
 
 def picture_from_pdu(message: Any) -> tuple[Image, Meta]:
-    """Picture and dictionary of a PDU; its `mask`, where there is one, is [H, W] uint8.
+    """Picture and dictionary of a PDU; its `mask`, where there is one, is [H, W] uint8. Both arrays are read-only.
 
     Raises:
         PduError: Not a picture of 64x64 to 4096x4096, its length is not height x width x 3, or that of its mask is not
             height x width.
     """
     meta, data = from_pdu(message, np.uint8)
-    height = take(meta, "height", int, MIN_SIDE, MAX_SIDE)
-    width = take(meta, "width", int, MIN_SIDE, MAX_SIDE)
+    found = _checked(_PictureMeta, meta)
+    height, width, mask = found.height, found.width, found.mask
     if len(data) != height * width * 3:
         raise PduError(f"a picture of {width}x{height} has {height * width * 3} bytes, the PDU has {len(data)}")
-    mask = _bytes(meta, "mask")
     if mask is not None:
-        if len(mask) != height * width:
-            raise PduError(f"the mask of a picture of {width}x{height} has {height * width} bytes, not {len(mask)}")
-        meta["mask"] = np.frombuffer(mask, np.uint8).reshape(height, width)
+        if mask.dtype != np.uint8 or len(mask) != height * width:
+            raise PduError(f"the mask of a picture of {width}x{height} has {height * width} bytes, not {mask.nbytes}")
+        meta["mask"] = mask.reshape(height, width)
     return data.reshape(height, width, 3), meta
 
 
+def picture_number(meta: Mapping[str, Any], default: int) -> tuple[int, int]:
+    """Session and frame number of a picture.
+
+    Args:
+        meta: Its dictionary; both entries are optional, and the session is 0 without one.
+        default: Number of the frame without one.
+
+    Raises:
+        PduError: One of them is not a count.
+    """
+    found = _checked(_NumberMeta, meta)
+    return found.session, default if found.frame is None else found.frame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NumberMeta:
+    session: Count = 0
+    frame: Count | None = None
+
+
 # Encoded frames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FrameMeta:
+    """What an encoded and a received frame have in common."""
+
+    session: UInt16
+    frame: UInt16
+    codec_id: UInt32
+    height: Side
+    width: Side
+    rate_num: Annotated[int, Field(strict=True, ge=1, le=MAX_NUMERATOR)]
+    rate_den: Annotated[int, Field(strict=True, ge=1, le=MAX_DENOMINATOR)]
+    snr_design_db: SnrDb
+    side_info: Bytes | None = None
+    text: Bytes | None = None
+
+    @property
+    def size(self) -> ImageSize:
+        return ImageSize(self.height, self.width)
+
+    @property
+    def rate(self) -> Fraction:
+        return Fraction(self.rate_num, self.rate_den)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _EncodedMeta(_FrameMeta):
+    side_mode: Annotated[str, Field(strict=True, max_length=64)] | None = None
+    text_mode: Annotated[str, Field(strict=True, max_length=64)] = "bpsk-1/2"
 
 
 def encoded_to_pdu(frame: Frame, meta: Mapping[str, Any] | None = None) -> Any:
@@ -125,40 +209,41 @@ def encoded_from_pdu(message: Any) -> tuple[Frame, Meta]:
     meta, symbols = from_pdu(message, np.complex64)
     if not np.isfinite(symbols.view(np.float32)).all():
         raise PduError("symbols of an encoded frame are not finite")
+    found = _checked(_EncodedMeta, meta)
     frame = Frame(
-        session=take(meta, "session", int, 0, 2**16 - 1),
-        number=take(meta, "frame", int, 0, 2**16 - 1),
-        codec_id=take(meta, "codec_id", int, 0, 2**32 - 1),
-        size=_size(meta),
-        rate=_rate(meta),
-        snr_design_db=take(meta, "snr_design_db", float, -100, 100),
-        encoded=Encoded(
-            symbols, _bytes(meta, "side_info") or b"", take(meta, "side_mode", str) if "side_mode" in meta else None
-        ),
-        text=_bytes(meta, "text") or b"",
-        text_mode=take({"text_mode": "bpsk-1/2", **meta}, "text_mode", str),
-    )
+        session=found.session, number=found.frame, codec_id=found.codec_id, size=found.size, rate=found.rate,
+        snr_design_db=found.snr_design_db, encoded=Encoded(symbols, found.side_info or b"", found.side_mode),
+        text=found.text or b"", text_mode=found.text_mode,
+    )  # fmt: skip
     return frame, meta
 
 
-def _size(meta: Mapping[str, Any]) -> ImageSize:
-    return ImageSize(take(meta, "height", int, 1, MAX_SIDE), take(meta, "width", int, 1, MAX_SIDE))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedDesign:
+    """What the text of an encoded frame depends on."""
+
+    snr_design_db: SnrDb
+    caption: Text | None = None
+    """Caption that came with the picture; None without one."""
 
 
-def _rate(meta: Mapping[str, Any]) -> Fraction:
-    return Fraction(take(meta, "rate_num", int, 1, MAX_NUMERATOR), take(meta, "rate_den", int, 1, MAX_DENOMINATOR))
+def design_from_pdu(message: Any) -> EncodedDesign:
+    """Design SNR and caption of an encoded PDU; its symbols and all other vectors stay untouched.
 
-
-def _bytes(meta: Mapping[str, Any], key: str) -> bytes | None:
-    value = meta.get(key)
-    if value is None:
-        return None
-    if not isinstance(value, np.ndarray) or value.dtype != np.uint8:
-        raise PduError(f"the PDU's '{key}' must be a vector of bytes")
-    return value.tobytes()
+    Raises:
+        PduError: Not a PDU of symbols, or an entry is missing, of another type or out of bounds.
+    """
+    return _checked(EncodedDesign, meta_from_pdu(message, np.complex64, EncodedDesign.__dataclass_fields__))
 
 
 # Captured bursts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _CaptureMeta:
+    start: Count
+    header: Bytes
+    cfo_cps: Annotated[Finite, Field(ge=-0.5, le=0.5)]
 
 
 def capture_to_pdu(capture: Capture) -> Any:
@@ -175,15 +260,82 @@ def capture_from_pdu(message: Any) -> Capture:
         PduError: An entry is missing or wrong, or the samples do not hold the burst that the header announces.
     """
     meta, samples = from_pdu(message, np.complex64)
-    header = Header.unpack(_bytes(meta, "header") or b"")
+    found = _checked(_CaptureMeta, meta)
+    header = Header.unpack(found.header)
     if header is None:
         raise PduError("the PDU's 'header' is no header")
     if len(samples) < WAVEFORM.burst_len(header.n_cells) or not np.isfinite(samples.view(np.float32)).all():
         raise PduError(f"{len(samples)} samples do not hold a burst of {header.n_cells} cells, or are not finite")
-    return Capture(samples, take(meta, "start", int, 0), header, take(meta, "cfo_cps", float, -0.5, 0.5))
+    return Capture(samples, found.start, header, found.cfo_cps)
 
 
 # Received frames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TextMeta:
+    """What a received frame's dictionary says about the text."""
+
+    has_text: Flag
+    text: Bytes | None = None
+    partial_text: Bytes | None = None
+    partial_text_is_sure: Bytes | None = None
+
+    @property
+    def partial(self) -> PartialBytes | None:
+        data, is_sure = self.partial_text, self.partial_text_is_sure
+        if data is None and is_sure is None:
+            return None
+        if data is None or is_sure is None or len(data) != len(is_sure):
+            raise PduError("the PDU's 'partial_text' and 'partial_text_is_sure' must be as long as each other")
+        return PartialBytes(data, np.frombuffer(is_sure, np.uint8) != 0)
+
+
+_TEXT_NAMES = frozenset(_TextMeta.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ReceivedMeta(_FrameMeta):
+    noise_var: Vector
+    n_bursts: Annotated[int, Field(strict=True, ge=1, le=256)]
+    n_bursts_received: Annotated[int, Field(strict=True, ge=0, le=256)]
+    snr_est_db: MaybeNan
+    cfo_est_cps: MaybeNan
+    sfo_est_ppm: MaybeNan
+    evm_db: MaybeNan = float("nan")
+    on_air_samples: Count
+    caption_symbols: Count
+    side_symbols: Count
+    constellation: Vector | None = None
+
+
+@dataclass(frozen=True)
+class ReceivedText:
+    """The text of a received frame, still packed."""
+
+    has_text: bool
+    """Whether the sender sent a text."""
+    packed: bytes | None
+    """The packed records; None when their checksum fails or none were sent."""
+    partial: PartialBytes | None
+    """What is left of packed records whose checksum fails."""
+    session: int
+    frame: int
+
+
+@dataclass(frozen=True)
+class PackedFrame:
+    """A received frame as its PDU, for a reader that may not need its symbols."""
+
+    message: Any
+
+    def unpack(self) -> ReceivedFrame:
+        """The frame with its symbols.
+
+        Raises:
+            PduError: As `received_from_pdu`.
+        """
+        return received_from_pdu(self.message)[0]
 
 
 def received_to_pdu(frame: ReceivedFrame) -> Any:
@@ -207,44 +359,38 @@ def received_to_pdu(frame: ReceivedFrame) -> Any:
 
 
 def received_from_pdu(message: Any) -> tuple[ReceivedFrame, Meta]:
-    """Received frame and dictionary of a PDU.
+    """Received frame and dictionary of a PDU; its arrays are read-only.
 
     Raises:
         PduError: An entry is missing, of another type or out of bounds.
     """
     meta, symbols = from_pdu(message, np.complex64)
-    noise_var = meta.get("noise_var")
-    if not isinstance(noise_var, np.ndarray) or noise_var.dtype != np.float32 or len(noise_var) != len(symbols):
-        raise PduError("the PDU's 'noise_var' must be float32, one for each symbol")
-    received = Received(
-        symbols,
-        noise_var,
-        _bytes(meta, "side_info"),
-        _size(meta),
-        _rate(meta),
-        take(meta, "snr_design_db", float, -100, 100),
-    )
-    constellation = meta.get("constellation")
+    found, text = _checked(_ReceivedMeta, meta), _checked(_TextMeta, meta)
+    noise_var, constellation = found.noise_var, found.constellation
+    if noise_var.dtype != np.float32 or len(noise_var) != len(symbols):
+        raise PduError("the PDU's 'noise_var' must be float32, one value per symbol")
     frame = ReceivedFrame(
-        session=take(meta, "session", int, 0, 2**16 - 1),
-        number=take(meta, "frame", int, 0, 2**16 - 1),
-        codec_id=take(meta, "codec_id", int, 0, 2**32 - 1),
-        received=received,
-        text=_bytes(meta, "text"),
-        partial_text=partial_from_meta(meta),
-        has_text=take(meta, "has_text", bool),
-        n_bursts=take(meta, "n_bursts", int, 1, 256),
-        n_bursts_received=take(meta, "n_bursts_received", int, 0, 256),
-        snr_est_db=_measured(meta, "snr_est_db"),
-        cfo_est_cps=_measured(meta, "cfo_est_cps"),
-        sfo_est_ppm=_measured(meta, "sfo_est_ppm"),
-        on_air_samples=take(meta, "on_air_samples", int, 0),
-        text_symbols=take(meta, "caption_symbols", int, 0),
-        side_symbols=take(meta, "side_symbols", int, 0),
-        constellation=constellation if isinstance(constellation, np.ndarray) else np.zeros(0, np.complex64),
-        evm_db=_measured({"evm_db": float("nan"), **meta}, "evm_db"),
-    )
+        session=found.session, number=found.frame, codec_id=found.codec_id,
+        received=Received(symbols, noise_var, found.side_info, found.size, found.rate, found.snr_design_db),
+        text=text.text, partial_text=text.partial, has_text=text.has_text, n_bursts=found.n_bursts,
+        n_bursts_received=found.n_bursts_received, snr_est_db=found.snr_est_db, cfo_est_cps=found.cfo_est_cps,
+        sfo_est_ppm=found.sfo_est_ppm, on_air_samples=found.on_air_samples, text_symbols=found.caption_symbols,
+        side_symbols=found.side_symbols, evm_db=found.evm_db,
+        constellation=np.zeros(0, np.complex64) if constellation is None else constellation,
+    )  # fmt: skip
     return frame, meta
+
+
+def received_text_from_pdu(message: Any) -> ReceivedText:
+    """The text of a received PDU; its symbols and all other vectors stay untouched.
+
+    Raises:
+        PduError: Not a PDU of symbols, or an entry is missing, of another type or out of bounds.
+    """
+    meta = meta_from_pdu(message, np.complex64, _TEXT_NAMES | {"session", "frame"})
+    found = _checked(_TextMeta, meta)
+    session, frame = picture_number(meta, 0)
+    return ReceivedText(found.has_text, found.text, found.partial, session, frame)
 
 
 def _partial_to_meta(partial: PartialBytes | None) -> Meta:
@@ -253,29 +399,48 @@ def _partial_to_meta(partial: PartialBytes | None) -> Meta:
     return {"partial_text": partial.data, "partial_text_is_sure": partial.is_sure.tobytes()}
 
 
-def partial_from_meta(meta: Mapping[str, Any]) -> PartialBytes | None:
-    """What is left of a broken text, of a received PDU's dictionary; None where there is none.
+# Facts and reports
+
+
+def facts_from_meta(meta: Mapping[str, Any], sample_rate: float) -> FrameFacts:
+    """What a received or decoded PDU's dictionary says about its frame, as a record, in physical units too.
+
+    Args:
+        meta: Of a received PDU, a picture or a report; its vectors and entries of other names are left out.
+        sample_rate: Hz; gives `cfo_est_hz` and `airtime_s`.
 
     Raises:
-        PduError: Not two vectors of bytes, as long as each other.
+        PduError: An entry is of another type or out of bounds, or the frame has no number.
     """
-    data, is_sure = _bytes(meta, "partial_text"), _bytes(meta, "partial_text_is_sure")
-    if data is None and is_sure is None:
-        return None
-    if data is None or is_sure is None or len(data) != len(is_sure):
-        raise PduError("the PDU's 'partial_text' and 'partial_text_is_sure' must be as long as each other")
-    return PartialBytes(data, np.frombuffer(is_sure, np.uint8) != 0)
+    values = plain(meta)
+    cfo_est_cps, on_air_samples = values.get("cfo_est_cps"), values.get("on_air_samples")
+    if isinstance(cfo_est_cps, float):
+        values["cfo_est_hz"] = cfo_est_cps * sample_rate
+    if isinstance(on_air_samples, int):
+        values["airtime_s"] = on_air_samples / sample_rate
+    return _checked(FrameFacts, values)
 
 
-def _measured(meta: Mapping[str, Any], key: str) -> float:
-    """A measured figure; may be NaN, when nothing could be measured."""
-    value = meta.get(key)
-    if not isinstance(value, float):
-        raise PduError(f"the PDU's '{key}' must be a real number")
-    return value
+def facts_from_pdu(message: Any, sample_rate: float) -> FrameFacts:
+    """As `facts_from_meta`, for a received PDU or a report, of which no vector is read.
+
+    Raises:
+        PduError: As `facts_from_meta`, or not a PDU.
+    """
+    return facts_from_meta(meta_from_pdu(message, names=_FACT_NAMES), sample_rate)
 
 
-# Reports
+def sent_facts_from_pdu(message: Any) -> SentFacts:
+    """What a transmitter's report says about its frame, as a record.
+
+    Raises:
+        PduError: Not a PDU, or an entry is of another type or out of bounds.
+    """
+    return _checked(SentFacts, plain(meta_from_pdu(message, names=_SENT_NAMES)))
+
+
+_FACT_NAMES = frozenset(FrameFacts.wire_names()) | {"cfo_est_norm"} - {"mask"}
+_SENT_NAMES = frozenset(SentFacts.wire_names())
 
 
 def report_to_pdu(meta: Mapping[str, Any], **facts: Any) -> Any:
@@ -284,9 +449,12 @@ def report_to_pdu(meta: Mapping[str, Any], **facts: Any) -> Any:
 
 
 def report_from_pdu(message: Any) -> Meta:
-    """The facts of a report.
+    """The facts of a report as a dictionary.
 
     Raises:
         PduError: Not a PDU.
     """
     return from_pdu(message)[0]
+
+
+prepare(_PictureMeta, _EncodedMeta, _CaptureMeta, _TextMeta, _ReceivedMeta, _NumberMeta, FrameFacts, SentFacts)

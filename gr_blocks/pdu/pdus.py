@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PDUs to and from Python: `pmt.cons(dictionary, vector)` <-> `(dict, np.ndarray)`.
 
-A message port takes anything that anybody connects to it, so `from_pdu` checks before it converts and raises `PduError`
-for whatever is not a PDU of the kind that was asked for; blocks drop and count these.
+A message port accepts whatever is connected to it, so these functions check before they convert, and raise `PduError`
+for a message that is no PDU of the kind that was asked for; blocks drop such messages and count them.
+
+Vectors are copied once on the way in and not at all on the way out: an array that `from_vector` returns is a read-only
+view of the message's own memory.
 """
 
 from __future__ import annotations
 
-import struct
+import ctypes
 import sys
-import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,56 +33,60 @@ class PduError(GenedError):
     """A message is not a PDU of the kind that this port takes."""
 
 
-class _Serials:
-    """Counts frames over the threads of one process."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._next = 0
-
-    def __call__(self) -> int:
-        with self._lock:
-            self._next += 1
-            return self._next - 1
-
-
 _VECTORS = (
-    # type, test, code and byte order in PMT's serialized form
-    (np.uint8, pmt.is_u8vector, 0x00, ">u1"),
-    (np.float32, pmt.is_f32vector, 0x08, ">f4"),
-    (np.complex64, pmt.is_c32vector, 0x0A, ">c8"),
+    # NumPy's type, PMT's test, PMT's constructor
+    (np.dtype(np.uint8), pmt.is_u8vector, pmt.make_u8vector),
+    (np.dtype(np.float32), pmt.is_f32vector, pmt.make_f32vector),
+    (np.dtype(np.complex64), pmt.is_c32vector, pmt.make_c32vector),
 )
-_UNIFORM_VECTOR = 0x0A  # gnuradio-runtime/include/pmt/pmt_serial_tags.scm
-_HEADER = struct.Struct(">BBIBx")  # tag, type, items, one byte of padding follows
+
+_get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+_get_pointer.restype = ctypes.c_void_p
+_get_pointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+
+
+class _Memory:
+    """The items of a uniform vector as NumPy sees them, and the vector itself, so that they stay."""
+
+    def __init__(self, vector: Any, dtype: np.dtype[Any], n_items: int, *, is_writable: bool) -> None:
+        elements = pmt.uniform_vector_writable_elements if is_writable else pmt.uniform_vector_elements
+        self._vector = vector
+        self.__array_interface__ = {
+            "version": 3, "shape": (n_items,), "typestr": dtype.str,
+            "data": (_get_pointer(elements(vector, 0), None), not is_writable),
+        }  # fmt: skip
 
 
 def to_vector(array: AnyArray | bytes) -> Any:
     """A uniform vector of bytes, float32 or complex64; arrays are flattened in C order.
 
-    Made through PMT's serialized form: `pmt.init_u8vector` walks the items one by one and holds the interpreter for
-    3.5 s on a picture of 12 million pixels; this takes 0.15 s.
+    `pmt.init_u8vector` walks the items one by one and holds the interpreter for 3.5 s on a picture of 12 million
+    pixels; this copies their memory.
     """
-    if isinstance(array, bytes | bytearray):
-        array = np.frombuffer(array, np.uint8)
-    for dtype, _, code, order in _VECTORS:
-        if array.dtype == dtype:
-            return pmt.deserialize_str(
-                _HEADER.pack(_UNIFORM_VECTOR, code, array.size, 1) + array.astype(order).tobytes()
-            )
-    raise PduError(f"no PDU vector for {array.dtype}; use uint8, float32 or complex64")
+    items = np.frombuffer(array, np.uint8) if isinstance(array, bytes | bytearray) else array.reshape(-1)
+    for dtype, _, make in _VECTORS:
+        if items.dtype == dtype:
+            vector = make(len(items), 0)
+            if len(items):
+                np.asarray(_Memory(vector, dtype, len(items), is_writable=True))[:] = items
+            return vector
+    raise PduError(f"no PDU vector for {items.dtype}; use uint8, float32 or complex64")
 
 
 def from_vector(vector: Any) -> AnyArray:
-    """The array of a uniform vector of bytes, float32 or complex64: a copy, 1-D.
+    """The items of a uniform vector of bytes, float32 or complex64: 1-D, read-only, in the vector's own memory.
 
     Raises:
         PduError: Another type, or longer than `MAX_ITEMS`.
     """
-    for dtype, is_type, _, order in _VECTORS:
+    for dtype, is_type, _ in _VECTORS:
         if is_type(vector):
-            if pmt.length(vector) > MAX_ITEMS:
-                raise PduError(f"a vector of {pmt.length(vector)} items; at most {MAX_ITEMS} are taken")
-            return np.frombuffer(pmt.serialize_str(vector), order, offset=_HEADER.size).astype(dtype)
+            n_items = pmt.length(vector)
+            if n_items > MAX_ITEMS:
+                raise PduError(f"a vector of {n_items} items; at most {MAX_ITEMS} are accepted")
+            if n_items == 0:
+                return np.zeros(0, dtype)
+            return np.asarray(_Memory(vector, dtype, n_items, is_writable=False))
     raise PduError("expected a vector of uint8, float32 or complex64")
 
 
@@ -122,10 +128,18 @@ def from_value(value: Any) -> Any:
 
 def to_pdu(meta: Mapping[str, Any], data: AnyArray | bytes) -> Any:
     """A PDU from plain values and one array."""
-    dictionary = pmt.make_dict()
+    return pmt.cons(_with_entries(pmt.make_dict(), meta), to_vector(data))
+
+
+def with_entries(message: Any, meta: Mapping[str, Any]) -> Any:
+    """The PDU with further or other entries in its dictionary; its vector is neither read nor copied."""
+    return pmt.cons(_with_entries(pmt.car(message), meta), pmt.cdr(message))
+
+
+def _with_entries(dictionary: Any, meta: Mapping[str, Any]) -> Any:
     for key, value in meta.items():
         dictionary = pmt.dict_add(dictionary, pmt.intern(key), to_value(value))
-    return pmt.cons(dictionary, to_vector(data))
+    return dictionary
 
 
 def from_pdu(message: Any, dtype: type[np.generic] | None = None) -> tuple[dict[str, Any], AnyArray]:
@@ -133,24 +147,42 @@ def from_pdu(message: Any, dtype: type[np.generic] | None = None) -> tuple[dict[
 
     Args:
         message: Any pmt.
-        dtype: What the vector must hold; anything of `_VECTORS` when None.
+        dtype: What the vector must hold; any type of `_VECTORS` when None.
 
     Raises:
         PduError: Not a PDU, an entry or a vector of another type, or too long. Entries of the dictionary that are of no
             type we know are left out: other blocks may add what they like.
+    """
+    return meta_from_pdu(message, dtype), from_vector(pmt.cdr(message))
+
+
+def meta_from_pdu(
+    message: Any, dtype: type[np.generic] | None = None, names: Collection[str] | None = None
+) -> dict[str, Any]:
+    """Dictionary of a PDU, whose vector stays untouched.
+
+    Args:
+        message: Any pmt.
+        dtype: What the vector must hold; any type of `_VECTORS` when None.
+        names: Entries that are read; all of them when None.
+
+    Raises:
+        PduError: As `from_pdu`.
     """
     if not pmt.is_pair(message):
         raise PduError("expected a PDU, a pair of dictionary and vector")
     head, tail = pmt.car(message), pmt.cdr(message)
     if not (pmt.is_dict(head) or pmt.is_null(head)):
         raise PduError("the first half of a PDU is a dictionary")
-    data = from_vector(tail)
-    if dtype is not None and data.dtype != dtype:
-        raise PduError(f"expected a vector of {np.dtype(dtype).name}, got {data.dtype.name}")
-    return _from_dict(head), data
+    found = next((known for known, is_type, _ in _VECTORS if is_type(tail)), None)
+    if found is None:
+        raise PduError("expected a vector of uint8, float32 or complex64")
+    if dtype is not None and found != dtype:
+        raise PduError(f"expected a vector of {np.dtype(dtype).name}, got {found.name}")
+    return _from_dict(head, names)
 
 
-def _from_dict(dictionary: Any) -> dict[str, Any]:
+def _from_dict(dictionary: Any, names: Collection[str] | None) -> dict[str, Any]:
     meta: dict[str, Any] = {}
     if pmt.is_null(dictionary):
         return meta
@@ -162,34 +194,11 @@ def _from_dict(dictionary: Any) -> dict[str, Any]:
         items = pmt.cdr(items)
         if pmt.is_symbol(key):
             try:
-                meta[sys.intern(pmt.symbol_to_string(key))] = from_value(value)  # many frames' facts are kept
+                name = sys.intern(pmt.symbol_to_string(key))  # many frames' facts are kept
+                if names is None or name in names:
+                    meta[name] = from_value(value)
             except (PduError, UnicodeDecodeError):
                 continue
     if pmt.is_pair(items):
         raise PduError(f"a dictionary of more than {MAX_META} entries")
     return meta
-
-
-def take(
-    meta: Mapping[str, Any], key: str, kind: type[Any], low: float | None = None, high: float | None = None
-) -> Any:
-    """A checked entry of a dictionary: present, of its type, finite and within its bounds.
-
-    Raises:
-        PduError: Missing, of another type, not finite or out of bounds.
-    """
-    value: Any = meta.get(key)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise PduError(f"the PDU's '{key}' must be {kind.__name__}, got {type(value).__name__}")
-    found: Any = value
-    if kind is float and not np.isfinite(found):
-        raise PduError(f"the PDU's '{key}' is not finite")
-    if (low is not None and found < low) or (high is not None and found > high):
-        raise PduError(f"the PDU's '{key}' is {found}, outside {low} to {high}")
-    return found
-
-
-next_serial = _Serials()
-"""A number for each frame that this process has made, from 0."""

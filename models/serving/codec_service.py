@@ -11,7 +11,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from gened.errors import CodecError, GenedError
+from gened.errors import GenedError, OtherWeightsError
 from gened.gr_blocks.phy.types import Encoded, Received
 from gened.models.codecs.base import Codec
 from gened.models.codecs.registry import codec_names, load_codec
@@ -109,7 +109,7 @@ class CodecService:
         """The picture of a received frame.
 
         Raises:
-            CodecError: No codec here has this number: another codec, or other weights.
+            OtherWeightsError: No codec here has this number: another codec, or other weights.
         """
         chosen = self._numbered(codec_id)
         begin = time.perf_counter()
@@ -134,7 +134,7 @@ class CodecService:
                 self._codec(self._untried.pop())
         if codec_id not in self._by_id:
             known = ", ".join(f"{codec.name} {number:08x}" for number, codec in self._by_id.items())
-            raise CodecError(
+            raise OtherWeightsError(
                 f"no codec here has the sender's number {codec_id:08x} (here: {known}); both ends need the same weights"
             )
         return self._by_id[codec_id]

@@ -42,6 +42,9 @@ PARENT_POLL_S = 0.5
 NICENESS = 5  # the radio's process goes first
 CODEC_SERVICE = "gened.models.serving.codec_service:CodecService"
 
+Failure = tuple[str, str | None]
+"""Why a job has no value, as it crosses from the child to the caller: one line, and the error's code."""
+
 
 def encode_limit_s(refine_steps: int) -> float:
     """How long a picture may be in an encoder that spends so many gradient steps on it."""
@@ -61,6 +64,8 @@ class JobResult:
     """One line for a person, None when all went well."""
     elapsed_ms: float
     """Wall-clock milliseconds from hand-over to the child until its answer."""
+    error_code: str | None = None
+    """What kind of error, see `gened.errors.GenedError.code`; None when it has no code."""
 
 
 @dataclass
@@ -230,35 +235,40 @@ class Worker:
                 self._busy = False
                 self._changed.notify_all()
         for job in left:
-            self._answer(job, None, "the worker was closed before it came to this job", 0.0)
+            self._answer(job, None, ("the worker was closed before it came to this job", None), 0.0)
 
-    def _answer(self, job: _Job, value: Any, error: str | None, elapsed_ms: float) -> None:
-        self.stats.n_done += error is None
-        self.stats.n_failed += error is not None
+    def _answer(self, job: _Job, value: Any, failure: Failure | None, elapsed_ms: float) -> None:
+        self.stats.n_done += failure is None
+        self.stats.n_failed += failure is not None
+        error, code = (None, None) if failure is None else failure
         try:
-            job.callback(JobResult(job.job_id, job.tag, value, error, elapsed_ms))
+            job.callback(JobResult(job.job_id, job.tag, value, error, elapsed_ms, code))
         except Exception as exc:  # the caller's fault must not end the thread that serves everybody
             logging.getLogger(__name__).warning("callback failed: %r", exc)
 
-    def _run(self, job: _Job) -> tuple[Any, str | None, float]:
+    def _run(self, job: _Job) -> tuple[Any, Failure | None, float]:
         begin = time.monotonic()
-        value, error = None, None
+        value: Any = None
+        failure: Failure | None = None
         try:
             connection = self._start_child()
             connection.send((job.method, job.arguments))
             if not connection.poll(self._timeout_s):
                 self._stop_child(grace_s=0.0)
-                error = f"the worker took longer than {self._timeout_s:g} s and was ended; a smaller picture may help"
+                failure = (
+                    f"the worker took longer than {self._timeout_s:g} s and was ended; a smaller picture may help",
+                    None,
+                )
             else:
-                value, error = connection.recv()
+                value, failure = connection.recv()
         except LinkError as exc:
-            error = str(exc)
+            failure = (str(exc), exc.code)
         except (EOFError, OSError):
-            error = f"the worker process died ({self._exit_text()}); the next job starts another"
+            failure = (f"the worker process died ({self._exit_text()}); the next job starts another", None)
             self._stop_child(grace_s=0.0)
         except (pickle.PicklingError, AttributeError, TypeError) as exc:  # arguments that cannot travel
-            error = f"the job cannot be sent to the worker: {exc}"
-        return value, error, 1e3 * (time.monotonic() - begin)
+            failure = (f"the job cannot be sent to the worker: {exc}", None)
+        return value, failure, 1e3 * (time.monotonic() - begin)
 
     def _exit_text(self) -> str:
         child = self._child
@@ -342,6 +352,10 @@ def _one_line(exc: BaseException) -> str:
     return text if isinstance(exc, GenedError) else f"{type(exc).__name__}: {text}"
 
 
+def _failure(exc: BaseException) -> Failure:
+    return _one_line(exc) or type(exc).__name__, exc.code if isinstance(exc, GenedError) else None
+
+
 def _cap_threads() -> None:
     """Libraries read the environment; PyTorch, once loaded, is told as well."""
     torch = sys.modules.get("torch")
@@ -356,16 +370,17 @@ def _build(service: str, options: Mapping[str, Any]) -> Any:
 
 
 def _answer_jobs(connection: Connection) -> None:
-    """Receives (method, arguments), sends (value, error), until the other end closes."""
+    """Receives (method, arguments), sends (value, failure), until the other end closes."""
     service, options = connection.recv()
-    target, broken = None, None
+    target: Any = None
+    broken: Failure | None = None
     try:
         target = _build(service, options)
     except Exception as exc:  # told with every job, so that the caller sees the cause and not a dead process
-        broken = _one_line(exc)
+        broken = _failure(exc)
     while True:
         method, arguments = connection.recv()
-        value, error = None, broken
+        value, failure = None, broken
         if broken is None:
             try:
                 if method.startswith("_"):
@@ -373,11 +388,11 @@ def _answer_jobs(connection: Connection) -> None:
                 value = getattr(target, method)(**arguments)
                 _cap_threads()
             except Exception as exc:
-                error = _one_line(exc) or type(exc).__name__
+                failure = _failure(exc)
         try:
-            connection.send((value, error))
+            connection.send((value, failure))
         except (pickle.PicklingError, TypeError, AttributeError) as exc:
-            connection.send((None, f"the answer cannot be sent: {_one_line(exc)}"))
+            connection.send((None, (f"the answer cannot be sent: {_one_line(exc)}", None)))
 
 
 def main() -> None:

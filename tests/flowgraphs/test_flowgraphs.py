@@ -59,7 +59,7 @@ def received(samples: Any, **options: Any) -> tuple[list[Any], Any]:
     pictures: list[Any] = []
     receiver = Receiver(
         RadioProfile(kind="vector", samples=samples),
-        on_picture=lambda image, meta: pictures.append((image, meta)),
+        on_picture=lambda image, mask, facts: pictures.append((image, facts)),
         **options,
     )
     receiver.start()
@@ -83,13 +83,13 @@ def sent(image: Any) -> tuple[Any, list[Any]]:
 
 def test_every_picture_is_reported_with_its_counts(sent: Any) -> None:
     samples, reports = sent
-    assert [report["frame"] for report in reports] == [0, 1]
+    assert [report.frame for report in reports] == [0, 1]
     for report in reports:
-        assert "error" not in report
-        assert report["name"] == "photo"
-        assert report["analog_symbols"] + report["side_symbols"] <= 128 * 128 * 3 // 24
-        assert report["encode_ms"] > 0
-    assert len(samples) == sum(report["on_air_samples"] + 1000 for report in reports)
+        assert report.error is None
+        assert report.name == "photo"
+        assert report.analog_symbols + report.side_symbols <= 128 * 128 * 3 // 24
+        assert report.encode_ms > 0
+    assert len(samples) == sum(report.on_air_samples + 1000 for report in reports)
 
 
 def test_a_transmitter_on_numpy_never_loads_pytorch_into_its_worker(
@@ -113,7 +113,7 @@ def test_a_reported_frame_has_its_samples_counted(image: Any) -> None:
     counts: list[tuple[int, int]] = []
     transmitter = Transmitter(
         RadioProfile(kind="vector"),
-        on_report=lambda meta: counts.append((transmitter.n_samples_sent, meta["on_air_samples"])),
+        on_report=lambda facts: counts.append((transmitter.n_samples_sent, facts.on_air_samples)),
         gap_len=500,
     )
     transmitter.start()
@@ -132,13 +132,13 @@ def test_a_photograph_arrives_with_its_caption(image: Any, sent: Any, tmp_path: 
     channel = SampleChannel(ChannelConfig(snr_db=10.0, freq_offset_hz=20_000.0, seed=3), 1e6)
     arrived = channel.process(np.concatenate([np.zeros(4000, np.complex64), sent[0]]))
     pictures, stats = received(arrived, out_dir=tmp_path)
-    assert [meta["frame"] for _, meta in pictures] == [0, 1]
-    for decoded, meta in pictures:
-        assert (meta["caption"], meta["station"], meta["crc_ok"]) == (CAPTION, "N0CALL", True)
-        assert meta["session"] == 99
-        assert meta["snr_est_db"] == pytest.approx(10, abs=1)
-        assert meta["cfo_est_hz"] == pytest.approx(20_000, abs=100)
-        assert meta["airtime_s"] == pytest.approx(meta["on_air_samples"] / 1e6)
+    assert [facts.frame for _, facts in pictures] == [0, 1]
+    for decoded, facts in pictures:
+        assert (facts.caption, facts.station, facts.crc_ok) == (CAPTION, "N0CALL", True)
+        assert facts.session == 99
+        assert facts.snr_est_db == pytest.approx(10, abs=1)
+        assert facts.cfo_est_hz == pytest.approx(20_000, abs=100)
+        assert facts.airtime_s == pytest.approx(facts.on_air_samples / 1e6)
         assert psnr_db(image, decoded) > 20
     assert len(list(tmp_path.iterdir())) == 2  # a receiver that has drained has written them
     assert np.array_equal(np.array(Image.open(tmp_path / "received-00099-00001.png")), pictures[1][0])
@@ -161,27 +161,28 @@ def test_a_frame_of_another_codec_is_an_error_that_names_the_remedy(sent: Any, m
     monkeypatch.setattr(Header, "unpack", classmethod(other))
     pictures, _ = received(np.concatenate([sent[0], np.zeros(1000, np.complex64)]))
     assert [decoded for decoded, _ in pictures] == [None, None]
-    assert all("00000001" in meta["error"] and "same weights" in meta["error"] for _, meta in pictures)
+    assert all("00000001" in facts.error and "same weights" in facts.error for _, facts in pictures)
+    assert [facts.error_code for _, facts in pictures] == ["other-weights"] * 2
 
 
 def test_a_burst_that_is_lost_costs_part_of_a_large_picture() -> None:
     large = load_picture(max_side=512)
     samples, reports = transmitted(large, caption=CAPTION)
-    assert reports[0]["n_bursts"] == 2
-    half = reports[0]["on_air_samples"] // 2 + 500
+    assert reports[0].n_bursts == 2
+    half = reports[0].on_air_samples // 2 + 500
     samples[:half] = 0
     noise = complex_noise(np.random.default_rng(1), len(samples), 0.05)
-    (picture, meta), *others = received(samples + noise, timeout_s=0.5)[0]
+    (picture, facts), *others = received(samples + noise, timeout_s=0.5)[0]
     assert not others
-    assert meta["erased_fraction"] == pytest.approx(0.5, abs=0.01)
-    assert meta["caption"] == CAPTION
+    assert facts.erased_fraction == pytest.approx(0.5, abs=0.01)
+    assert facts.caption == CAPTION
     assert psnr_db(large, picture) > 12
 
 
 def test_an_unknown_codec_fails_each_picture_with_the_list_of_known_ones(image: Any) -> None:
     samples, reports = transmitted(image, codec="magic")
     assert len(samples) == 0
-    assert "softcast" in reports[0]["error"]
+    assert "softcast" in reports[0].error
 
 
 def test_no_more_pictures_are_taken_than_can_be_under_way(image: Any) -> None:
@@ -196,7 +197,9 @@ def test_over_a_socket_whoever_starts_first(image: Any, is_receiver_first: bool)
         address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
     pictures: list[Any] = []
     transmitter = Transmitter(RadioProfile(address=address), gap_len=20_000, caption=CAPTION)
-    receiver = Receiver(RadioProfile(address=address), on_picture=lambda image, meta: pictures.append((image, meta)))
+    receiver = Receiver(
+        RadioProfile(address=address), on_picture=lambda image, _, facts: pictures.append((image, facts))
+    )
     first, second = (receiver, transmitter) if is_receiver_first else (transmitter, receiver)
     try:
         first.start()
@@ -206,7 +209,7 @@ def test_over_a_socket_whoever_starts_first(image: Any, is_receiver_first: bool)
         for _ in range(3):
             transmitter.send(image, timeout_s=20)
         assert wait_until(lambda: len(pictures) >= 2)
-        assert all(picture is not None and meta["crc_ok"] for picture, meta in pictures)
+        assert all(picture is not None and facts.crc_ok for picture, facts in pictures)
     finally:
         for flowgraph in (transmitter, receiver):
             flowgraph.stop()

@@ -23,7 +23,9 @@ EXPECTED = json.loads((FOLDER / "expected.json").read_text())
 
 def played(path: Path) -> dict[tuple[int, int], ReceivedFrame]:
     frames: list[ReceivedFrame] = []
-    receiver = Receiver(recording_profile(path), on_frame=lambda frame, _: frames.append(frame), timeout_s=0.2)
+    receiver = Receiver(
+        recording_profile(path), on_frame=lambda packed, _: frames.append(packed.unpack()), timeout_s=0.2
+    )
     receiver.start()
     try:
         assert receiver.drain(60)

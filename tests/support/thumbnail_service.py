@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gened.errors import CodecError
+from gened.errors import CodecError, OtherWeightsError
 from gened.gr_blocks.phy.types import Encoded, Received
 from gened.models.serving.codec_service import DecodedPicture, EncodedPicture
 
@@ -48,7 +48,7 @@ class ThumbnailService:
 
     def decode(self, codec_id: int, received: Received) -> DecodedPicture:
         if codec_id != CODEC_ID:
-            raise CodecError(f"no codec has the number {codec_id:08x}")
+            raise OtherWeightsError(f"no codec has the number {codec_id:08x}")
         grey = np.clip(received.symbols.real * 64 + 127.5, 0, 255).astype(np.uint8).reshape(SIDE, SIDE)
         rows = np.arange(received.size.height) * SIDE // received.size.height
         columns = np.arange(received.size.width) * SIDE // received.size.width

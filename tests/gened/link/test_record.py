@@ -171,7 +171,7 @@ def test_a_recording_is_played_no_faster_than_it_can_be_decoded(tmp_path: Path) 
     samples = through_the_air(bursts(32), gap=600)
     recorded(tmp_path / "a", samples, seconds=len(samples) / 1e6)
     pictures: list[Any] = []
-    receiver = Receiver(recording_profile(tmp_path / "a"), on_picture=lambda image, meta: pictures.append(image))
+    receiver = Receiver(recording_profile(tmp_path / "a"), on_picture=lambda image, mask, facts: pictures.append(image))
     receiver.decoder.worker._queue_len = 12  # a third of the frames
     receiver.start()
     try:

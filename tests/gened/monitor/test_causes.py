@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from gened.errors import CodecError
+from gened.gr_blocks.pdu.facts import FrameFacts
 from gened.gr_blocks.phy.ofdm import resource_grid
 from gened.gr_blocks.phy.types import Received
 from gened.models.serving.codec_service import CodecService
 from gened.monitor.causes import (
     CAUSES,
     MAX_SFO_PPM,
-    OTHER_WEIGHTS,
     ReceiverCounters,
     SignalLevel,
     StreamClock,
@@ -99,21 +99,26 @@ def test_a_line_in_the_spectrum_is_told_with_its_place() -> None:
 def test_a_frame_tells_what_is_near_its_limit(
     facts: dict[str, Any], room_hz: float | None, expected: list[str]
 ) -> None:
-    assert names(frame_causes(facts, 1e6, room_hz)) == expected
+    assert names(frame_causes(FrameFacts(frame=0, **facts), 1e6, room_hz)) == expected
 
 
 def test_limits_are_those_of_the_receiver() -> None:
     assert MAX_SFO_PPM == resource_grid.MAX_SFO_PPM
 
 
-def test_other_weights_are_known_by_the_decoders_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_weights_are_known_by_the_decoders_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gened.models.serving.codec_service.codec_names", list)
     received = Received(np.zeros(0, np.complex64), np.zeros(0, np.float32), None, None, None, 10.0)
     with pytest.raises(CodecError) as caught:
         CodecService().decode(0x12345678, received)
-    assert str(caught.value).startswith(OTHER_WEIGHTS)
-    (found,) = frame_causes({"error": str(caught.value)}, 1e6)
+    facts = FrameFacts(frame=0, error=str(caught.value), error_code=caught.value.code)
+    (found,) = frame_causes(facts, 1e6)
     assert found.name == "other weights" and "12345678" in found.detail
+
+
+def test_the_text_of_an_error_decides_nothing() -> None:
+    facts = FrameFacts(frame=0, error="no codec here has the sender's number 12345678")
+    assert frame_causes(facts, 1e6) == []
 
 
 def test_a_sender_that_cuts_peaks_is_told_so() -> None:

@@ -11,6 +11,7 @@ import pytest
 from gened.flowgraphs.radios.iio import OVERFLOW, STATUS_REGISTER, UNDERFLOW, _StatusWatch
 from gened.flowgraphs.radios.profiles import RadioProfile, radio_profile
 from gened.flowgraphs.radios.radio_events import LOG_EVERY_S, EventReporter
+from gened.gr_blocks.pdu.facts import FrameFacts
 from gened.hw_config.profile import load_profile
 from gened.monitor.causes import SignalLevel
 from gened.monitor.link_monitor import WINDOW_S, ReceiverMonitor, TransmitterMonitor, watching
@@ -104,7 +105,7 @@ def test_frames_without_a_radio_are_looked_at_too() -> None:
         profile=RadioProfile(), probe=None, source=None, detector=SimpleNamespace(stats=dict)
     )
     monitor = ReceiverMonitor(receiver, lines.append)
-    monitor.frame({"cfo_est_hz": 120e3, "sfo_est_ppm": 2.0})
+    monitor.frame(FrameFacts(frame=0, cfo_est_hz=120e3, sfo_est_ppm=2.0))
     assert lines[0].startswith("receiver: 1 x carrier too far off")
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from typing import Any
 
@@ -19,7 +20,15 @@ from gened.gr_blocks.pdu.frame_pdus import (
     picture_from_pdu,
     received_from_pdu,
 )
-from gened.gr_blocks.pdu.pdus import PduError, from_pdu, take, to_pdu
+from gened.gr_blocks.pdu.pdus import (
+    PduError,
+    from_pdu,
+    from_vector,
+    meta_from_pdu,
+    to_pdu,
+    to_vector,
+    with_entries,
+)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.complex64])
@@ -62,16 +71,41 @@ def test_dictionaries_without_end_are_refused() -> None:
         from_pdu(to_pdu({f"key {i}": i for i in range(129)}, b""))
 
 
-@pytest.mark.parametrize("value", [None, True, "4", 3.5, -1, 11])
-def test_entries_are_checked_for_type_and_bounds(value: Any) -> None:
-    with pytest.raises(PduError, match="'n'"):
-        take({"n": value}, "n", int, 0, 10)
+@pytest.mark.parametrize("value", [None, True, "4", 3.5, -1, 65536])
+def test_entries_are_checked_for_type_and_bounds(frame_of: Any, value: Any) -> None:
+    with pytest.raises(PduError, match="the PDU's 'session'"):
+        encoded_from_pdu(with_entries(encoded_to_pdu(frame_of()), {"session": value}))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_entries_must_be_finite(value: float) -> None:
-    with pytest.raises(PduError, match="not finite"):
-        take({"x": value}, "x", float)
+def test_entries_must_be_finite(frame_of: Any, value: float) -> None:
+    with pytest.raises(PduError, match="'snr_design_db': must be a finite number"):
+        encoded_from_pdu(with_entries(encoded_to_pdu(frame_of()), {"snr_design_db": value}))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.complex64])
+def test_an_array_is_a_view_of_its_message_and_cannot_change_it(dtype: Any) -> None:
+    vector = to_vector(np.arange(5).astype(dtype))
+    array = from_vector(vector)
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = 1
+    assert np.shares_memory(array, from_vector(vector))
+    del vector
+    gc.collect()
+    assert array.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_entries_are_added_without_touching_the_vector() -> None:
+    message = to_pdu({"a": 1, "b": 2}, np.arange(3).astype(np.float32))
+    changed = with_entries(message, {"b": 3, "c": "x"})
+    assert from_pdu(changed)[0] == {"a": 1, "b": 3, "c": "x"}
+    assert from_pdu(message)[0] == {"a": 1, "b": 2}
+    assert np.shares_memory(from_pdu(message)[1], from_pdu(changed)[1])
+
+
+def test_only_the_entries_that_are_asked_for_are_read() -> None:
+    message = to_pdu({"a": 1, "b": np.zeros(3, np.uint8)}, b"")
+    assert meta_from_pdu(message, names={"a", "c"}) == {"a": 1}
 
 
 def test_an_encoded_frame_comes_back_whole(frame_of: Any) -> None:

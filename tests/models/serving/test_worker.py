@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gened.errors import LinkError
+from gened.errors import LinkError, OtherWeightsError
 from gened.models.serving.worker import JobResult, Worker
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -84,6 +84,17 @@ def test_an_exception_in_the_child_comes_back_as_one_line(worker: Worker) -> Non
         worker.call("sleep", hours=1)
     assert worker.call("sleep", seconds=0.0) == 0.0
     assert worker.stats.n_starts == 1
+
+
+def test_the_code_of_an_error_crosses_with_its_text(worker: Worker) -> None:
+    results: list[JobResult] = []
+    worker.submit("decode", results.append, codec_id=1, received=None)
+    worker.submit("encode", results.append, codec="broken", image=None, rate=1, snr_db=1)
+    assert worker.drain(10)
+    assert [(result.error, result.error_code) for result in results] == [
+        ("no codec has the number 00000001", OtherWeightsError.code),
+        ("this codec cannot encode", None),
+    ]
 
 
 @pytest.mark.parametrize("method", ["_private", "no_such_method"])
