@@ -23,7 +23,9 @@ FOLDERS = {
 
 BASE = "gened base"
 """Modules of `gened` that every part may use; they use one another alone."""
-BASE_MODULES = {"gened", "gened.errors", "gened.addresses", "gened.paths", "gened.provenance", "gened.hostile"}
+BASE_MODULES = {
+    "gened", "gened.errors", "gened.addresses", "gened.hostile", "gened.paths", "gened.processes", "gened.provenance",
+}  # fmt: skip
 PHY = "gened.gr_blocks.phy"
 SERVING = "gened.models.serving"
 RUNNING = ("link", "monitor", "reports", "fieldwork", "inspect", "doctor", "bench", "virtual_pluto")
@@ -206,6 +208,7 @@ def test_flowgraphs_are_top_blocks_and_radios_alone() -> None:
         ("gened.provenance", {"numpy", "torch", "gnuradio"}),
         ("gened.hostile", {"numpy", "torch", "gnuradio"}),
         ("gened.gr_blocks.pdu.facts", {"torch", "gnuradio", "pmt"}),
+        ("gened.processes", {"numpy", "torch", "gnuradio", "pydantic"}),
         (
             "gened.models.training.codecs.deepjscc",
             {"ldpc", "zfec", "scipy", "skimage", "matplotlib", "gnuradio", "typer"},

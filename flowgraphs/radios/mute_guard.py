@@ -1,64 +1,60 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A process that outlives a transmitter's and mutes its Pluto when that one was killed: `python -m ... ADDRESS`.
+"""A process that outlives a transmitter's and mutes its Pluto when that process was killed.
 
-    transmitter --- pipe ---> guard
-        ends in order: "released" is written, the guard leaves
-        is killed, aborts: the pipe ends without a word, the guard sets the lowest gain and stops the oscillator
+    transmitter --- channel ---> guard
+        ends in order: it sends "released", and the guard ends
+        is killed or aborts: the channel ends without a message; the guard sets the lowest gain and stops the oscillator
 
-A pulled cable or a machine that hangs is beyond it.
+It cannot help where a cable is pulled or the machine hangs.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 
 from gened.hw_config.profile import LOWEST_PLUTO_GAIN_DB
-from gened.paths import child_environment
+from gened.processes import Channel, ChildProcess, Parent
 
-RELEASED = b"released"
+RUN_GUARD = "gened.flowgraphs.radios.mute_guard:run_guard"
+RELEASED = "released"
 TRIES, PAUSE_S = 5, 1.0
-"""A radio whose connection was just torn may need a moment."""
+"""Attempts to mute, and the pause between them: a radio whose connection was just torn may need a moment."""
+END_S = 5.0
+"""Time for a released guard to end."""
 
 
 class MuteGuard:
-    """Started before a gain is raised.
+    """The guard of one radio; to be constructed before a gain is raised.
 
     Args:
-        address: Of the radio, as libiio takes it.
+        address: Address of the radio, as libiio takes it.
 
     Raises:
-        OSError: No process can be started.
+        LinkError: No process can be started.
     """
 
     def __init__(self, address: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "gened.flowgraphs.radios.mute_guard", address],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, env=child_environment(),
-        )  # fmt: skip
+        self._process = ChildProcess(RUN_GUARD, address, outlives_parent=True)
 
     def release(self) -> None:
-        """The radio is mute: nothing is left to do."""
-        pipe = self._process.stdin
-        assert pipe is not None
+        """Ends the guard: the radio is mute."""
         with contextlib.suppress(OSError):
-            pipe.write(RELEASED)
-        with contextlib.suppress(OSError):
-            pipe.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(5.0)
+            self._process.channel.send(RELEASED)
+        self._process.channel.close()
+        self._process.wait(END_S)
 
 
 def mute(address: str) -> None:
-    """Lowest gain, oscillator off, both read back.
+    """Sets the lowest gain and stops the oscillator; reads the gain back.
+
+    Args:
+        address: Address of the radio.
 
     Raises:
-        Exception: Whatever libiio raises; RuntimeError when the radio says something else.
+        Exception: Any error of libiio; RuntimeError when the radio reports another gain.
     """
     import iio
 
@@ -70,17 +66,19 @@ def mute(address: str) -> None:
         raise RuntimeError(f"its gain is {gain.value}")
 
 
-def guard(address: str, mute: Callable[[str], None] = mute, pause_s: float = PAUSE_S) -> str:
-    """Waits for the end of stdin; mutes unless that was in order.
+def guard(address: str, channel: Channel, mute: Callable[[str], None] = mute, pause_s: float = PAUSE_S) -> str:
+    """Waits until the channel ends; mutes the radio unless "released" was the only message.
 
     Returns:
-        What to tell; empty when there was nothing to do.
+        A line for the user; empty where there was nothing to do.
     """
-    told = b""
-    while part := os.read(0, 64):
-        told += part
-    if told == RELEASED:
-        return ""
+    messages = []
+    try:
+        while True:
+            messages.append(channel.receive())
+    except Exception:  # it ended, or broke in the middle of a message
+        if messages == [RELEASED]:
+            return ""
     reason: Exception | None = None
     for number in range(TRIES):
         time.sleep(pause_s if number else 0.0)
@@ -93,13 +91,12 @@ def guard(address: str, mute: Callable[[str], None] = mute, pause_s: float = PAU
     return f"gened: the transmitter was killed and {address} COULD NOT BE MUTED ({reason}); unplug it"
 
 
-def main() -> None:
-    """The entry point of the process."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # whoever ends us with the transmitter would undo our purpose
-    if line := guard(sys.argv[1]):
+def run_guard(parent: Parent, address: str) -> None:
+    """The process of the guard.
+
+    Args:
+        parent: See `ChildProcess`.
+        address: Address of the radio.
+    """
+    if line := guard(address, parent.channel):
         sys.stderr.write(f"{line}\n")
-
-
-if __name__ == "__main__":
-    main()

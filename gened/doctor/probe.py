@@ -1,20 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`python -m gened.doctor.probe NAME`: one look at something that may hang, crash or print.
-
-Arguments come as JSON on stdin, the answer goes as JSON to what was stdout; whatever drivers print goes to stderr. The
-process leaves without destructors, which have crashed before.
-"""
+"""Functions that may hang, crash or print, each to be run in a process of its own; see `programs.probe`."""
 
 from __future__ import annotations
 
-import importlib
-import json
-import os
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from gened.errors import GenedError
+from gened.processes import Parent, load
 
 PROBES = {
     "parts": "gened.doctor.probes_software:parts",
@@ -25,28 +17,20 @@ PROBES = {
     "limits": "gened.doctor.probes_radio:limits",
     "rate": "gened.doctor.probes_radio:rate",
 }
-"""By name: module and function, from keyword arguments to plain values."""
+"""Module and function by name. A function takes keyword arguments and returns plain values."""
 
 
 def _function(name: str) -> Callable[..., dict[str, Any]]:
-    module, _, attribute = PROBES[name].partition(":")
-    function: Callable[..., dict[str, Any]] = getattr(importlib.import_module(module), attribute)
+    function: Callable[..., dict[str, Any]] = load(PROBES[name])
     return function
 
 
-def main() -> None:
-    """The entry point of the process."""
-    real_stdout = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        answer = _function(sys.argv[1])(**json.load(sys.stdin))
-    except BaseException as error:  # whatever it is, the parent shows one line
-        reason = " ".join(str(error).split()) or type(error).__name__
-        what, _, remedy = reason.rpartition("; ") if isinstance(error, GenedError) else (reason, "", "")
-        answer = {"error": (what or reason)[:400], "remedy": remedy if what else ""}
-    os.write(real_stdout, json.dumps(answer).encode())
-    os._exit(0)
+def run_probe(parent: Parent, request: tuple[str, Mapping[str, Any]]) -> None:
+    """The process of one probe: runs the function and sends its answer.
 
-
-if __name__ == "__main__":
-    main()
+    Args:
+        parent: See `ChildProcess`.
+        request: Key of `PROBES` and keyword arguments.
+    """
+    name, arguments = request
+    parent.channel.send_json(_function(name)(**arguments))

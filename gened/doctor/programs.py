@@ -1,24 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Programs that are given so much time and no more; and our own `probe`, which runs what may hang or crash."""
+"""Programs with a time limit; and `probe`, which runs a function that may hang or crash in a process of its own."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gened.paths import child_environment
+from gened.processes import KILL_S, ChildProcess, Failure
 
+RUN_PROBE = "gened.doctor.probe:run_probe"
 MAX_BYTES = 1 << 20
-"""Of a program's output that are looked at."""
+"""Bytes of a program's output that are read."""
+MAX_REASON = 400
+"""Characters of the reason of a failed probe."""
 
 
 class ProbeError(Exception):
@@ -26,7 +27,7 @@ class ProbeError(Exception):
 
     Args:
         reason: One line.
-        remedy: What to do, where whoever failed knew it.
+        remedy: What to do; empty where the failed function names nothing.
     """
 
     def __init__(self, reason: str, remedy: str = "") -> None:
@@ -45,21 +46,21 @@ class Outcome:
     out: str
     err: str
     code: int | None
-    """None: it is not installed, or took too long."""
+    """Exit code; None where the program is not installed or took too long."""
     problem: str
-    """Why there is no result, empty where it came to its end (whatever its exit code)."""
+    """Why there is no result; empty where the program ended by itself, whatever its exit code."""
 
 
 def run_program(
     command: Sequence[str], timeout_s: float, *, stdin: bytes = b"", environment: Mapping[str, str] | None = None
 ) -> Outcome:
-    """Runs a program to its end, or to the end of its time; it and what it started are gone afterwards.
+    """Runs a program until it ends or its time limit is reached, then ends it with all that it has started.
 
     Args:
-        command: Program and arguments; without a folder it is looked for on PATH.
-        timeout_s: How long it may take.
-        stdin: What it may read.
-        environment: In place of this process's own.
+        command: Program and arguments; a program without a folder is searched for on PATH.
+        timeout_s: Time limit.
+        stdin: Content of its stdin.
+        environment: Environment of the program; None: this process's.
     """
     if shutil.which(command[0]) is None:
         return Outcome("", "", None, f"{command[0]} is not installed")
@@ -79,9 +80,9 @@ def run_program(
             problem = f"no answer within {timeout_s:g} s"
         finally:
             with contextlib.suppress(OSError):
-                os.killpg(process.pid, signal.SIGKILL)  # also what it has left behind
+                os.killpg(process.pid, signal.SIGKILL)  # with what it has left behind
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(1.0)  # one that hangs in its driver cannot be killed; it is left to the system
+                process.wait(1.0)  # a process that hangs in a driver cannot be killed; it is left to the system
         return Outcome(_text(out), _text(err), None if problem else process.returncode, problem)
 
 
@@ -91,36 +92,34 @@ def _text(file: Any) -> str:
 
 
 def probe(name: str, arguments: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
-    """What a function of `gened.doctor.probe` found, in a process of its own.
+    """Runs a function of `gened.doctor.probe` in a process of its own.
 
     Args:
         name: A key of its `PROBES`.
-        arguments: Plain values.
-        timeout_s: How long it may take.
+        arguments: Keyword arguments, plain values.
+        timeout_s: Time limit.
+
+    Returns:
+        The answer of the function.
 
     Raises:
         ProbeError: It failed, crashed or took too long.
     """
-    command = [sys.executable, "-m", "gened.doctor.probe", name]
-    outcome = run_program(command, timeout_s, stdin=json.dumps(arguments).encode(), environment=_environment())
-    if outcome.problem:
-        raise ProbeTimeout(outcome.problem)
+    child = ChildProcess(
+        RUN_PROBE, (name, dict(arguments)), has_log=True, environment={"OMP_NUM_THREADS": "1"}, folder="/"
+    )
     try:
-        answer = json.loads(outcome.out)
-    except ValueError as error:
-        raise ProbeError(_how_it_ended(outcome)) from error
-    if "error" in answer:
-        raise ProbeError(str(answer["error"]), str(answer.get("remedy", "")))
-    return dict(answer)
-
-
-def _how_it_ended(outcome: Outcome) -> str:
-    code = outcome.code
-    how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
-    lines = [line.strip() for line in outcome.err.splitlines() if line.strip()]
-    return f"its process ended with {how}" + (f": {lines[-1][:200]}" if lines else "")
-
-
-def _environment() -> dict[str, str]:
-    """This process's, with the folder that this very package was loaded from, and one thread for each library."""
-    return child_environment({"OMP_NUM_THREADS": "1"})
+        if not child.channel.poll(timeout_s):
+            raise ProbeTimeout(f"no answer within {timeout_s:g} s")
+        answer = child.channel.receive_json()
+    except (EOFError, OSError, ValueError) as error:
+        child.wait(KILL_S)
+        raise ProbeError(f"its process ended with {child.exit_text()[:MAX_REASON]}") from error
+    finally:
+        child.kill()  # with what it has left behind
+        child.close()
+    failure = Failure.from_message(answer)
+    if failure is not None:
+        what, _, remedy = failure.text.rpartition("; ") if failure.ours else (failure.text, "", "")
+        raise ProbeError((what or failure.text)[:MAX_REASON], remedy if what else "")
+    return answer

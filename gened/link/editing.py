@@ -21,6 +21,7 @@ from gened.link.children import Child, end_all
 from gened.link.control import free_ports
 from gened.models.editing.registry import editor_names
 from gened.models.serving.editor_client import EditorClient
+from gened.processes import Failure
 
 LOADING_S = 300.0
 """A backend on this machine may load for so long; pictures wait for it as far as the queue reaches."""
@@ -102,8 +103,8 @@ class EditorSide:
         if self._child is None or self._is_told:
             return
         for facts in self._child.events():
-            if "failed" in facts:
-                self._lose(str(facts.get("message", "")))
+            if (failure := Failure.from_message(facts)) is not None:
+                self._lose(failure.line)
         if not self._is_told and self._child.has_ended() and not self._child.has_events():
             self._lose(f"the editor's process died ({self._child.exit_text()})")
 

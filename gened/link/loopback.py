@@ -22,12 +22,13 @@ from typing import Any
 
 from gened.errors import ConfigError, LinkError
 from gened.link.air import AirConfig
-from gened.link.children import Child, end_all
-from gened.link.link_errors import ChildDiedError, NoFrameError, rebuild
+from gened.link.children import Child, Role, end_all
+from gened.link.link_errors import ChildDiedError, NoFrameError
 from gened.link.radio_link import RadioLink
 from gened.link.receive import ASSEMBLY_S, ReceiveConfig
 from gened.link.transmit import TransmitConfig
 from gened.models.serving.worker import encode_limit_s
+from gened.processes import Failure
 from gened.reports.loopback_report import RunSettings, make_report
 from gened.reports.report import Report
 
@@ -148,7 +149,7 @@ def run_loopback(config: LoopbackConfig, *, stop: threading.Event, on_progress: 
     return report
 
 
-def _roles(config: LoopbackConfig) -> dict[str, Any]:
+def _roles(config: LoopbackConfig) -> dict[Role, Any]:
     """What each process is told, in the order in which they start."""
     radio = config.radio
     receive = replace(
@@ -164,8 +165,9 @@ def _roles(config: LoopbackConfig) -> dict[str, Any]:
     transmit = replace(
         config.transmit, radio=None if radio is None else radio.tx, sample_rate=config.sample_rate, out=config.out
     )
-    between = {"air": config.air} if radio is None else {"pluto": radio.pluto}
-    return {role: part for role, part in (*between.items(), ("receive", receive), ("transmit", transmit)) if part}
+    roles: dict[Role, Any] = {"air": config.air} if radio is None else {"pluto": radio.pluto}
+    roles |= {"receive": receive, "transmit": transmit}
+    return {role: part for role, part in roles.items() if part is not None}
 
 
 def _patience_s(config: LoopbackConfig) -> float:
@@ -232,8 +234,9 @@ class _Run:
         return self._config.radio is not None and "transmit" in self._done and has_all
 
     def _take(self, role: str, facts: Facts) -> None:
-        if "failed" in facts:
-            error = rebuild(facts["failed"], facts.get("message", ""))
+        failure = Failure.from_message(facts)
+        if failure is not None:
+            error = failure.error(ChildDiedError)
             if not isinstance(error, NoFrameError):
                 raise error
             self.no_frame = str(error)  # the report tells it too

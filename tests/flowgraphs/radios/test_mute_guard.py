@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import importlib
-import os
+import pickle
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -21,53 +23,50 @@ from gened.flowgraphs.radios import mute_guard
 from gened.flowgraphs.radios.mute_guard import RELEASED, guard
 from gened.hw_config.profile import LOWEST_PLUTO_GAIN_DB
 from gened.link.control import free_ports
+from gened.processes import Channel, channel_pair
 
 ADDRESS = "ip:192.0.2.1"
 
 
-@pytest.fixture
-def stdin() -> Iterator[Callable[[bytes], None]]:
-    """Makes these bytes and then nothing what this process reads."""
-    kept = os.dup(0)
-
-    def set_to(content: bytes) -> None:
-        theirs, ours = os.pipe()
-        os.write(ours, content)
-        os.close(ours)
-        os.dup2(theirs, 0)
-        os.close(theirs)
-
-    yield set_to
-    os.dup2(kept, 0)
-    os.close(kept)
+def ended(*messages: str) -> Channel:
+    """The guard's end of a channel on which these messages came, and then its end."""
+    ours, theirs = channel_pair()
+    for message in messages:
+        ours.send(message)
+    ours.close()
+    return theirs
 
 
-def test_an_orderly_end_needs_no_muting(stdin: Callable[[bytes], None]) -> None:
-    stdin(RELEASED)
+def test_an_orderly_end_needs_no_muting() -> None:
     muted: list[str] = []
-    assert guard(ADDRESS, muted.append) == ""
+    assert guard(ADDRESS, ended(RELEASED), muted.append) == ""
     assert muted == []
 
 
-@pytest.mark.parametrize("content", [b"", RELEASED[:-1], RELEASED + b"!"])
-def test_any_other_end_mutes(stdin: Callable[[bytes], None], content: bytes) -> None:
-    stdin(content)
+@pytest.mark.parametrize("messages", [(), (RELEASED[:-1],), (RELEASED + "!",), (RELEASED, RELEASED)])
+def test_any_other_end_mutes(messages: tuple[str, ...]) -> None:
     muted: list[str] = []
-    assert "has been muted" in guard(ADDRESS, muted.append)
+    assert "has been muted" in guard(ADDRESS, ended(*messages), muted.append)
     assert muted == [ADDRESS]
 
 
-def test_a_radio_that_does_not_answer_at_once_is_asked_again_and_in_the_end_it_is_told(
-    stdin: Callable[[bytes], None],
-) -> None:
-    stdin(b"")
+def test_a_transmitter_that_is_killed_while_it_writes_is_muted() -> None:
+    ours, theirs = socket.socketpair()
+    ours.sendall(len(pickle.dumps(RELEASED)).to_bytes(4, "big") + pickle.dumps(RELEASED)[:-2])
+    ours.close()
+    muted: list[str] = []
+    guard(ADDRESS, Channel(Connection(theirs.detach())), muted.append)
+    assert muted == [ADDRESS]
+
+
+def test_a_radio_that_does_not_answer_at_once_is_asked_again_and_in_the_end_it_is_told() -> None:
     asked: list[str] = []
 
     def fails(address: str) -> None:
         asked.append(address)
         raise OSError("no route to host")
 
-    line = guard(ADDRESS, fails, pause_s=0.0)
+    line = guard(ADDRESS, ended(), fails, pause_s=0.0)
     assert len(asked) == mute_guard.TRIES
     assert "COULD NOT BE MUTED (no route to host); unplug it" in line
 
