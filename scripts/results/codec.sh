@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # The figures of docs/codec.md: every evaluation under results/codec/, by the very commands.
-# Usage: scripts/results/codec.sh EVAL_DATA [CODEC...]
+# Usage: scripts/results/codec.sh EVAL_DATA [PART...]
 #
-# EVAL_DATA holds kodak/ (24 pictures) and sod/ (images/, masks/). Codecs: gened, deepjscc, softcast, hevc-ldpc; all where
-# none is named. Pictures that were measured already, by the same weights, come out of runs/cache. About an hour of two
+# EVAL_DATA holds kodak/ (24 pictures) and sod/ (images/, masks/). Parts: the codecs gened, deepjscc, softcast and hevc-ldpc, and
+# figures, the plots of those results; all where none is named. Pictures that were measured already, by the same weights, come out of runs/cache. About an hour of two
 # cores from nothing. WORKERS (2) processes share the pictures.
 set -euo pipefail
 # shellcheck source=scripts/lib/setup.sh
@@ -60,17 +60,38 @@ of_gened() {
   measure gened-kodak-256-refine "${kodak[@]}" --refine 50 --snr 1,10 --limit 8
 }
 
+# drawn NAME OPTIONS... FILE...: one plot of results, into docs/figures/NAME.png.
+drawn() {
+  local name="$1"
+  shift
+  "$PYTHON" -m gened plot --quiet --out "docs/figures/$name.png" "$@"
+}
+
+figures() {
+  say "the plots"
+  local fast="kodak-256-rayleigh-fast.json" block="kodak-256-rayleigh-block.json"
+  drawn psnr-snr --y psnr_db "$OUT"/{gened,deepjscc,softcast,hevc-ldpc}-kodak-256.json
+  drawn st-lpips-snr --y st_lpips "$OUT"/{gened,deepjscc,hevc-ldpc}-kodak-256.json
+  drawn psnr-symbols --x payload_symbols --y psnr_db "$OUT"/gened-kodak-256-rate-{12,24,36,48}.json
+  drawn foreground-snr --y psnr_fg_db "$OUT"/{gened,deepjscc,hevc-ldpc}-sod-256.json
+  drawn foreground-symbols --x payload_symbols --y psnr_fg_db "$OUT"/{deepjscc,gened,hevc-ldpc}-sod-256-rate-*.json
+  drawn st-lpips-symbols --x payload_symbols --y st_lpips "$OUT"/{deepjscc,gened,hevc-ldpc}-sod-256-rate-*.json
+  drawn fading --y psnr_db "$OUT"/{gened,deepjscc,hevc-ldpc}-"$fast" "$OUT"/{gened,deepjscc,hevc-ldpc}-"$block"
+}
+
 main() {
-  [ $# -ge 1 ] || die "usage: scripts/results/codec.sh EVAL_DATA [CODEC...]"
+  [ $# -ge 1 ] || die "usage: scripts/results/codec.sh EVAL_DATA [PART...]"
   local data codec
   data="$(realpath --canonicalize-existing --relative-to="$ROOT" "$1")" || die "there is no folder $1"
   shift
-  [ $# -gt 0 ] || set -- gened deepjscc softcast hevc-ldpc
+  [ $# -gt 0 ] || set -- gened deepjscc softcast hevc-ldpc figures
   setup >&2
   cd "$ROOT"
   mkdir -p "$OUT" runs/cache
   for codec in "$@"; do
-    if [ "$codec" = gened ]; then
+    if [ "$codec" = figures ]; then
+      figures
+    elif [ "$codec" = gened ]; then
       of_codec gened "$data" --focus 1
       of_gened "$data"
       by_symbols gened "$data" 1/48 1/36 1/24 1/12

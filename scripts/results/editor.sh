@@ -59,9 +59,12 @@ part() {
       ;;
     figures)
       local y
-      for y in st_lpips brisque psnr_fg_db kid; do
-        "$PYTHON" -m gened plot "$OUT"/gened-sod-256-embedded.json "$OUT"/hevc-ldpc-sod-256.json --y "$y" --out "docs/figures/editor-$y.png"
+      for y in st_lpips brisque kid; do
+        "$PYTHON" -m gened plot "$OUT"/{gened,deepjscc}-kodak-256-embedded.json "$OUT"/hevc-ldpc-kodak-256.json --y "$y" \
+          --out "docs/figures/editor-$y.png"
       done
+      "$PYTHON" -m gened plot "$OUT"/gened-sod-256-embedded.json "$OUT"/hevc-ldpc-sod-256.json --y psnr_fg_db \
+        --out docs/figures/editor-psnr_fg_db.png
       "$PYTHON" -m gened plot "$OUT"/gened-sod-256-embedded-rate-*.json --x payload_symbols --y st_lpips --out docs/figures/editor-symbols.png
       free_photographs out/photographs
       "$PYTHON" -m gened plot --sheet --data out/photographs --resize 256 --codec gened --editor embedded --snr 1,7 --quiet \
