@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from gnuradio import gr
 
 from gened.flowgraphs.playback import Playback, Waiting
-from gened.flowgraphs.radios.profiles import RadioProfile, make_source
+from gened.flowgraphs.radios.profiles import RadioProfile
+from gened.flowgraphs.radios.protocols import RadioSource
+from gened.flowgraphs.radios.registry import make_source
 from gened.gr_blocks.burst_detector import burst_detector
 from gened.gr_blocks.caption_decoder import caption_decoder
 from gened.gr_blocks.frame_demodulator import frame_demodulator
@@ -86,15 +88,18 @@ class _exit(MessageBlock):  # noqa: N801
             self.counters.add("n_ended")
 
 
-def widen_buffer(source: Any, sample_rate: float) -> None:
-    """Room behind a source for `BUFFERED_S` of its samples; to be called before it is connected."""
-    if hasattr(source, "set_min_output_buffer"):
-        source.set_log_level("warn")  # GNU Radio tells of the buffer on stdout
-        source.set_min_output_buffer(min(MAX_BUFFERED, int(BUFFERED_S * sample_rate)))
+def widen_buffer(source: RadioSource, sample_rate: float) -> None:
+    """Requests room behind a source for `BUFFERED_S` of its samples; call it before the flowgraph starts."""
+    source.set_log_level("warn")  # GNU Radio reports the buffer on stdout
+    source.set_min_output_buffer(min(MAX_BUFFERED, int(BUFFERED_S * sample_rate)))
 
 
 def connect_recorder(
-    flowgraph: gr.top_block, source: Any, detector: burst_detector, captions: caption_decoder, recorder: sample_recorder
+    flowgraph: gr.top_block,
+    source: RadioSource,
+    detector: burst_detector,
+    captions: caption_decoder,
+    recorder: sample_recorder,
 ) -> None:
     """Samples of the source, bursts of the detector and frames of the caption decoder into a recording."""
     flowgraph.connect(source, recorder)
@@ -151,8 +156,9 @@ class Receiver(gr.top_block):
         self.decoder = semantic_decoder(codecs, worker=worker, n_threads=n_threads)
         self.editor = None if editor is None else picture_editor(strength=edit_strength, client=editor)
         self._exit = _exit(profile.sample_rate, on_frame, on_picture, on_edited)
-        if hasattr(self.source, "hold_while"):
-            playback = Playback(self.source.n_samples, profile.sample_rate, lambda: self._n_searched, self._waiting)
+        if self.source.can_wait:
+            n_samples = self.source.n_samples or 0
+            playback = Playback(n_samples, profile.sample_rate, lambda: self._n_searched, self._waiting)
             self.source.hold_while(playback.must_wait)
             self.demodulator.clock = playback.time_s
         else:
@@ -190,7 +196,7 @@ class Receiver(gr.top_block):
     @property
     def has_end(self) -> bool:
         """Whether its samples come to an end, as those of a recording do."""
-        return hasattr(self.source, "n_samples")
+        return self.source.n_samples is not None
 
     def drain(self, timeout_s: float) -> bool:
         """Waits until every frame that was found has become a picture or an error, and every picture its file where
@@ -217,7 +223,8 @@ class Receiver(gr.top_block):
         return {name: block.stats() for name, block in blocks.items()}
 
     def _is_idle(self) -> bool:
-        has_played = self._n_searched >= getattr(self.source, "n_samples", -AFTER_END) + AFTER_END
+        n_samples = self.source.n_samples
+        has_played = n_samples is None or self._n_searched >= n_samples + AFTER_END
         waiting = self._waiting()
         is_empty = self.demodulator.n_pending == 0 and max(waiting) <= 0
         return has_played and is_empty and self._has_written(self.decoder.stats().get("n_decoded", 0))

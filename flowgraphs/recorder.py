@@ -11,7 +11,8 @@ import time
 
 from gnuradio import gr
 
-from gened.flowgraphs.radios.profiles import RadioProfile, make_source
+from gened.flowgraphs.radios.profiles import RadioProfile
+from gened.flowgraphs.radios.registry import make_source
 from gened.flowgraphs.receiver import connect_recorder, widen_buffer
 from gened.gr_blocks.burst_detector import burst_detector
 from gened.gr_blocks.caption_decoder import caption_decoder

@@ -14,7 +14,8 @@ from typing import Any
 
 from gnuradio import gr
 
-from gened.flowgraphs.radios.profiles import RadioProfile, make_sink
+from gened.flowgraphs.radios.profiles import RadioProfile
+from gened.flowgraphs.radios.registry import make_sink
 from gened.gr_blocks.caption_encoder import AUTO, caption_encoder
 from gened.gr_blocks.frame_modulator import frame_modulator
 from gened.gr_blocks.pdu.facts import SentFacts
@@ -156,7 +157,7 @@ class Transmitter(gr.top_block):
             if not self._changed.wait_for(lambda: self._n_in_flight == 0, timeout_s):
                 return False
         written = self.n_samples_sent
-        while hasattr(self.sink, "nitems_read") and self.sink.nitems_read(0) < written:
+        while self.sink.n_taken < written:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.005)  # the scheduler tells nobody when a sink has taken its last sample

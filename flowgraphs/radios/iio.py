@@ -13,11 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from gnuradio import gr
-
 from gened.errors import ConfigError, LinkError
 from gened.flowgraphs.radios.common import (
-    SAMPLE_BYTES,
     hardware_of,
     label_of,
     link_errors,
@@ -28,9 +25,11 @@ from gened.flowgraphs.radios.common import (
     require_transmit,
 )
 from gened.flowgraphs.radios.mute_guard import MuteGuard
-from gened.flowgraphs.radios.profiles import RadioProfile, sink_kind, source_kind
+from gened.flowgraphs.radios.profiles import RadioProfile
 from gened.flowgraphs.radios.radio_events import EventReporter
 from gened.flowgraphs.radios.radio_sink import GainRange, radio_sink
+from gened.flowgraphs.radios.registry import sink_kind, source_kind
+from gened.flowgraphs.radios.wrapped import wrapped_source
 from gened.hw_config.profile import LOWEST_PLUTO_GAIN_DB, VIRTUAL_MARK, HardwareProfile
 
 BUFFER_LEN = 32768
@@ -131,8 +130,8 @@ class _StatusWatch:
         self._is_blind = False
         self._counts_from_s = float("inf")
 
-    def look(self) -> None:
-        """Counts an event when the bit is set, and clears it; not what was before the first look or at the start."""
+    def poll(self) -> None:
+        """Counts an event when the bit is set, and clears it; not what was before the first call or at the start."""
         if self._is_blind:
             return
         try:
@@ -232,9 +231,10 @@ def pluto_sink(profile: RadioProfile) -> radio_sink:
         device._txdac.set_kernel_buffers_count(driver.n_buffers)  # of the radio, whoever opens it
         driver.block = iio.fmcomms2_sink_fc32(hardware.tx_address, CHANNELS, driver.buffer_len, False)
     events = EventReporter(where)
-    sink = radio_sink(where, driver, backoff_db=hardware.tx.backoff_db, sample_rate=hardware.sample_rate, events=events)
-    sink.look = _StatusWatch(device._txdac, UNDERFLOW, "U", events).look
-    return sink
+    return radio_sink(
+        where, driver, backoff_db=hardware.tx.backoff_db, sample_rate=hardware.sample_rate, events=events,
+        poll=_StatusWatch(device._txdac, UNDERFLOW, "U", events).poll,
+    )  # fmt: skip
 
 
 # Receiving
@@ -258,15 +258,16 @@ def _set_up_receiver(device: Any, hardware: HardwareProfile, where: str) -> None
     require_freq(where, center_freq, float(device.rx_lo))
 
 
-class pluto_receiver(gr.hier_block2):  # noqa: N801 - blocks are lower-case, as in GNU Radio
-    """A Pluto's samples, with an eye on overflows; call `look` several times a second."""
+class pluto_receiver(wrapped_source):  # noqa: N801 - blocks are lower-case, as in GNU Radio
+    """A Pluto's samples; `poll` counts overflows."""
 
-    def __init__(self, block: Any, device: Any, events: EventReporter) -> None:
-        gr.hier_block2.__init__(self, "pluto_receiver", gr.io_signature(0, 0, 0), gr.io_signature(1, 1, SAMPLE_BYTES))
-        self.events = events
-        self.look = _StatusWatch(device._rxadc, OVERFLOW, "O", events).look
-        self.block = block
-        self.connect(block, self)
+    def __init__(self, block: Any, device: Any, where: str) -> None:
+        super().__init__(block, where)
+        self._watch = _StatusWatch(device._rxadc, OVERFLOW, "O", self.events)
+
+    def poll(self) -> None:
+        """Reads the status register of the converter's core."""
+        self._watch.poll()
 
 
 @source_kind("iio")
@@ -280,4 +281,4 @@ def pluto_source(profile: RadioProfile) -> pluto_receiver:
         _set_up_receiver(device, hardware, where)
         device._rxadc.set_kernel_buffers_count(hardware.rx.n_buffers or N_RECEIVED)
         block = iio.fmcomms2_source_fc32(hardware.rx_address, CHANNELS, hardware.rx.buffer_len or BUFFER_LEN)
-    return pluto_receiver(block, device, EventReporter(where))
+    return pluto_receiver(block, device, where)

@@ -207,6 +207,7 @@ class radio_sink(gr.hier_block2):  # noqa: N801
         sample_rate: Hz.
         lead_s: See `tx_gate`.
         events: Where the driver's complaints are counted.
+        poll: Asks the driver for events, where it does not report them itself.
     """
 
     def __init__(
@@ -218,12 +219,12 @@ class radio_sink(gr.hier_block2):  # noqa: N801
         sample_rate: float,
         lead_s: float = 0.0,
         events: EventReporter,
+        poll: Callable[[], None] | None = None,
     ) -> None:
         gr.hier_block2.__init__(self, "radio_sink", gr.io_signature(1, 1, SAMPLE_BYTES), gr.io_signature(0, 0, 0))
         self.where = where
         self.events = events
-        self.look: Callable[[], None] = lambda: None
-        """To be called several times a second while it runs, where events must be asked for."""
+        self._poll = poll
         self.tail_s = driver.tail_s
         self._driver = driver
         self._safety = _Safety(where, driver)
@@ -274,6 +275,17 @@ class radio_sink(gr.hier_block2):  # noqa: N801
         """Lowers the gain; never raises, but logs an error when the radio did not answer."""
         self._safety.mute()
 
-    def nitems_read(self, which_input: int) -> int:
+    def poll(self) -> None:
+        """Asks the driver for events; call it several times a second while the flowgraph runs."""
+        if self._poll is not None:
+            self._poll()
+
+    @property
+    def n_taken(self) -> int:
         """Samples that the driver's sink has taken."""
-        return int(self._block.nitems_read(which_input))
+        return int(self._block.nitems_read(0))
+
+    @property
+    def n_clipped(self) -> int:
+        """Samples that were larger than full scale and were cut to it."""
+        return self.gate.n_clipped

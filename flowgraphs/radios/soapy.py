@@ -17,9 +17,11 @@ from gened.flowgraphs.radios.common import (
     require_rate,
     require_transmit,
 )
-from gened.flowgraphs.radios.profiles import RadioProfile, sink_kind, source_kind
+from gened.flowgraphs.radios.profiles import RadioProfile
 from gened.flowgraphs.radios.radio_events import EventReporter
 from gened.flowgraphs.radios.radio_sink import GainRange, radio_sink
+from gened.flowgraphs.radios.registry import sink_kind, source_kind
+from gened.flowgraphs.radios.wrapped import wrapped_source
 from gened.gr_blocks.frame_modulator import PACKET_LEN
 from gened.hw_config.profile import HardwareProfile, RxSide, TxSide
 
@@ -116,7 +118,7 @@ def soapy_sink(profile: RadioProfile) -> radio_sink:
 
 
 @source_kind("soapy")
-def soapy_source(profile: RadioProfile) -> Any:
+def soapy_source(profile: RadioProfile) -> wrapped_source:
     """A SoapySDR device that receives; raises as `soapy_sink`."""
     hardware = hardware_of(profile)
     where = label_of(hardware, "rx")
@@ -131,4 +133,4 @@ def soapy_source(profile: RadioProfile) -> Any:
             block.set_gain_mode(hardware.rx.channel, False)
         block.set_gain(hardware.rx.channel, gain_db)
         require_gain(where, gain_db, float(block.get_gain(hardware.rx.channel)), step_db=STEP_DB)
-    return block
+    return wrapped_source(block, where)

@@ -19,7 +19,6 @@ from gnuradio import gr
 
 from gened.errors import LinkError
 from gened.flowgraphs.radios.common import (
-    SAMPLE_BYTES,
     chosen_gain,
     hardware_of,
     label_of,
@@ -31,9 +30,11 @@ from gened.flowgraphs.radios.common import (
     require_rate,
     require_transmit,
 )
-from gened.flowgraphs.radios.profiles import RadioProfile, sink_kind, source_kind
+from gened.flowgraphs.radios.profiles import RadioProfile
 from gened.flowgraphs.radios.radio_events import EventReporter, uhd_events
 from gened.flowgraphs.radios.radio_sink import GainRange, radio_sink
+from gened.flowgraphs.radios.registry import sink_kind, source_kind
+from gened.flowgraphs.radios.wrapped import wrapped_source
 from gened.gr_blocks.frame_modulator import PACKET_LEN
 from gened.gr_blocks.pdu.message_block import MessageBlock
 from gened.hw_config.profile import HardwareProfile, RxSide, TxSide
@@ -223,15 +224,12 @@ class rx_watch(gr.sync_block):  # noqa: N801
         self._last = offset, whole_s, rest_s
 
 
-class usrp_receiver(gr.hier_block2):  # noqa: N801
-    """A USRP's samples, with an eye on gaps."""
+class usrp_receiver(wrapped_source):  # noqa: N801
+    """A USRP's samples; gaps between them count as overflows."""
 
-    def __init__(self, block: Any, sample_rate: float, events: EventReporter) -> None:
-        gr.hier_block2.__init__(self, "usrp_receiver", gr.io_signature(0, 0, 0), gr.io_signature(1, 1, SAMPLE_BYTES))
-        self.events = events
-        self.watch = rx_watch(sample_rate, events)
-        self.block = block
-        self.connect(block, self)
+    def __init__(self, block: Any, sample_rate: float, where: str) -> None:
+        super().__init__(block, where)
+        self.watch = rx_watch(sample_rate, self.events)
         self.connect(block, self.watch)
 
 
@@ -247,4 +245,4 @@ def usrp_source(profile: RadioProfile) -> usrp_receiver:
         gain_db = chosen_gain(f"{hardware.name}: rx.gain_db", hardware.rx.gain_db, gains.start(), gains.stop())
         block.set_gain(gain_db, 0)
         require_gain(where, gain_db, float(block.get_gain(0)), step_db=max(0.5, float(gains.step())))
-    return usrp_receiver(block, hardware.sample_rate, EventReporter(where))
+    return usrp_receiver(block, hardware.sample_rate, where)

@@ -125,28 +125,28 @@ def rate(profile: dict[str, Any], seconds: float) -> dict[str, Any]:
     """
     from gnuradio import gr
 
-    from gened.flowgraphs.radios.profiles import make_source, radio_profile
+    from gened.flowgraphs.radios.profiles import radio_profile
+    from gened.flowgraphs.radios.registry import make_source
     from gened.gr_blocks.signal_probe import signal_probe
 
     chosen = radio_profile(HardwareProfile.model_validate(profile), "rx")
     top = gr.top_block("gened doctor", catch_exceptions=True)
     source, counter = make_source(chosen), signal_probe(chosen.sample_rate)
     top.connect(source, counter)
-    look: Callable[[], None] = getattr(source, "look", lambda: None)
     top.start()
     try:
         _wait_for_samples(counter)
-        _spend(SETTLE_S, look)
-        events_before = _events(source)
+        _spend(SETTLE_S, source.poll)
+        events_before = source.events.counts()
         begin_s, n_before, cpu_before_s = time.monotonic(), counter.n_samples, time.process_time()
         clipped_before = counter.n_full_scale
-        _spend(seconds, look)
+        _spend(seconds, source.poll)
         elapsed_s = time.monotonic() - begin_s
         level = counter.level()
         return {
             "n_samples": counter.n_samples - n_before, "seconds": elapsed_s,
             "cpu_share": (time.process_time() - cpu_before_s) / elapsed_s,
-            "events": {letter: n - events_before.get(letter, 0) for letter, n in _events(source).items()},
+            "events": {letter: n - events_before.get(letter, 0) for letter, n in source.events.counts().items()},
             "n_full_scale": counter.n_full_scale - clipped_before,
             "mean_db": None if level is None else level.mean_db,
             "floor_db": None if level is None else level.floor_db,
@@ -164,13 +164,8 @@ def _wait_for_samples(counter: Any) -> None:
         time.sleep(0.02)
 
 
-def _spend(seconds: float, look: Callable[[], None]) -> None:
+def _spend(seconds: float, poll: Callable[[], None]) -> None:
     end_s = time.monotonic() + seconds
     while (left_s := end_s - time.monotonic()) > 0:
-        look()
+        poll()
         time.sleep(min(LOOK_S, left_s))
-
-
-def _events(source: Any) -> dict[str, int]:
-    events = getattr(source, "events", None)
-    return {} if events is None else dict(events.counts())

@@ -18,10 +18,12 @@ import numpy as np
 import pmt
 from gnuradio import blocks, gr
 
+from gened.errors import ConfigError
 from gened.fieldwork.level_plan import CalibrateConfig, plan_levels
 from gened.fieldwork.levels import LevelFigures, known_burst, known_frame, measure
-from gened.flowgraphs.radios.profiles import make_sink, make_source, radio_profile
+from gened.flowgraphs.radios.profiles import radio_profile
 from gened.flowgraphs.radios.radio_sink import radio_sink
+from gened.flowgraphs.radios.registry import make_sink, make_source
 from gened.gr_blocks.frame_modulator import PACKET_LEN
 from gened.gr_blocks.phy.types import ComplexArray
 from gened.gr_blocks.sample_catcher import sample_catcher
@@ -83,6 +85,8 @@ def level_bench(config: CalibrateConfig) -> Iterator[LevelBench]:
     """The radio, receiving, its transmitter made and mute; mute again and released at the end."""
     quiet = config.hardware.model_copy(update={"tx": config.hardware.tx.model_copy(update={"gain_db": None})})
     sink = make_sink(radio_profile(quiet, "tx", may_transmit=config.may_transmit))
+    if not isinstance(sink, radio_sink):
+        raise ConfigError(f"{config.hardware.name}: only a radio has levels to calibrate")
     sending, hearing, catcher = gr.top_block("gened sweep"), gr.top_block("gened ear"), sample_catcher()
     try:
         sink.mute()

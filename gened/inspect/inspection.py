@@ -133,7 +133,7 @@ def inspect_live(
     """
     from gnuradio import gr
 
-    from gened.flowgraphs.radios.profiles import make_source
+    from gened.flowgraphs.radios.registry import make_source
     from gened.gr_blocks.sample_queue import sample_queue
     from gened.link.control import ControlSocket
 
@@ -145,8 +145,8 @@ def inspect_live(
         control = None if config.control is None else ControlSocket(context, zmq.SUB, config.control, binds=False)
         flowgraph.start()
         try:
-            look = getattr(source, "look", lambda: None)  # a radio's source tells what is wrong with it
-            specimen = _next(config, queue, lambda: _look(look, control, config.profile.sample_rate), stop, on_state)
+            look = lambda: _look(source.poll, control, config.profile.sample_rate)  # noqa: E731
+            specimen = _next(config, queue, look, stop, on_state)
         finally:
             flowgraph.stop()
             flowgraph.wait()

@@ -165,9 +165,8 @@ def _listen(
 ) -> None:
     """Waits for the end, whichever comes first."""
     last_s, n_before = time.monotonic(), 0
-    look = getattr(flowgraph.source, "look", lambda: None)
     while not stop.wait(POLL_S) and not flowgraph.recorder.is_full:
-        look()
+        flowgraph.source.poll()
         for message in () if control is None else control.receive():
             if isinstance(message, Status):
                 require_air_rate(message.sample_rate, config.profile.sample_rate)

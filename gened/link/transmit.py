@@ -362,7 +362,7 @@ class _Watch:
 
     def look(self) -> None:
         """Raises LinkError when it was too long, or when the radio did not start."""
-        failure = getattr(self._transmitter.sink, "failure", None)
+        failure = self._transmitter.sink.failure
         if failure is not None:
             raise LinkError(str(failure))
         stats = self._transmitter.encoder.stats()
@@ -370,6 +370,6 @@ class _Watch:
         if now != self._last or self._transmitter.encoder.worker.n_pending:  # the worker has a time limit of its own
             self._last, self._moved_s = now, time.monotonic()
         elif time.monotonic() - self._moved_s > self._timeout_s:
-            peer = getattr(self._transmitter.sink, "where", "")
+            peer = self._transmitter.sink.where
             advice = f"is {peer} still there?" if peer else "was `gened air` stopped?"
             raise LinkError(f"nobody has taken samples for {self._timeout_s:g} s; {advice}")

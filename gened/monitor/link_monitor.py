@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gened.flowgraphs.radios.radio_events import EVENTS, EventReporter
 from gened.monitor import causes
@@ -21,6 +21,7 @@ from gened.monitor.causes import CAUSES, Occurrence, ReceiverCounters, StreamClo
 from gened.monitor.driver_output import flush_drivers, letters_heard
 
 if TYPE_CHECKING:
+    from gened.flowgraphs.radios.protocols import RadioSink, RadioSource
     from gened.flowgraphs.receiver import Receiver
     from gened.flowgraphs.transmitter import Transmitter
     from gened.gr_blocks.pdu.facts import FrameFacts
@@ -49,20 +50,21 @@ Tell = Callable[[str], None]
 class _Monitor:
     """What both sides share: the radio's own events, and the reporter of causes."""
 
-    def __init__(self, where: str, letter: str, block: Any, tell: Tell, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, where: str, letter: str, end: RadioSource | RadioSink, tell: Tell, clock: Callable[[], float]
+    ) -> None:
         self._letter = letter
         self._begin_s = clock()
         self._n_heard = 0
         self.reporter = EventReporter(where, tell, clock=clock, table=CAUSES)
         self._clock = clock
-        self._ask: Callable[[], None] = getattr(block, "look", lambda: None)
-        self._events: EventReporter | None = getattr(block, "events", None)
-        if self._events is not None:
-            self._events.tell_to(tell)
+        self._end = end
+        self._events = end.events
+        self._events.tell_to(tell)
 
     def counts(self) -> dict[str, int]:
         """How often each cause was seen, by name."""
-        letters = {} if self._events is None else self._events.counts()
+        letters = self._events.counts()
         named = {EVENTS[letter].name if letter in EVENTS else letter: n for letter, n in letters.items()}
         for name, n in self.reporter.counts().items():
             named[name] = named.get(name, 0) + n
@@ -70,26 +72,22 @@ class _Monitor:
 
     def _ask_driver(self) -> None:
         """What the radio tells when it is asked, and what its driver has printed; not of the start, see `pluto`."""
-        self._ask()
+        self._end.poll()
         flush_drivers()
         before, self._n_heard = self._n_heard, letters_heard().get(self._letter, 0)
         if self._n_heard == before or self._clock() - self._begin_s < START_S:
             return
-        if self._events is None:
-            self.reporter.report(EVENTS[self._letter].name, self._n_heard - before)
-        else:
-            self._events.report(self._letter, self._n_heard - before)
+        self._events.report(self._letter, self._n_heard - before)
 
     def _n_events(self) -> int:
-        return 0 if self._events is None else sum(self._events.counts().values())
+        return sum(self._events.counts().values())
 
     def _report(self, found: list[Occurrence]) -> None:
         for cause in found:
             self.reporter.report(cause.name, cause.n, cause.detail)
 
     def _tell_rest(self) -> None:
-        if self._events is not None:
-            self._events.tell_rest()
+        self._events.tell_rest()
         self.reporter.tell_rest()
 
 
@@ -213,8 +211,7 @@ class TransmitterMonitor(_Monitor):
         self._tell_rest()
 
     def _look_for_clipping(self) -> None:
-        gate = getattr(self._transmitter.sink, "gate", None)
-        n_clipped, n_sent = 0 if gate is None else gate.n_clipped, self._transmitter.n_samples_sent
+        n_clipped, n_sent = self._transmitter.sink.n_clipped, self._transmitter.n_samples_sent
         self._report(causes.output_clipping(n_clipped - self._n_clipped, n_sent - self._n_sent))
         self._clip_s, self._n_clipped, self._n_sent = self._clock(), n_clipped, n_sent
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gened.flowgraphs.radios.profiles import RadioProfile, make_source
+from gened.flowgraphs.radios.profiles import RadioProfile
+from gened.flowgraphs.radios.registry import make_source
 from gened.gr_blocks import frame_modulator as modulator
 from gened.gr_blocks.burst_detector import burst_detector
 from gened.gr_blocks.frame_demodulator import frame_demodulator

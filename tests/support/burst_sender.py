@@ -13,7 +13,8 @@ from typing import Any
 
 from gnuradio import gr
 
-from gened.flowgraphs.radios.profiles import RadioProfile, make_sink
+from gened.flowgraphs.radios.profiles import RadioProfile
+from gened.flowgraphs.radios.registry import make_sink
 from gened.gr_blocks import frame_modulator as modulator
 from gened.gr_blocks.pdu.frame_pdus import encoded_to_pdu
 from gened.gr_blocks.pdu.message_block import MessageBlock

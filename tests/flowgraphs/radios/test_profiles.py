@@ -12,7 +12,8 @@ import pytest
 from gnuradio import blocks, gr
 
 from gened.errors import ConfigError, LinkError
-from gened.flowgraphs.radios.profiles import RadioProfile, make_sink, make_source
+from gened.flowgraphs.radios.profiles import RadioProfile
+from gened.flowgraphs.radios.registry import make_sink, make_source
 
 SAMPLES = (np.arange(5000) + 1j).astype(np.complex64)
 

@@ -25,9 +25,11 @@ from gnuradio import blocks, gr
 
 from gened.errors import ConfigError, LinkError
 from gened.flowgraphs.radios.common import require_driver
-from gened.flowgraphs.radios.profiles import make_sink, make_source, radio_profile
+from gened.flowgraphs.radios.profiles import radio_profile
+from gened.flowgraphs.radios.protocols import RadioSink
 from gened.flowgraphs.radios.radio_events import EVENTS, EventReporter
 from gened.flowgraphs.radios.radio_sink import MIN_PAUSE_S, GainRange, radio_sink, tx_gate
+from gened.flowgraphs.radios.registry import make_sink, make_source
 from gened.flowgraphs.radios.uhd import rx_watch
 from gened.hw_config.profile import load_profile, shipped_profiles
 
@@ -85,10 +87,11 @@ def test_a_driver_that_is_not_installed_is_one_line() -> None:
 def test_loading_profiles_and_kinds_loads_no_driver(name: str) -> None:
     code = f"""
     import importlib, sys
-    from gened.flowgraphs.radios.profiles import RADIO_MODULES, radio_profile
+    from gened.flowgraphs.radios.profiles import radio_profile
+    from gened.flowgraphs.radios.registry import MODULES
     from gened.hw_config.profile import load_profile
     radio_profile(load_profile({name!r}), "rx")
-    for module in RADIO_MODULES:
+    for module in MODULES:
         importlib.import_module(module)
     print(*{{"gnuradio.uhd", "gnuradio.iio", "gnuradio.soapy", "adi", "iio"}} & set(sys.modules))
     """
@@ -166,6 +169,15 @@ def run(sink: Any, samples: Any, tags: Any = ()) -> Any:
 
 def packet(offset: int, n: int) -> Any:
     return gr.tag_utils.python_to_tag((offset, pmt.intern("packet_len"), pmt.from_long(n), pmt.PMT_F))
+
+
+def test_a_radios_sink_offers_what_the_protocol_names() -> None:
+    asked: list[int] = []
+    sink = sink_of(Driver(), poll=lambda: asked.append(1))
+    assert all(hasattr(sink, name) for name in dir(RadioSink) if not name.startswith("_"))
+    sink.poll()
+    assert asked == [1]
+    assert (sink.where, sink.failure, sink.n_clipped, sink.n_taken, sink.tail_s) == ("test", None, 0, 0, 0.1)
 
 
 def test_the_gain_is_up_only_while_the_flowgraph_runs() -> None:
@@ -303,7 +315,7 @@ def test_tags_of_bursts_reach_the_driver() -> None:
         (10, "packet_len", 20),
     ]
     assert sink.gate.n_bursts == 2
-    assert sink.nitems_read(0) == 30
+    assert sink.n_taken == 30
 
 
 def test_timed_bursts_start_after_the_lead_and_never_overlap() -> None:

@@ -78,8 +78,8 @@ def test_an_overflow_of_the_virtual_pluto_is_seen_in_its_register(plutos: Virtua
     events = EventReporter("a radio", lambda _: None)
     times_s = iter((0.0, 2.0))
     watch = _StatusWatch(adi.Pluto(plutos.uris[0])._rxadc, OVERFLOW, "O", events, clock=lambda: next(times_s))
-    watch.look()
+    watch.poll()
     assert events.counts() == {}
     plutos.air.plutos[0]._raise_status(LPC, OVERFLOW)
-    watch.look()
+    watch.poll()
     assert events.counts() == {"O": 1} and not plutos.air.plutos[0].status(LPC) & OVERFLOW

@@ -19,17 +19,22 @@ from gened.monitor.link_monitor import WINDOW_S, ReceiverMonitor, TransmitterMon
 BURSTS = SignalLevel(mean_db=-30, floor_db=-50.0, loud_share=0.02, line_db=4.0, line_hz=1e5)
 
 
+def end(events: EventReporter | None = None, **more: Any) -> Any:
+    """A source or a sink as a monitor sees it."""
+    return SimpleNamespace(events=events or EventReporter(""), poll=lambda: None, **more)
+
+
 class Run:
     """A receiver's run of which a test decides the numbers, a fifth of a second at a time."""
 
-    def __init__(self, name: str = "virtual-pluto", **source: Any) -> None:
+    def __init__(self, name: str = "virtual-pluto", events: EventReporter | None = None) -> None:
         self.now_s = 0.0
         self.stats = dict.fromkeys(("samples", "preambles", "headers", "bad_headers", "foreign_versions"), 0)
         self.level: SignalLevel | None = None
         self.probe = SimpleNamespace(n_samples=0, n_full_scale=0, level=lambda: self.level)
         self.lines: list[str] = []
         receiver: Any = SimpleNamespace(
-            profile=radio_profile(load_profile(name), "rx"), probe=self.probe, source=SimpleNamespace(**source),
+            profile=radio_profile(load_profile(name), "rx"), probe=self.probe, source=end(events),
             detector=SimpleNamespace(stats=lambda: self.stats),
         )  # fmt: skip
         self.monitor = ReceiverMonitor(receiver, self.lines.append, clock=lambda: self.now_s)
@@ -102,7 +107,7 @@ def test_samples_that_are_missing_at_the_start_are_nobodys() -> None:
 def test_frames_without_a_radio_are_looked_at_too() -> None:
     lines: list[str] = []
     receiver: Any = SimpleNamespace(
-        profile=RadioProfile(), probe=None, source=None, detector=SimpleNamespace(stats=dict)
+        profile=RadioProfile(), probe=None, source=end(), detector=SimpleNamespace(stats=dict)
     )
     monitor = ReceiverMonitor(receiver, lines.append)
     monitor.frame(FrameFacts(frame=0, cfo_est_hz=120e3, sfo_est_ppm=2.0))
@@ -111,10 +116,10 @@ def test_frames_without_a_radio_are_looked_at_too() -> None:
 
 def test_a_sender_tells_of_peaks_that_were_cut() -> None:
     lines: list[str] = []
-    gate = SimpleNamespace(n_clipped=0)
-    transmitter: Any = SimpleNamespace(sink=SimpleNamespace(gate=gate), n_samples_sent=0)
+    sink = end(n_clipped=0)
+    transmitter: Any = SimpleNamespace(sink=sink, n_samples_sent=0)
     monitor = TransmitterMonitor(transmitter, lines.append)
-    gate.n_clipped, transmitter.n_samples_sent = 700, 100_000
+    sink.n_clipped, transmitter.n_samples_sent = 700, 100_000
     monitor.close()
     assert lines[0].startswith("transmitter: 700 x output clipping") and monitor.counts() == {"output clipping": 700}
 
@@ -151,16 +156,16 @@ class Core:
 def test_an_overflow_in_the_register_is_counted_once_and_cleared() -> None:
     core, events, now_s = Core(), EventReporter("a radio", lambda _: None), [0.0]
     watch = _StatusWatch(core, OVERFLOW, "O", events, clock=lambda: now_s[0])
-    watch.look()
+    watch.poll()
     assert core.status == UNDERFLOW  # the other bit is not ours
     core.status |= OVERFLOW
     now_s[0] = 0.5
-    watch.look()
+    watch.poll()
     assert events.counts() == {} and core.status == UNDERFLOW  # of an earlier run, and of the start
     core.status |= OVERFLOW
     now_s[0] = 1.5
-    watch.look()
-    watch.look()
+    watch.poll()
+    watch.poll()
     assert events.counts() == {"O": 1}
 
 
@@ -189,5 +194,5 @@ def test_a_radio_without_registers_is_asked_once() -> None:
     core = Blind()
     watch = _StatusWatch(core, OVERFLOW, "O", EventReporter("a radio"))
     for _ in range(3):
-        watch.look()
+        watch.poll()
     assert core.n_asked == 1
