@@ -7,6 +7,23 @@ import sys as _sys
 __version__ = "0.1.0"
 
 
+def _require_links() -> None:
+    """Refuses a checkout in which the folders of the package are text files, as Git makes them where links are switched off.
+
+    Raises:
+        ImportError: The links are missing; the command `gened` ends with the same line and no traceback.
+    """
+    if not _os.path.isfile(_os.path.join(__path__[0], "models")):
+        return
+    remedy = (
+        "this checkout has no symbolic links, so that gened/models is a text file and not a folder: run "
+        "`git config core.symlinks true && git checkout -- gened` in it, or clone it where links can be made"
+    )
+    if _os.path.basename(_sys.argv[0]) in ("gened", "-m"):
+        raise SystemExit(f"gened: {remedy}")
+    raise ImportError(remedy)
+
+
 def _use_installed_packages() -> None:
     """Adds the folder of Python packages that `cmake --install` noted, so that any interpreter finds the dependencies.
 
@@ -33,4 +50,5 @@ def _use_installed_packages() -> None:
     _sys.path.insert(max(at if at != ours else at + 1, 0), folder)
 
 
+_require_links()
 _use_installed_packages()

@@ -35,6 +35,7 @@ die() {
 }
 
 setup() {
+  [ ! -f "$ROOT/gened/models" ] || die "this checkout has no symbolic links: git config core.symlinks true && git checkout -- gened"
   setup_apt
   setup_python
   setup_environment
