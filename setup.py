@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A source distribution that keeps the links in gened/ as links. All else about the package stands in pyproject.toml."""
+"""A source distribution that keeps the links in gened/ as links. All else stands in pyproject.toml."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 
 
 def _require_links() -> None:
-    """Refuses a checkout in which the folders of the package are text files, as Git makes them where links are switched off.
+    """Refuses a checkout in which Git wrote the links to the package's folders as text files.
 
     Raises:
         ImportError: The links are missing; the command `gened` ends with the same line and no traceback.

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))  # services, tiny models, generators of recordings
-pytest_plugins = ["virtual_pair"]
+pytest_plugins = ["skips", "virtual_pair"]
 
 # The same examples on every machine; a slow machine is not a failure.
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=50)

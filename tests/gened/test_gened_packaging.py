@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What leaves the repository: one version, a source distribution that is complete, a wheel that holds the package once."""
+"""What leaves the repository: one version, a complete source distribution, a wheel that holds the package once."""
 
 from __future__ import annotations
 
