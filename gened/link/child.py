@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Roles of the processes that a supervisor starts; see `children`.
 
+```text
 to the process     argument: the role's configuration; then numbers of frames that may be sent
 from the process   JSON objects: {"state"}, a frame's facts, {"failed": ...}, {"state": "done"}
+```
 """
 
 from __future__ import annotations
