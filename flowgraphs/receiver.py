@@ -107,6 +107,16 @@ def connect_recorder(
     flowgraph.msg_connect(captions, "frames", recorder, "frames")
 
 
+def has_recorded(detector: burst_detector, demodulator: frame_demodulator, recorder: sample_recorder) -> bool:
+    """Whether the recorder has handled every burst and frame that was found."""
+    n_bursts, n_frames = detector.stats().get("n_bursts", 0), demodulator.stats().get("n_frames", 0)
+    recorded = recorder.stats()
+    n_refused = sum(recorded.get(key, 0) for key in ("n_bad_pdus", "n_errors"))
+    return all(
+        recorded.get(key, 0) + n_refused >= n_found for key, n_found in (("n_bursts", n_bursts), ("n_frames", n_frames))
+    )
+
+
 class Receiver(gr.top_block):
     """A whole receiver; `start()` it, hear of frames, `stop()` and `wait()`.
 
@@ -199,8 +209,8 @@ class Receiver(gr.top_block):
         return self.source.n_samples is not None
 
     def drain(self, timeout_s: float) -> bool:
-        """Waits until every frame that was found has become a picture or an error, and every picture its file where
-        they are written; False when it took longer.
+        """Waits until every frame that was found has become a picture or an error, every picture is written where
+        pictures are written, and the recorder, if there is one, has handled all; False when it took longer.
 
         Samples of a file or from memory are played to their end first; what a socket or a radio may still bring is not
         waited for. Call it while the flowgraph runs. A frame with bursts missing takes `timeout_s` to be given up.
@@ -211,6 +221,21 @@ class Receiver(gr.top_block):
                 return False
             time.sleep(0.01)  # several threads are involved, no one of which knows that all are done
         return True
+
+    def drain_recorder(self, timeout_s: float) -> bool:
+        """Waits until the recorder, if there is one, has handled what was found; False when it took longer.
+
+        A flowgraph that is stopped before leaves the figures of the last frames out of the recording.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self._has_recorded():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.005)  # the recorder runs in a thread of GNU Radio's, which signals nothing
+        return True
+
+    def _has_recorded(self) -> bool:
+        return self.recorder is None or has_recorded(self.detector, self.demodulator, self.recorder)
 
     def stats(self) -> dict[str, dict[str, int]]:
         """Counters by block."""
@@ -227,7 +252,12 @@ class Receiver(gr.top_block):
         has_played = n_samples is None or self._n_searched >= n_samples + AFTER_END
         waiting = self._waiting()
         is_empty = self.demodulator.n_pending == 0 and max(waiting) <= 0
-        return has_played and is_empty and self._has_written(self.decoder.stats().get("n_decoded", 0))
+        return (
+            has_played
+            and is_empty
+            and self._has_recorded()
+            and self._has_written(self.decoder.stats().get("n_decoded", 0))
+        )
 
     def _waiting(self) -> Waiting:
         stats = self.stats()

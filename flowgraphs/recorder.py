@@ -13,7 +13,7 @@ from gnuradio import gr
 
 from gened.flowgraphs.radios.profiles import RadioProfile
 from gened.flowgraphs.radios.registry import make_source
-from gened.flowgraphs.receiver import connect_recorder, widen_buffer
+from gened.flowgraphs.receiver import connect_recorder, has_recorded, widen_buffer
 from gened.gr_blocks.burst_detector import burst_detector
 from gened.gr_blocks.caption_decoder import caption_decoder
 from gened.gr_blocks.frame_demodulator import frame_demodulator
@@ -57,7 +57,7 @@ class Recorder(gr.top_block):
         return self.detector.stats().get("n_searched", 0)
 
     def drain(self, timeout_s: float) -> bool:
-        """Waits until all that was found is told to the recorder; False when it took longer."""
+        """Waits until the recorder has handled all that was found; False when it took longer."""
         deadline_s = time.monotonic() + timeout_s
         while not self._is_idle():
             if time.monotonic() > deadline_s:
@@ -66,13 +66,12 @@ class Recorder(gr.top_block):
         return True
 
     def _is_idle(self) -> bool:
-        demodulated, told = self.demodulator.stats(), self.recorder.stats()
+        demodulated = self.demodulator.stats()
         n_demodulated = sum(
             demodulated.get(key, 0) for key in ("n_bursts", "n_dropped_bursts", "n_errors", "n_bad_pdus")
         )
-        n_told = sum(told.get(key, 0) for key in ("n_frames", "n_bad_pdus", "n_errors"))
         return (
             self.demodulator.n_pending == 0
             and self.detector.stats().get("n_bursts", 0) <= n_demodulated
-            and demodulated.get("n_frames", 0) <= n_told
+            and has_recorded(self.detector, self.demodulator, self.recorder)
         )

@@ -41,6 +41,8 @@ ASSEMBLY_S = 2.0
 """How long a frame waits for its bursts."""
 GRACE_S = ASSEMBLY_S + 0.5
 """After the transmitter's end: what is still on its way, or incomplete, has come or was given up by then."""
+RECORDER_S = 2.0
+"""How long, at the end, the recorder may need to annotate the last frames."""
 N_POINTS = 4096
 """Analogue symbols that are kept for the constellation."""
 
@@ -254,6 +256,7 @@ def run_receive(
         if editor is not None:
             editor.close()  # what is with it comes back as it was, while the flowgraph still runs
             receiver.drain(1.0)
+        receiver.drain_recorder(RECORDER_S)
         receiver.stop()
         receiver.wait()
         if control is not None:
