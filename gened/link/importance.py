@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from gened.errors import ConfigError
-from gened.models.data.images import Mask, Pixels, load_mask, upright_size
+from gened.models.data.images import Mask, Pixels, load_mask
+from gened.models.data.reading import upright_size
 
 Box = tuple[int, int, int, int]
 """Left, top, width and height in pixels of the photograph's file, as a viewer shows it."""

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Folders of pictures, with masks and captions as far as they exist, as `--data` means them.
+"""Folders of pictures, with masks and captions as far as they exist: what `--data` means to every command.
 
     images/ and below, or the folder itself    photographs
-    masks/                                     PNG of the same relative name, white = foreground
-    captions.jsonl                             {"file": NAME, "captions": [TEXT, ...]}, one line a picture
+    masks/                                     same relative name, any suffix; white = foreground
+    captions.jsonl                             {"file": NAME, "captions": [TEXT, ...]}, one line per picture
 
-Needs NumPy and Pillow alone.
+The evaluation uses the photographs at the top level alone, training and imports also those in folders below. Needs
+NumPy and Pillow alone.
 """
 
 from __future__ import annotations
@@ -13,73 +14,51 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from gened.errors import ConfigError
-from gened.models.data.shards import MAX_MEMBER_BYTES, UInt8Array, captions_of, decode, is_picture
+from gened.models.data.shards import MASK_SUFFIX, SALIENCY_SUFFIX, captions_of
 
-MAX_ASPECT_ERROR = 0.03
-"""Masks may be of another size than their picture, but not of another shape."""
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif")
 
 
 def pictures_folder(data: Path) -> Path:
-    """Where the photographs are: `images/` if there is one, else the folder itself."""
+    """The folder of the photographs: `images/` if there is one, else the folder itself."""
     return data / "images" if (data / "images").is_dir() else data
 
 
-def find_pictures(data: Path) -> list[Path]:
-    """All photographs, also in folders below, in the order of their paths."""
-    masks = data / "masks"
+def find_pictures(data: Path, *, is_nested: bool = True) -> list[Path]:
+    """All photographs in the order of their paths; empty where there are none.
+
+    Args:
+        data: The data set's folder.
+        is_nested: Also those in folders below.
+    """
+    masks, folder = data / "masks", pictures_folder(data)
     return sorted(
         file
-        for file in pictures_folder(data).rglob("*")
-        if is_picture(file.name) and masks not in file.parents and file.is_file()
+        for file in (folder.rglob("*") if is_nested else folder.glob("*"))
+        if file.suffix.lower() in SUFFIXES
+        and not file.name.lower().endswith((MASK_SUFFIX, SALIENCY_SUFFIX))
+        and masks not in file.parents
+        and file.is_file()
     )
-
-
-def read_file(path: Path) -> bytes:
-    """The content of a picture file.
-
-    Raises:
-        ConfigError: It cannot be read, or has more than 64 MiB.
-    """
-    try:
-        size = path.stat().st_size
-        if size > MAX_MEMBER_BYTES:
-            raise ConfigError(f"{path} has {size} bytes; at most {MAX_MEMBER_BYTES} are read")
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def find_mask(data: Path, picture: Path) -> Path | None:
     """The mask of a photograph, if it has one."""
-    path = data / "masks" / picture.relative_to(pictures_folder(data)).with_suffix(".png")
-    return path if path.is_file() else None
+    path = data / "masks" / picture.relative_to(pictures_folder(data))
+    candidates = (path.with_suffix(suffix) for suffix in SUFFIXES)
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def read_mask(path: Path, height: int, width: int) -> UInt8Array:
-    """A mask at the size of its photograph, [H, W], 255 = foreground.
+def read_caption_lines(data: Path, *, n_least: int = 0) -> dict[str, tuple[str, ...]]:
+    """Captions by file name, from `captions.jsonl`; empty where there is no such file.
 
-    Raises:
-        ConfigError: Not a picture, or one of another shape.
-    """
-    mask = decode(read_file(path), str(path), "L")
-    if mask.shape != (height, width):
-        if abs(mask.shape[1] * height / (mask.shape[0] * width) - 1) > MAX_ASPECT_ERROR:
-            raise ConfigError(
-                f"{path} has {mask.shape[1]}x{mask.shape[0]} pixels, another shape than its picture, {width}x{height}"
-            )
-        mask = np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.BILINEAR))
-    return mask
-
-
-def read_caption_lines(data: Path) -> dict[str, tuple[str, ...]]:
-    """Captions by file name, of `captions.jsonl`; empty where there is no such file.
+    Args:
+        data: The data set's folder.
+        n_least: Captions that every line must have.
 
     Raises:
-        ConfigError: A line is not {"file": ..., "captions": [...]}.
+        ConfigError: A line is not {"file": ..., "captions": [...]}, or has fewer captions.
     """
     path = data / "captions.jsonl"
     found: dict[str, tuple[str, ...]] = {}
@@ -94,7 +73,7 @@ def read_caption_lines(data: Path) -> dict[str, tuple[str, ...]]:
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"{where} is not JSON: {error}") from error
         captions = captions_of(value, where)
-        if not isinstance(value.get("file"), str):
+        if not isinstance(value.get("file"), str) or len(captions) < n_least:
             raise ConfigError(f'{where}: expected {{"file": NAME, "captions": [TEXT, ...]}}')
         found[Path(value["file"]).name] = captions
     return found

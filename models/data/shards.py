@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tar shards in the WebDataset layout: read as what a stranger may have sent, written whole or not at all.
+"""Tar shards in the WebDataset layout: read as untrusted files, written whole or not at all.
 
     KEY.jpg  KEY.jpeg  KEY.webp  KEY.png    the photograph
     KEY.mask.png                            foreground, white, of the same size
@@ -11,20 +11,21 @@ Needs NumPy and Pillow alone.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
-import struct
 import tarfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
-from gened.errors import ConfigError
+from gened.errors import ConfigError, ImageError
+from gened.models.data.reading import Mask, read_mask, read_picture
+from gened.models.data.srgb import Pixels
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -35,14 +36,14 @@ JSON_SUFFIX = ".json"
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP")
 
 MAX_MEMBER_BYTES = 64 << 20
-"""Of one member of a shard: a 36-megapixel photograph as PNG is near it."""
+"""Largest member of a shard; a 36-megapixel photograph as PNG comes near it."""
 MAX_JSON_BYTES = 1 << 20
 MAX_PIXELS = 64_000_000
-"""Of one picture; it takes three times as many bytes of memory."""
+"""Largest picture of a shard: all pictures of a training are held in memory, 3 bytes per pixel."""
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file name is that of a photograph, not of its mask or its map."""
+    """Whether a member is a photograph, by its name, and not a mask or a map."""
     lower = name.lower()
     return lower.endswith(PICTURE_SUFFIXES) and not lower.endswith((MASK_SUFFIX, SALIENCY_SUFFIX))
 
@@ -61,8 +62,8 @@ def read_members(path: Path, wanted: Callable[[str], bool] = lambda name: True) 
     """Names and contents of a shard's files, in its order.
 
     Args:
-        path: Of an uncompressed tar file.
-        wanted: Told the name, says whether the content is to be read.
+        path: An uncompressed tar file.
+        wanted: Receives a name and returns whether its content is to be read.
 
     Raises:
         ConfigError: The shard is damaged, cut off or no tar file, or a wanted member is larger than 64 MiB.
@@ -79,7 +80,7 @@ def read_members(path: Path, wanted: Callable[[str], bool] = lambda name: True) 
                 stream = shard.extractfile(member)
                 assert stream is not None  # it is a file
                 yield member.name, stream.read()
-            # A damaged header in the middle ends the loop without a word; a whole archive ends in blocks of zeros.
+            # A damaged header in the middle ends the loop silently; a whole archive ends in blocks of zeros.
             assert shard.fileobj is not None
             shard.fileobj.seek(shard.offset)
             if shard.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
@@ -89,7 +90,7 @@ def read_members(path: Path, wanted: Callable[[str], bool] = lambda name: True) 
 
 
 def member_names(path: Path) -> list[str]:
-    """Names of a shard's files, in its order; the whole shard is looked through for damage."""
+    """Names of a shard's files, in its order; the whole shard is checked for damage."""
     names: list[str] = []
 
     def note(name: str) -> bool:
@@ -102,7 +103,7 @@ def member_names(path: Path) -> list[str]:
 
 
 def write_shard(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
-    """A shard of these members; the same members give the same bytes, and no half-written file keeps its name."""
+    """Write a shard of these members, whole or not at all; the same members give the same bytes."""
     part = path.with_name(path.name + ".part")
     try:
         with tarfile.open(part, "w") as shard:
@@ -116,10 +117,10 @@ def write_shard(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """The folder and those above it, if absent.
+    """Create a folder and those above it, if absent.
 
     Raises:
-        ConfigError: It cannot be made.
+        ConfigError: It cannot be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -127,33 +128,36 @@ def make_folder(path: Path) -> None:
         raise ConfigError(f"{path} cannot be made a folder: {error.strerror or error}") from error
 
 
-def decode(content: bytes, where: str, mode: str = "RGB", *, upright: bool = False) -> UInt8Array:
-    """The picture in these bytes.
+def decode(content: bytes, where: str) -> Pixels:
+    """The photograph in these bytes as 8-bit sRGB, see `reading.read_picture`.
 
     Args:
         content: A JPEG, PNG or WebP file.
         where: Shard and member or path, for the message.
-        mode: `RGB` or `L`.
-        upright: Turned as its EXIF data says; otherwise as stored, which is what annotations go by.
 
     Returns:
-        [H, W, 3] or, in mode `L`, [H, W].
+        [H, W, 3] uint8.
 
     Raises:
-        ConfigError: No such picture, damaged, or of more than 64 megapixels.
+        ConfigError: Not such a picture, damaged, or of more than 64 megapixels.
     """
+    with image_errors_as_config():
+        return read_picture(content, where, max_pixels=MAX_PIXELS, formats=PICTURE_FORMATS)
+
+
+def decode_mask(content: bytes, where: str) -> Mask:
+    """The mask or map in these bytes, [H, W] uint8; the arguments and the errors are those of `decode`."""
+    with image_errors_as_config():
+        return read_mask(content, where, max_pixels=MAX_PIXELS, formats=PICTURE_FORMATS)
+
+
+@contextlib.contextmanager
+def image_errors_as_config() -> Iterator[None]:
+    """A data set that a user named is wrong where one of its pictures is: the error is a `ConfigError`."""
     try:
-        with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise ConfigError(
-                    f"{where} is a picture of {picture.width}x{picture.height}; at most {MAX_PIXELS} pixels are read"
-                )
-            return np.asarray((ImageOps.exif_transpose(picture) if upright else picture).convert(mode))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ConfigError(f"{where} would unpack to a huge picture; at most {MAX_PIXELS} pixels are read") from error
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, struct.error, zlib.error) as error:
-        # What Pillow's readers raise on damaged files, measured by its own tests.
-        raise ConfigError(f"{where} is no picture that can be read (JPEG, PNG and WebP can): {error}") from error
+        yield
+    except ImageError as error:
+        raise ConfigError(str(error)) from error
 
 
 def encode(pixels: UInt8Array | Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -180,10 +184,10 @@ def read_captions(content: bytes, where: str) -> tuple[str, ...]:
 
 
 def captions_of(value: Any, where: str) -> tuple[str, ...]:
-    """`captions` of what was read from JSON; empty where it has none.
+    """`captions` of a parsed JSON value; empty where it has none.
 
     Raises:
-        ConfigError: No object, or captions that are not a list of texts.
+        ConfigError: Not an object, or captions that are not a list of texts.
     """
     captions = value.get("captions", []) if isinstance(value, dict) else None
     if not isinstance(captions, list) or not all(isinstance(caption, str) for caption in captions):

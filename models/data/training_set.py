@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Photographs for training: tar shards or folders, decoded once, and crops drawn from them by a counter.
+"""Photographs for training: tar shards or folders, decoded once, and random crops of them, numbered.
 
-Crop number n of seed s is always the same crop, so a run can stop at any step and go on as if it had not.
+Crop n of seed s is always the same crop, so a run that was stopped continues at any step with the same data.
 
-This module and those it uses need NumPy (1.26 or 2) and Pillow alone: it also runs on machines that hold nothing but
-PyTorch.
+This module and those it imports need NumPy (1.26 or 2) and Pillow alone: it also runs on machines that have nothing
+but PyTorch.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ import numpy as np
 from PIL import Image
 
 from gened.errors import ConfigError
-from gened.models.data.folders import find_mask, find_pictures, read_caption_lines, read_file, read_mask
+from gened.models.data.folders import find_mask, find_pictures, read_caption_lines
+from gened.models.data.reading import fit_mask, read_mask, read_picture
 from gened.models.data.shards import (
     JSON_SUFFIX,
     MASK_SUFFIX,
+    MAX_PIXELS,
     SALIENCY_SUFFIX,
     UInt8Array,
     decode,
+    decode_mask,
+    image_errors_as_config,
     is_picture,
     list_shards,
     picture_key,
@@ -35,16 +39,16 @@ SALIENCY_SIDE = 64
 
 
 class Photograph(NamedTuple):
-    """One training picture, with what is known of it."""
+    """One training picture, with its mask, captions and saliency map where they exist."""
 
     key: str
     pixels: UInt8Array
     """[H, W, 3]."""
     mask: UInt8Array | None
-    """[H, W], 255 = foreground; made by hand."""
+    """[H, W], 255 = foreground; the data set's own annotation."""
     captions: tuple[str, ...] = ()
     saliency: UInt8Array | None = None
-    """[64, 64] over the whole picture, 255 = stands out; a teacher's, see `saliency.py`."""
+    """[64, 64] over the whole picture, 255 = salient; a teacher network's, see `training/codecs/saliency.py`."""
 
 
 def _read_shard(path: Path) -> list[Photograph]:
@@ -55,7 +59,7 @@ def _read_shard(path: Path) -> list[Photograph]:
         where = f"{path}: {name}"
         lower = name.lower()
         if lower.endswith(MASK_SUFFIX):
-            masks[name[: -len(MASK_SUFFIX)]] = decode(content, where, "L")
+            masks[name[: -len(MASK_SUFFIX)]] = decode_mask(content, where)
         elif lower.endswith(JSON_SUFFIX):
             captions[name[: -len(JSON_SUFFIX)]] = read_captions(content, where)
         elif (key := picture_key(name)) in pictures:
@@ -84,12 +88,12 @@ def _size(pixels: UInt8Array) -> str:
 
 
 def _read_maps(path: Path) -> dict[str, UInt8Array]:
-    """The teacher's maps of one shard by the key of the photograph."""
+    """The saliency maps of one shard, by the key of the photograph."""
     if not path.is_file():
         raise ConfigError(f"no maps {path}; gened data saliency makes them, and goes on where it stopped")
     maps: dict[str, UInt8Array] = {}
     for name, content in read_members(path, lambda name: name.lower().endswith(SALIENCY_SUFFIX)):
-        found = decode(content, f"{path}: {name}", "L")
+        found = decode_mask(content, f"{path}: {name}")
         if found.shape != (SALIENCY_SIDE, SALIENCY_SIDE):
             raise ConfigError(f"{path}: {name} has {_size(found)} pixels; expected {SALIENCY_SIDE}x{SALIENCY_SIDE}")
         maps[f"{path.stem}/{name[: -len(SALIENCY_SUFFIX)]}"] = found
@@ -100,9 +104,12 @@ def _read_folder(path: Path) -> list[Photograph]:
     captions = read_caption_lines(path)
     found = []
     for file in find_pictures(path):
-        pixels = decode(read_file(file), str(file))
-        mask_file = find_mask(path, file)
-        mask = None if mask_file is None else read_mask(mask_file, *pixels.shape[:2])
+        with image_errors_as_config():
+            pixels = read_picture(file, max_pixels=MAX_PIXELS)
+            mask_file = find_mask(path, file)
+            mask = None
+            if mask_file is not None:
+                mask = fit_mask(read_mask(mask_file), pixels.shape[0], pixels.shape[1], str(mask_file))
         found.append(Photograph(str(file.relative_to(path)), pixels, mask, captions.get(file.name, ())))
     return found
 
@@ -113,8 +120,8 @@ def load_photographs(data: Path, *, min_side: int, saliency: Path | None = None,
     Args:
         data: Folder.
         min_side: Pictures whose shorter side is less are left out, in pixels.
-        saliency: Folder of a teacher's maps for these shards, as `gened data saliency` makes it.
-        threads: Shards read at the same time.
+        saliency: Folder of saliency maps for these shards, written by `gened data saliency`.
+        threads: Shards that are read at the same time.
 
     Raises:
         ConfigError: No such folder, nothing in it that is large enough, or a file in it that is damaged.
@@ -139,7 +146,7 @@ def load_photographs(data: Path, *, min_side: int, saliency: Path | None = None,
 
 
 class _Cut(NamedTuple):
-    """Where a crop lies in its photograph, pixels."""
+    """Position and size of a crop in its photograph, pixels."""
 
     photograph: Photograph
     left: int
@@ -150,7 +157,17 @@ class _Cut(NamedTuple):
 
 
 class CropSampler:
-    """Square crops, reduced by a random factor and squeezed a little, as the evaluation squeezes 3:2 into a square."""
+    """Square crops, reduced by a random factor and of a random aspect ratio.
+
+    The evaluation stretches pictures of 3:2 to squares, so the training has to cover aspect ratios up to 3:2.
+
+    Args:
+        photographs: From `load_photographs`.
+        crop: Side of a crop, pixels.
+        seed: Of all random numbers.
+        max_reduction: A crop is cut up to this factor larger and reduced.
+        max_aspect: Largest ratio of the two sides of the cut.
+    """
 
     def __init__(
         self,
@@ -166,13 +183,13 @@ class CropSampler:
         self.seed = seed
         self.max_reduction = max_reduction
         self.max_aspect = max_aspect
-        # A large photograph holds more crops than a small one: by the root of its area, a compromise between pictures
-        # and pixels.
+        # Photographs are drawn with the square root of their area as weight, a compromise between equal weights for
+        # pictures and for pixels.
         weights = np.array([np.sqrt(photo.pixels.shape[0] * photo.pixels.shape[1]) for photo in photographs])
         self.cumulative = np.cumsum(weights / weights.sum())
 
     def _cut(self, number: int) -> _Cut:
-        """What crop `number` is; the order of the drawings is part of what a seed means."""
+        """Position of crop `number`. The order of the random numbers must not change: stopped runs rely on it."""
         rng = np.random.default_rng([self.seed, number])
         index = min(int(np.searchsorted(self.cumulative, rng.random())), len(self.photographs) - 1)
         height, width = self.photographs[index].pixels.shape[:2]
@@ -189,11 +206,11 @@ class CropSampler:
         return self._part(cut, cut.photograph.pixels, Image.Resampling.BICUBIC)
 
     def with_mask(self, number: int) -> tuple[UInt8Array, UInt8Array | None]:
-        """Crop `number` and what is foreground in it.
+        """Crop `number` and its foreground.
 
         Returns:
-            The crop, uint8 [crop, crop, 3], and uint8 [crop, crop]: the mask made by hand, soft at edges that were
-            resized, where there is one; else the teacher's map; None where there is neither. 255 = foreground.
+            The crop, uint8 [crop, crop, 3], and its foreground, uint8 [crop, crop], 255 = foreground: from the
+            annotated mask (resized edges are soft), else from the saliency map; None where there is neither.
         """
         cut = self._cut(number)
         crop = self._part(cut, cut.photograph.pixels, Image.Resampling.BICUBIC)
@@ -204,19 +221,19 @@ class CropSampler:
         return crop, None
 
     def key(self, number: int) -> str:
-        """Of the photograph that crop `number` is cut from."""
+        """Key of the photograph that crop `number` is cut from."""
         return self._cut(number).photograph.key
 
     def captions(self, number: int) -> tuple[str, ...]:
-        """Of the photograph that crop `number` is cut from; may be none."""
+        """Captions of the photograph that crop `number` is cut from; may be empty."""
         return self._cut(number).photograph.captions
 
     def _part(self, cut: _Cut, whole: UInt8Array, resampling: Image.Resampling) -> UInt8Array:
-        """The cut from pixels or mask, resized and turned over."""
+        """The crop of pixels or of a mask, resized and flipped."""
         patch = whole[cut.top : cut.top + cut.height, cut.left : cut.left + cut.width]
         if patch.shape[:2] != (self.crop, self.crop):
             patch = np.asarray(Image.fromarray(patch).resize((self.crop, self.crop), resampling))
-        return _turned(patch, cut)
+        return _flipped(patch, cut)
 
     def _part_of_map(self, cut: _Cut, saliency: UInt8Array) -> UInt8Array:
         height, width = cut.photograph.pixels.shape[:2]
@@ -227,12 +244,12 @@ class CropSampler:
         bottom = min(rows, (cut.top + cut.height) * rows / height)
         box = (left, top, right, bottom)
         part = Image.fromarray(saliency).resize((self.crop, self.crop), Image.Resampling.BILINEAR, box=box)
-        return _turned(np.asarray(part), cut)
+        return _flipped(np.asarray(part), cut)
 
     def batch(self, first: int, count: int) -> UInt8Array:
         """Crops first .. first + count - 1, uint8 [count, 3, crop, crop]."""
         return np.stack([self(first + i) for i in range(count)]).transpose(0, 3, 1, 2)
 
 
-def _turned(patch: UInt8Array, cut: _Cut) -> UInt8Array:
+def _flipped(patch: UInt8Array, cut: _Cut) -> UInt8Array:
     return np.ascontiguousarray(patch[:, ::-1] if cut.is_flipped else patch)

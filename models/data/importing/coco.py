@@ -21,11 +21,11 @@ from gened.models.data.importing.found import Found, Item, Mask, check_size, nee
 
 LAYOUT = "train2017/ and annotations/instances_train2017.json or captions_train2017.json"
 FURNITURE = "dining table"
-"""Annotated with all that stands on it; never what a picture is about."""
+"""A table is annotated together with everything on it, and is never the subject of a picture."""
 MIN_OF_PICTURE, MIN_OF_LARGEST = 0.01, 0.15
-"""An instance counts from this share of the picture and of the largest instance's area."""
+"""An instance is foreground from these shares of the picture and of the largest instance's area."""
 MIN_LARGEST = 0.025
-"""Share of the picture; where the largest instance has less, there is no mask."""
+"""Share of the picture; there is no mask if the largest instance has less."""
 
 
 def find(source: Path) -> Found:
@@ -35,7 +35,7 @@ def find(source: Path) -> Found:
         source: Folder with train2017/ and annotations/.
 
     Raises:
-        ConfigError: Not laid out so, or annotations that are not COCO's.
+        ConfigError: Another layout, or annotations of another format.
     """
     images = need_folder(source / "train2017", LAYOUT)
     annotations = need_folder(source / "annotations", LAYOUT)
@@ -134,7 +134,7 @@ def foreground(objects: list[dict[str, Any]], where: Path, height: int, width: i
         [H, W], or None where no object is large enough.
 
     Raises:
-        ConfigError: An outline that is none.
+        ConfigError: A malformed outline.
     """
     masks = [instance_mask(entry, where, height, width) for entry in objects]
     areas = [int(mask.sum()) for mask in masks]
@@ -150,38 +150,38 @@ def instance_mask(entry: dict[str, Any], where: Path, height: int, width: int) -
     """One object: the union of its polygons, or its run lengths.
 
     Raises:
-        ConfigError: Neither, or not of this picture's size.
+        ConfigError: Neither, or for another size than the picture's.
     """
     segmentation = entry["segmentation"]
-    told = f"annotation {entry['id']} of {where}"
+    where_in_file = f"annotation {entry['id']} of {where}"
     if isinstance(segmentation, dict):
-        return _from_runs(segmentation, told, height, width)
+        return _from_runs(segmentation, where_in_file, height, width)
     canvas = Image.new("1", (width, height))
     draw = ImageDraw.Draw(canvas)
     try:
         polygons = [np.asarray(polygon, np.float64).reshape(-1, 2) for polygon in segmentation]
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{told}: expected polygons, lists of x and y in turn") from error
+        raise ConfigError(f"{where_in_file}: expected polygons, lists of x and y in turn") from error
     for polygon in polygons:
-        # Outlines of another picture, or of one that was resized, stand out; a pixel or two beyond the edge do not.
+        # A tolerance of 10 %: annotations exceed the edge by a pixel or two; those of another picture exceed it by far.
         if not np.all((polygon >= -0.1 * max(width, height)) & (polygon <= (1.1 * width, 1.1 * height))):
-            raise ConfigError(f"{told} lies outside its {width}x{height} pixels")
+            raise ConfigError(f"{where_in_file} lies outside its {width}x{height} pixels")
         if len(polygon) >= 3:
             draw.polygon([(float(x), float(y)) for x, y in polygon], fill=1)
     return np.array(canvas)
 
 
-def _from_runs(segmentation: dict[str, Any], told: str, height: int, width: int) -> Mask:
-    """COCO's uncompressed run lengths: down the columns, beginning with background."""
+def _from_runs(segmentation: dict[str, Any], where: str, height: int, width: int) -> Mask:
+    """COCO's uncompressed run lengths, column by column, beginning with background."""
     counts, size = segmentation.get("counts"), segmentation.get("size")
     if isinstance(counts, str):
-        raise ConfigError(f"{told} has compressed run lengths; COCO's own files have lists: convert it by pycocotools")
+        raise ConfigError(f"{where} has compressed run lengths; COCO's own files have lists: convert it by pycocotools")
     if not isinstance(counts, list) or not all(isinstance(n, int) and 0 <= n <= height * width for n in counts):
-        raise ConfigError(f"{told}: expected run lengths, a list of counts")
+        raise ConfigError(f"{where}: expected run lengths, a list of counts")
     if not isinstance(size, list) or len(size) != 2:
-        raise ConfigError(f"{told}: expected a size, [height, width]")
-    check_size(tuple(size), height, width, told)
+        raise ConfigError(f"{where}: expected a size, [height, width]")
+    check_size(tuple(size), height, width, where)
     if sum(counts) != height * width:
-        raise ConfigError(f"{told}: run lengths for {sum(counts)} pixels, but the picture has {height * width}")
+        raise ConfigError(f"{where}: run lengths for {sum(counts)} pixels, but the picture has {height * width}")
     values = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     return values.reshape(width, height).T

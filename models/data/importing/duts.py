@@ -23,7 +23,7 @@ def find(source: Path) -> Found:
         source: The folder that holds DUTS-TR, or DUTS-TR itself.
 
     Raises:
-        ConfigError: Not laid out so, or a picture without a mask.
+        ConfigError: Another layout, or a picture without a mask.
     """
     root = source / "DUTS-TR" if (source / "DUTS-TR").is_dir() else source
     images = files_by_stem(need_folder(root / "DUTS-TR-Image", LAYOUT), ".jpg")

@@ -6,17 +6,19 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from gened.models.data.folders import find_mask, find_pictures, pictures_folder, read_caption_lines, read_mask
-from gened.models.data.importing.found import THRESHOLD, Found, Item, Mask, need_folder
+from gened.models.data.folders import find_mask, find_pictures, pictures_folder, read_caption_lines
+from gened.models.data.importing.found import Found, Item, Mask, need_folder
+from gened.models.data.reading import FOREGROUND, fit_mask, read_mask
+from gened.models.data.shards import image_errors_as_config
 
-LAYOUT = "a folder of pictures, or one with images/, masks/ (same names, PNG) and captions.jsonl"
+LAYOUT = "a folder of pictures, or one with images/, masks/ (same names) and captions.jsonl"
 
 
 def find(source: Path) -> Found:
     """All pictures of a folder and of those below it.
 
     Raises:
-        ConfigError: No such folder, or a line of captions.jsonl that is none.
+        ConfigError: No such folder, or a line of captions.jsonl that is not a caption's.
     """
     root = pictures_folder(need_folder(source, LAYOUT))
     captions = read_caption_lines(source)
@@ -37,4 +39,5 @@ def find(source: Path) -> Found:
 
 
 def _mask(path: Path, height: int, width: int) -> Mask:
-    return read_mask(path, height, width) >= THRESHOLD
+    with image_errors_as_config():
+        return fit_mask(read_mask(path), height, width, str(path)) >= FOREGROUND

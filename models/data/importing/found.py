@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a data set's reader hands over, and the rules for masks that several of them share."""
+"""The result of a data set's `find`, and helpers that several data sets share."""
 
 from __future__ import annotations
 
@@ -11,48 +11,45 @@ import numpy as np
 import numpy.typing as npt
 
 from gened.errors import ConfigError
-from gened.models.data.folders import read_file
-from gened.models.data.shards import decode
+from gened.models.data.reading import FOREGROUND, read_mask
+from gened.models.data.shards import image_errors_as_config
 
 Mask = npt.NDArray[np.bool_]
-"""[H, W], True on the foreground, as large as the picture before it is reduced."""
-
-THRESHOLD = 128
-"""Of 8-bit masks: at least so bright is foreground."""
+"""[H, W], True on the foreground, at the size of the picture before it is reduced."""
 
 
 class Item(NamedTuple):
-    """One picture of a data set; nothing of it has been read."""
+    """One picture of a data set; its files have not been read yet."""
 
     name: str
-    """Tells it from the others; becomes its key."""
+    """Unique in the data set; becomes the key in the shard."""
     picture: Path
     source: str
-    """For people: which data set, which part of it."""
+    """Name of the data set and its part, for people."""
     mask: Callable[[int, int], Mask | None] | None = None
-    """Given the picture's height and width; None where the data set's annotation makes no usable mask."""
+    """Returns the mask from the picture's height and width, or None where the annotation gives no usable mask."""
     captions: tuple[str, ...] = ()
     is_upright: bool = False
-    """Whether the picture is to be turned as its EXIF data says; annotations mostly go by the picture as stored."""
+    """Whether the picture is rotated as its EXIF data say. Annotations mostly refer to the picture as stored."""
 
 
 class Found(NamedTuple):
-    """A data set."""
+    """The pictures of a data set."""
 
     items: list[Item]
     left_out: tuple[str, ...] = ()
-    """What is there and was not taken, each reason with its number of pictures."""
+    """Reasons for which pictures were left out, each with its number of pictures."""
 
 
 def need_folder(path: Path, layout: str) -> Path:
-    """The folder, if it is there.
+    """The folder, if it exists.
 
     Args:
-        path: Of the folder.
-        layout: What the data set looks like as one downloads it, for the message.
+        path: The folder.
+        layout: Layout of the data set as it is downloaded, for the message.
 
     Raises:
-        ConfigError: It is not.
+        ConfigError: It does not exist.
     """
     if not path.is_dir():
         raise ConfigError(f"no folder {path}; expected {layout}")
@@ -60,7 +57,7 @@ def need_folder(path: Path, layout: str) -> Path:
 
 
 def files_by_stem(folder: Path, suffix: str) -> dict[str, Path]:
-    """Files of a folder with that suffix (in small letters), by their names without it, in the order of the names."""
+    """Files of a folder with this suffix (lower case) by their stems, in the order of their names."""
     return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() == suffix and path.is_file()}
 
 
@@ -68,18 +65,19 @@ def grey_mask(path: Path, height: int, width: int) -> Mask:
     """A mask from a picture of grey values.
 
     Raises:
-        ConfigError: It is no picture, or of another size.
+        ConfigError: Not a picture, or one of another size.
     """
-    mask = decode(read_file(path), str(path), "L") >= THRESHOLD
+    with image_errors_as_config():
+        mask = read_mask(path) >= FOREGROUND
     check_size(mask.shape, height, width, str(path))
     return mask
 
 
 def check_size(shape: tuple[int, ...], height: int, width: int, where: str) -> None:
-    """Looks whether a mask fits its picture.
+    """Check that a mask has the size of its picture.
 
     Raises:
-        ConfigError: It does not.
+        ConfigError: It has not.
     """
     if shape != (height, width):
         raise ConfigError(f"{where} is for {shape[1]}x{shape[0]} pixels, but its picture has {width}x{height}")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From what a data set's reader has found to shards: reduce, check the mask, encode, pack.
+"""Write the pictures of a data set as shards: reduce, check the mask, encode, pack.
 
-The order is that of the names, and nothing depends on the machine's clock or threads, so the same data set gives the
-same shards. A shard appears whole or not at all.
+Pictures are in the order of their names, and nothing depends on the clock or on threads, so the same data set gives
+the same shards. A shard appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -19,23 +19,32 @@ import numpy as np
 from PIL import Image
 
 from gened.errors import ConfigError
-from gened.models.data.folders import read_file
-from gened.models.data.importing.found import THRESHOLD, Found, Item, Mask
-from gened.models.data.shards import JSON_SUFFIX, MASK_SUFFIX, UInt8Array, decode, encode, make_folder, write_shard
+from gened.models.data.importing.found import Found, Item, Mask
+from gened.models.data.reading import FOREGROUND, read_picture
+from gened.models.data.shards import (
+    JSON_SUFFIX,
+    MASK_SUFFIX,
+    MAX_PIXELS,
+    UInt8Array,
+    encode,
+    image_errors_as_config,
+    make_folder,
+    write_shard,
+)
 
 KINDS = ("duts", "voc", "coco", "folder")
-"""Data sets that can be read, each a module beside this one."""
+"""Data sets, each a module in this folder."""
 JPEG_QUALITY = 92
 MIN_FOREGROUND, MAX_FOREGROUND = 0.03, 0.8
-"""Share of the picture; a mask with less or more is left away, and the picture kept without."""
+"""Share of the picture; with less or more foreground the picture is kept without its mask."""
 
 Progress = Callable[[int, int], None]
-"""Told how many pictures are done and how many there are."""
+"""Receives the number of pictures done and their total number."""
 Members = list[tuple[str, bytes]]
 
 
 class Imported(NamedTuple):
-    """What was written, and what was not."""
+    """Counts of an import, and the reasons for what was left out."""
 
     shards: int
     pictures: int
@@ -53,15 +62,15 @@ def import_data(
     shard_mib: int = 19,
     progress: Progress = lambda done, total: None,
 ) -> Imported:
-    """Shards of a data set, KIND-000.tar and so on.
+    """Write a data set as shards, KIND-000.tar and so on.
 
     Args:
         kind: One of `KINDS`.
         source: The data set as downloaded.
         out: Folder for the shards; made if absent.
         max_side: Larger pictures are reduced until no side is longer, pixels.
-        shard_mib: A shard is at most so large; one picture is always in it.
-        progress: Told after each picture.
+        shard_mib: Largest shard, MiB; a shard holds at least one picture.
+        progress: Called after each picture.
 
     Raises:
         ConfigError: Unknown kind, nothing found, a damaged file, or shards of this kind in `out` already.
@@ -103,7 +112,7 @@ def import_data(
 
 
 def _keys(kind: str, items: list[Item]) -> dict[str, Item]:
-    """Items by key, in the order of the keys; a key has no dot, because WebDataset ends it there."""
+    """Items by key, in the order of the keys; a key has no dot, which ends the key in WebDataset."""
     keys: dict[str, Item] = {}
     for item in items:
         key = f"{kind}-" + re.sub(r"[^\w-]", "_", item.name)
@@ -119,7 +128,8 @@ def sample(key: str, item: Item, max_side: int) -> tuple[Members, bool]:
     Raises:
         ConfigError: The picture or its mask is damaged, or their sizes differ.
     """
-    pixels = decode(read_file(item.picture), str(item.picture), upright=item.is_upright)
+    with image_errors_as_config():
+        pixels = read_picture(item.picture, max_pixels=MAX_PIXELS, is_upright=item.is_upright)
     height, width = pixels.shape[:2]
     scale = min(1.0, max_side / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -140,21 +150,21 @@ def _reduced(pixels: UInt8Array, size: tuple[int, int]) -> Image.Image:
 
 
 def _reduced_mask(mask: Mask | None, size: tuple[int, int]) -> Mask | None:
-    """At the new size; None where too little or too much is foreground."""
+    """The mask at the new size; None with too little or too much foreground."""
     if mask is None:
         return None
     grey = Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
-    reduced: Mask = np.asarray(grey) >= THRESHOLD
+    reduced: Mask = np.asarray(grey) >= FOREGROUND
     return reduced if MIN_FOREGROUND <= reduced.mean() <= MAX_FOREGROUND else None
 
 
 def _packed(samples: Iterator[Members], limit: int) -> Iterator[Members]:
-    """Members of one shard after the other, each within the limit unless one picture alone is larger."""
+    """The members of each shard in turn; a shard exceeds the limit only where one picture alone does."""
     shard: Members = []
     size = 0
     for members in samples:
         more = sum(_tar_bytes(name, content) for name, content in members)
-        if shard and size + more + tarfile.RECORDSIZE > limit:  # what ends the archive takes a record at most
+        if shard and size + more + tarfile.RECORDSIZE > limit:  # the end of the archive takes at most one record
             yield shard
             shard, size = [], 0
         shard += members

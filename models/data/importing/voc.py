@@ -7,24 +7,23 @@ References:
 
 from __future__ import annotations
 
-import io
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from scipy import ndimage
 
 from gened.errors import ConfigError
-from gened.models.data.folders import read_file
 from gened.models.data.importing.found import Found, Item, Mask, check_size, need_folder
+from gened.models.data.reading import read_labels
+from gened.models.data.shards import image_errors_as_config
 
 LAYOUT = "VOCdevkit/VOC2012 with JPEGImages, SegmentationClass and ImageSets, as the archive VOCtrainval unpacks"
 FURNITURE = (9, 11, 16, 18)
-"""Chair, dining table, potted plant, sofa: what stands around, of VOC's 20 classes."""
+"""Chair, dining table, potted plant and sofa of VOC's 20 classes; they count as background."""
 UNDECIDED = 255
-"""The band along outlines that VOC leaves open."""
+"""Label of the undecided band along outlines."""
 MIN_PART_OF_PICTURE, MIN_PART_OF_LARGEST = 0.005, 0.08
 """Smaller connected parts of the foreground are dropped."""
 
@@ -32,7 +31,8 @@ MIN_PART_OF_PICTURE, MIN_PART_OF_LARGEST = 0.005, 0.08
 def find(source: Path) -> Found:
     """The pictures that have a segmentation.
 
-    Where the class maps are absent the object maps are used; they do not say which object is furniture, so all count.
+    Where the class maps are absent the object maps are used; they do not name the classes, so furniture
+    counts as foreground.
 
     Args:
         source: The folder that holds VOCdevkit, or VOCdevkit, or VOC2012 itself.
@@ -58,7 +58,7 @@ def find(source: Path) -> Found:
 
 
 def _names(root: Path) -> list[str]:
-    """Of all lists but that of the test pictures, whose maps are not published."""
+    """Names in all lists but that of the test pictures, whose maps are not published."""
     lists = sorted(need_folder(root / "ImageSets" / "Segmentation", LAYOUT).glob("*.txt"))
     names = {name for path in lists if path.stem != "test" for name in path.read_text(errors="replace").split()}
     odd = sorted(name for name in names if Path(name).name != name)
@@ -68,28 +68,14 @@ def _names(root: Path) -> list[str]:
 
 
 def _mask(path: Path, skip: tuple[int, ...], height: int, width: int) -> Mask | None:
-    labels = read_labels(path)
+    with image_errors_as_config():
+        labels = read_labels(path)
     check_size(labels.shape, height, width, str(path))
     return foreground(labels, skip)
 
 
-def read_labels(path: Path) -> npt.NDArray[np.uint8]:
-    """The numbers in a picture with a palette, [H, W]; its colours mean nothing.
-
-    Raises:
-        ConfigError: It is no PNG, or one of colours.
-    """
-    try:
-        with Image.open(io.BytesIO(read_file(path)), formats=["PNG"]) as picture:
-            if picture.mode not in ("P", "L"):
-                raise ConfigError(f"{path} holds colours ({picture.mode}); expected a palette, one number a class")
-            return np.array(picture)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise ConfigError(f"{path} is no PNG that can be read: {error}") from error
-
-
 def foreground(labels: npt.NDArray[np.uint8], skip: tuple[int, ...] = FURNITURE) -> Mask | None:
-    """What is foreground in a map of classes: the undecided band goes to the nearer side, small parts are dropped.
+    """Foreground of a class map: the undecided band joins the nearer side, small parts are dropped.
 
     Args:
         labels: [H, W]; 0 is background, 255 undecided.
@@ -102,7 +88,7 @@ def foreground(labels: npt.NDArray[np.uint8], skip: tuple[int, ...] = FURNITURE)
     if is_open.all():
         return None
     mask = (labels != 0) & ~np.isin(labels, skip)
-    # Of each undecided pixel the nearest decided one, [2, H, W].
+    # Row and column of the nearest decided pixel, [2, H, W].
     nearest = ndimage.distance_transform_edt(is_open, return_distances=False, return_indices=True)
     mask = mask[tuple(nearest)]
     parts, n_parts = ndimage.label(mask, structure=np.ones((3, 3)))

@@ -15,7 +15,8 @@ from rich.table import Table
 from gened.errors import ConfigError
 from gened.gr_blocks.phy.channel.config import ChannelConfig
 from gened.models.codecs.base import Codec
-from gened.models.data.evaluation_set import find_mask, find_pictures, read_captions
+from gened.models.data.evaluation_set import find_pictures, read_captions
+from gened.models.data.folders import find_mask
 from gened.models.evaluation.metrics.metric_set import DEFAULT, METRICS, Figures, MetricSet
 from gened.models.evaluation.metrics.pixel_metrics import bootstrap_interval
 from gened.models.evaluation.run.measure import MaskSource, Over, Score
@@ -107,7 +108,7 @@ def _plan(data: Path, limit: int | None, focus: float | None, mask: MaskSource, 
         raise ConfigError("--mask none weighs all alike: leave --focus out, or let the codec know a mask")
     paths = tuple(find_pictures(data)[:limit])
     if mask == "truth":
-        missing = [path.name for path in paths if find_mask(data, path.stem) is None]
+        missing = [path.name for path in paths if find_mask(data, path) is None]
         if missing:
             raise ConfigError(
                 f"--mask truth needs {data / 'masks'} with a mask for each picture; {missing[0]} has none"
@@ -210,7 +211,7 @@ def describe(
         "data": {
             "name": data.resolve().name,
             "pictures": len(paths),
-            "masks": sum(find_mask(data, path.stem) is not None for path in paths),
+            "masks": sum(find_mask(data, path) is not None for path in paths),
             "captions": sum(path.name in captions for path in paths),
         },
         "metrics": MetricSet(metrics, clip=clip).versions(),

@@ -27,6 +27,7 @@ from gened.models.data.shards import (
     SALIENCY_SUFFIX,
     UInt8Array,
     decode,
+    decode_mask,
     encode,
     is_picture,
     list_shards,
@@ -183,7 +184,7 @@ def check(data: Path, n: int, *, threads: int = 1, progress: Progress = lambda d
         wanted = {*pictures.values(), *(key + MASK_SUFFIX for key in pictures)}
         contents = dict(read_members(shard, wanted.__contains__))
         for key, name in pictures.items():
-            mask = decode(contents[key + MASK_SUFFIX], f"{shard}: {key + MASK_SUFFIX}", "L") >= 128
+            mask = decode_mask(contents[key + MASK_SUFFIX], f"{shard}: {key + MASK_SUFFIX}") >= 128
             map_ = Image.fromarray(teacher(decode(contents[name], f"{shard}: {name}")))
             guess = np.asarray(map_.resize((mask.shape[1], mask.shape[0]), Image.Resampling.BILINEAR)) >= 128
             scores.append(float((mask & guess).sum() / max(1, (mask | guess).sum())))

@@ -27,7 +27,8 @@ from gened.link.link_errors import ChildDiedError, NoFrameError
 from gened.link.loopback import LoopbackConfig, run_loopback
 from gened.link.receive import ReceiveConfig
 from gened.link.transmit import TransmitConfig
-from gened.models.data.images import ImageSizeError, load_image
+from gened.models.data.images import load_image
+from gened.models.data.reading import ImageSizeError
 from gened.reports.figures import MASK_INK
 from gened.reports.report import FrameReport, Report
 

@@ -13,7 +13,7 @@ from PIL import Image
 from gened.errors import ConfigError
 from gened.gr_blocks.phy.coding.modes import n_symbols
 from gened.models.data.evaluation_set import CAPTION_SYMBOLS, find_pictures, read_captions, read_item
-from gened.models.data.images import NotAnImageError
+from gened.models.data.reading import NotAnImageError
 
 
 @pytest.fixture

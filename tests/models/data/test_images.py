@@ -13,15 +13,13 @@ from PIL import Image
 
 from gened.errors import ConfigError
 from gened.models.data.images import (
-    ImageSizeError,
-    MissingImageError,
-    NotAnImageError,
     load_image,
     load_mask,
     save_png,
     to_float,
     to_uint8,
 )
+from gened.models.data.reading import ImageSizeError, MissingImageError, NotAnImageError
 
 RAMP = np.linspace(0, 255, 80).round().astype(np.uint8)
 

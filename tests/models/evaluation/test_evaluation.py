@@ -23,7 +23,7 @@ from gened.gr_blocks.phy.types import ImageSize, Received
 from gened.models.codecs.base import Decoded
 from gened.models.codecs.softcast.codec import SoftCast
 from gened.models.data.evaluation_set import CAPTION_SYMBOLS
-from gened.models.data.images import NotAnImageError
+from gened.models.data.reading import NotAnImageError
 from gened.models.evaluation.metrics.pixel_metrics import mean_picture, psnr_db
 from gened.models.evaluation.run.evaluate import ROW_KEYS, describe, evaluate, table
 

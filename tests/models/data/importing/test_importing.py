@@ -17,7 +17,7 @@ from gened.commands.data import Kind
 from gened.errors import ConfigError
 from gened.models.data.importing import coco, voc
 from gened.models.data.importing.make import KINDS, Imported, import_data
-from gened.models.data.shards import decode, read_members
+from gened.models.data.shards import decode_mask, read_members
 from gened.models.data.training_set import Photograph, load_photographs
 
 HEIGHT, WIDTH = 120, 160
@@ -248,7 +248,7 @@ def test_the_mask_is_one_bit_deep(tmp_path: Path) -> None:
     imported("duts", tmp_path)
     mask = dict(read_members(tmp_path / "out/duts-000.tar"))["duts-ILSVRC_1.mask.png"]
     assert mask[24] == 1  # bit depth in the PNG's header
-    assert set(np.unique(decode(mask, "mask", "L"))) == {0, 255}
+    assert set(np.unique(decode_mask(mask, "mask"))) == {0, 255}
 
 
 def test_shards_keep_their_size_and_are_the_same_each_time(tmp_path: Path) -> None:
@@ -333,7 +333,7 @@ CLIMBING = b'{"categories": [], "annotations": [], "images": [{"id": 1, "file_na
         ("duts", empty, "no folder .*DUTS-TR-Image; expected DUTS-TR/DUTS-TR-Image"),
         ("duts", empty_duts, "no pictures in .*tree, expected DUTS-TR"),
         ("duts", spoilt(duts, "DUTS-TR/DUTS-TR-Mask/ILSVRC_1.png", None), "ILSVRC_1.jpg has no mask"),
-        ("duts", spoilt(duts, "DUTS-TR/DUTS-TR-Image/ILSVRC_1.jpg", b"no"), "ILSVRC_1.jpg is no picture"),
+        ("duts", spoilt(duts, "DUTS-TR/DUTS-TR-Image/ILSVRC_1.jpg", b"no"), "ILSVRC_1.jpg is not a picture"),
         ("duts", wrong_mask, "ILSVRC_1.png is for 120x160 pixels, but its picture has 160x120"),
         ("voc", empty, "no VOC 2012 in .*; expected VOCdevkit"),
         ("voc", spoilt(voc2012, "VOCdevkit/VOC2012/JPEGImages/2007_000033.jpg", None), "no file .*2007_000033.jpg"),
@@ -352,7 +352,7 @@ CLIMBING = b'{"categories": [], "annotations": [], "images": [{"id": 1, "file_na
         ("coco", with_segmentation({"size": [120, 160], "counts": "bX1"}), "compressed run lengths"),
         ("folder", empty, "no pictures in .*, expected a folder of pictures"),
         ("folder", two_of_a_name, "x.jpg and .*x.png would both be folder-x"),
-        ("folder", wrong_folder_mask, "a.png has 120x160 pixels, another shape than its picture, 160x120"),
+        ("folder", wrong_folder_mask, "a.png is 120x160, its picture 160x120"),
         ("folder", spoilt(folder, "captions.jsonl", b"[1]"), "captions.jsonl, line 1: expected"),
         ("imagenet", empty, "unknown data set 'imagenet'; known are duts, voc, coco, folder"),
     ],

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from gened.commands.exit_codes import exit_code
 from gened.errors import ConfigError
-from gened.models.data.shards import decode, encode, read_members, write_shard
+from gened.models.data.shards import decode_mask, encode, read_members, write_shard
 from gened.models.training.codecs import saliency
 from gened.models.training.codecs.saliency import MissingTeacherError, Teacher, annotate, check
 
@@ -69,7 +69,7 @@ def test_maps_are_made_where_no_mask_is_and_only_once(shards: Path, tmp_path: Pa
     assert sorted(path.name for path in out.iterdir()) == ["a-000.tar", "b-000.tar"]
     members = dict(read_members(out / "b-000.tar"))
     assert list(members) == ["bare.saliency.png"]
-    assert decode(members["bare.saliency.png"], "map", "L").shape == (64, 64)
+    assert decode_mask(members["bare.saliency.png"], "map").shape == (64, 64)
 
     (out / "a-000.tar").unlink()  # as a run that was stopped after its second shard
     before = (out / "b-000.tar").stat().st_mtime_ns
