@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gened.errors import CodecError, ConfigError, GenedError, LinkError
-from gened.models.data.images import ImageSizeError
+from gened.models.data.reading import ImageSizeError
 from gened.processes import MAX_JSON, ChannelClosedError, ChildProcess, Failure, channel_pair, one_line
 
 ROOT = Path(__file__).resolve().parents[2]
