@@ -19,7 +19,7 @@ import numpy as np
 import pmt
 from gnuradio import gr
 
-from gened.gr_blocks.pdu.frame_pdus import capture_from_pdu, received_from_pdu
+from gened.gr_blocks.pdu.frame_pdus import facts_from_pdu, place_from_pdu
 from gened.gr_blocks.pdu.message_block import Counters, guarded
 from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
 from gened.gr_blocks.recording.annotation import Annotation
@@ -134,34 +134,32 @@ class sample_recorder(gr.sync_block):  # noqa: N801
             self._is_ended.set()
 
     def _burst(self, message: Any) -> None:
-        capture = capture_from_pdu(message)
-        header = capture.header
-        self.counters.add("n_bursts")
+        place = place_from_pdu(message)
+        header = place.header
         part = "" if header.n_bursts == 1 else f", burst {header.burst + 1} of {header.n_bursts}"
         is_kept = self._writer.annotate(
             Annotation(
-                start=max(0, capture.start),
+                start=max(0, place.start),
                 count=WAVEFORM.burst_len(header.n_cells),
                 label=f"frame {header.frame}{part}",
                 session=header.session,
                 frame=header.frame,
                 burst=header.burst,
                 n_bursts=header.n_bursts,
-                cfo_est_hz=capture.cfo_cps * self._writer.info.sample_rate,
+                cfo_est_hz=place.cfo_cps * self._writer.info.sample_rate,
             )
         )
         if not is_kept:
-            self.counters.report("n_untold_bursts", "more bursts than a recording tells of")
+            self.counters.report("n_untold_bursts", "a recording has room for no more annotations")
+        self.counters.add("n_bursts")  # last: whoever waits for the count may read the annotation
 
     def _frame(self, message: Any) -> None:
-        frame, meta = received_from_pdu(message)
+        facts = facts_from_pdu(message, self._writer.info.sample_rate)
         for annotation in reversed(self._writer.annotations[-LOOKED_BACK:]):
-            if (annotation.session, annotation.frame) == (frame.session, frame.number):
+            if (annotation.session, annotation.frame) == facts.key:
                 if annotation.snr_est_db is not None:
                     break  # an earlier frame of that number
-                annotation.snr_est_db = frame.snr_est_db
-                annotation.cfo_est_hz = frame.cfo_est_cps * self._writer.info.sample_rate
-                annotation.crc_ok, annotation.caption, annotation.station = (
-                    meta.get("crc_ok"), meta.get("caption"), meta.get("station"),
-                )  # fmt: skip
+                annotation.snr_est_db, annotation.cfo_est_hz = facts.snr_est_db, facts.cfo_est_hz
+                annotation.crc_ok, annotation.caption = facts.crc_ok, facts.caption
+                annotation.station = facts.station
         self.counters.add("n_frames")

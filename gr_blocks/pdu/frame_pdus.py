@@ -21,11 +21,12 @@ from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+import pmt
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from gened.errors import FrameError
 from gened.gr_blocks.pdu.facts import FrameFacts, SentFacts
-from gened.gr_blocks.pdu.pdus import PduError, from_pdu, meta_from_pdu, to_pdu
+from gened.gr_blocks.pdu.pdus import PduError, from_pdu, from_vector, meta_from_pdu, to_pdu
 from gened.gr_blocks.phy.equalizer.demodulator import Capture
 from gened.gr_blocks.phy.framing.header import Header
 from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
@@ -259,14 +260,35 @@ def capture_from_pdu(message: Any) -> Capture:
     Raises:
         PduError: An entry is missing or wrong, or the samples do not hold the burst that the header announces.
     """
-    meta, samples = from_pdu(message, np.complex64)
-    found = _checked(_CaptureMeta, meta)
+    place = place_from_pdu(message)
+    header, samples = place.header, from_vector(pmt.cdr(message))
+    if len(samples) < WAVEFORM.burst_len(header.n_cells) or not np.isfinite(samples.view(np.float32)).all():
+        raise PduError(f"{len(samples)} samples do not hold a burst of {header.n_cells} cells, or are not finite")
+    return Capture(samples, place.start, header, place.cfo_cps)
+
+
+@dataclass(frozen=True)
+class BurstPlace:
+    """A captured burst without its samples."""
+
+    start: int
+    """Index of its first sample in the receiver's stream."""
+    header: Header
+    cfo_cps: float
+    """Carrier frequency offset by the detector, cycles per sample."""
+
+
+def place_from_pdu(message: Any) -> BurstPlace:
+    """Place, header and carrier offset of a captured burst, whose samples are not read.
+
+    Raises:
+        PduError: Not a PDU of samples, or an entry is missing or wrong.
+    """
+    found = _checked(_CaptureMeta, meta_from_pdu(message, np.complex64))
     header = Header.unpack(found.header)
     if header is None:
         raise PduError("the PDU's 'header' is no header")
-    if len(samples) < WAVEFORM.burst_len(header.n_cells) or not np.isfinite(samples.view(np.float32)).all():
-        raise PduError(f"{len(samples)} samples do not hold a burst of {header.n_cells} cells, or are not finite")
-    return Capture(samples, found.start, header, found.cfo_cps)
+    return BurstPlace(found.start, header, found.cfo_cps)
 
 
 # Received frames

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from gened.gr_blocks.phy.ofdm.modulator import modulate_frame
 from gened.gr_blocks.phy.types import Frame, ImageSize
 from gened.gr_blocks.recording.metadata import RecordingError
 from gened.gr_blocks.recording.reader import read_recording
+from gened.gr_blocks.sample_recorder import sample_recorder
 from gened.link.link_errors import NoFrameError
 from gened.link.receive import ReceiveConfig, run_receive
 from gened.link.record import KeepConfig, RecordConfig, run_record
@@ -158,6 +160,24 @@ def test_a_receiver_keeps_what_it_receives(arrived: Any, tmp_path: Path) -> None
     config = ReceiveConfig(radio=profile, keep=KeepConfig(path=tmp_path / "b"))
     assert len(run_receive(config, stop=threading.Event())) == 2
     assert read_recording(tmp_path / "b").annotations == read_recording(tmp_path / "a").annotations
+
+
+def test_a_recorder_that_is_late_still_annotates_the_last_frame(
+    arrived: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = sample_recorder._frame
+
+    def handle_late(self: sample_recorder, message: Any) -> None:
+        time.sleep(0.3)  # as on a busy machine
+        handle(self, message)
+
+    done = recorded(tmp_path / "a", arrived, seconds=len(arrived) / 1e6)
+    monkeypatch.setattr(sample_recorder, "_frame", handle_late)
+    profile = recording_profile(done.path)
+    for name, n_frames in (("b", None), ("c", 2)):
+        config = ReceiveConfig(radio=profile, keep=KeepConfig(path=tmp_path / name), n_frames=n_frames)
+        assert len(run_receive(config, stop=threading.Event())) == 2
+        assert all(one.crc_ok for one in read_recording(tmp_path / name).annotations)
 
 
 def test_noise_is_recorded_and_received_as_noise(tmp_path: Path) -> None:
