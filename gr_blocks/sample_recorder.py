@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 import pmt
 from gnuradio import gr
 
+from gened.gr_blocks.pdu.facts import FrameFacts
 from gened.gr_blocks.pdu.frame_pdus import facts_from_pdu, place_from_pdu
 from gened.gr_blocks.pdu.message_block import Counters, guarded
 from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
@@ -27,7 +29,17 @@ from gened.gr_blocks.recording.metadata import RecordingError
 from gened.gr_blocks.recording.writer import RecordingWriter
 
 LOOKED_BACK = 2048
-"""Latest bursts among which those of a frame are looked for; a frame has up to 256."""
+"""Latest bursts among which those of a frame are searched; a frame has up to 256."""
+MAX_EARLY = 64
+"""Frames whose facts are remembered for bursts that come later: a forged stream must not fill the memory."""
+
+
+@dataclass
+class _Early:
+    """Facts of a frame some of whose bursts are not annotated yet."""
+
+    facts: FrameFacts
+    n_missing: int
 
 
 class sample_recorder(gr.sync_block):  # noqa: N801
@@ -49,6 +61,7 @@ class sample_recorder(gr.sync_block):  # noqa: N801
         self._writer = writer
         self._n_samples = n_samples
         self._is_ended = threading.Event()
+        self._early: dict[tuple[int | None, int | None], _Early] = {}
         for port, handler in (("bursts", self._burst), ("frames", self._frame)):
             self.message_port_register_in(pmt.intern(port))
             self._listen(port, handler)
@@ -137,29 +150,46 @@ class sample_recorder(gr.sync_block):  # noqa: N801
         place = place_from_pdu(message)
         header = place.header
         part = "" if header.n_bursts == 1 else f", burst {header.burst + 1} of {header.n_bursts}"
-        is_kept = self._writer.annotate(
-            Annotation(
-                start=max(0, place.start),
-                count=WAVEFORM.burst_len(header.n_cells),
-                label=f"frame {header.frame}{part}",
-                session=header.session,
-                frame=header.frame,
-                burst=header.burst,
-                n_bursts=header.n_bursts,
-                cfo_est_hz=place.cfo_cps * self._writer.info.sample_rate,
-            )
+        annotation = Annotation(
+            start=max(0, place.start),
+            count=WAVEFORM.burst_len(header.n_cells),
+            label=f"frame {header.frame}{part}",
+            session=header.session,
+            frame=header.frame,
+            burst=header.burst,
+            n_bursts=header.n_bursts,
+            cfo_est_hz=place.cfo_cps * self._writer.info.sample_rate,
         )
-        if not is_kept:
+        early = self._early.get((header.session, header.frame))
+        if early is not None:
+            self._complete(annotation, early.facts)
+            early.n_missing -= 1
+            if early.n_missing == 0:
+                del self._early[header.session, header.frame]
+        if not self._writer.annotate(annotation):
             self.counters.report("n_untold_bursts", "a recording has room for no more annotations")
         self.counters.add("n_bursts")  # last: whoever waits for the count may read the annotation
 
     def _frame(self, message: Any) -> None:
+        """Completes the annotations of the frame's bursts, and remembers its facts if some have not come yet.
+
+        GNU Radio empties one port's queue before the next one's, so a frame may be handled before its last bursts.
+        """
         facts = facts_from_pdu(message, self._writer.info.sample_rate)
+        n_missing = facts.n_bursts_received or 0
         for annotation in reversed(self._writer.annotations[-LOOKED_BACK:]):
             if (annotation.session, annotation.frame) == facts.key:
                 if annotation.snr_est_db is not None:
                     break  # an earlier frame of that number
-                annotation.snr_est_db, annotation.cfo_est_hz = facts.snr_est_db, facts.cfo_est_hz
-                annotation.crc_ok, annotation.caption = facts.crc_ok, facts.caption
-                annotation.station = facts.station
+                self._complete(annotation, facts)
+                n_missing -= 1
+        if n_missing > 0:
+            while len(self._early) >= MAX_EARLY:
+                del self._early[next(iter(self._early))]
+            self._early[facts.key] = _Early(facts, n_missing)
         self.counters.add("n_frames")
+
+    @staticmethod
+    def _complete(annotation: Annotation, facts: FrameFacts) -> None:
+        annotation.snr_est_db, annotation.cfo_est_hz = facts.snr_est_db, facts.cfo_est_hz
+        annotation.crc_ok, annotation.caption, annotation.station = facts.crc_ok, facts.caption, facts.station
