@@ -171,7 +171,7 @@ CaptionerName = Annotated[
     str,
     typer.Option(
         "--captioner", metavar="NAME",
-        help="Who describes a photograph without caption: layout, learned, transformers, or none.",
+        help="Who describes a photograph without caption: layout, transformers, or none.",
     ),
 ]  # fmt: skip
 CaptionerOption = Annotated[

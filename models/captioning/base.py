@@ -9,21 +9,21 @@ from typing import Protocol
 from gened.models.codecs.base import Map, Picture
 
 MAX_BYTES = 106
-"""Of a caption: what the papers' 426 16-QAM symbols carry."""
+"""Longest caption by default: the 426 16-QAM symbols of arXiv:2606.04015 carry so many bytes."""
 
 
 class Captioner(Protocol):
-    """What `transmit`, `loopback` and `evaluate` ask of a captioner."""
+    """Writes a caption for a photograph; used by `transmit`, `loopback` and `evaluate`."""
 
     name: str
 
     def describe(self, x: Picture, *, max_bytes: int = MAX_BYTES, mask: Map | None = None) -> str:
-        """Words for a photograph.
+        """A caption for a photograph.
 
         Args:
             x: [3, H, W] in [0, 1].
-            max_bytes: UTF-8 bytes that the words may take at most.
-            mask: [H, W] in [0, 1], importance as the codec sees it; None where that is not known.
+            max_bytes: Largest length of the caption, UTF-8 bytes.
+            mask: Importance of each pixel as the codec uses it, [H, W] in [0, 1]; None: unknown.
 
         Raises:
             CaptionerError: The captioner cannot work.
@@ -32,7 +32,7 @@ class Captioner(Protocol):
 
 
 def fitted(clauses: Iterable[str], max_bytes: int, separator: str = "; ") -> str:
-    """As many of the clauses as fit, the most important first; one that does not fit is left out, not cut."""
+    """Clauses, the most important first, as far as they fit into `max_bytes`; one that does not fit is left out."""
     text = ""
     for clause in clauses:
         longer = f"{text}{separator}{clause}" if text else clause
@@ -42,7 +42,7 @@ def fitted(clauses: Iterable[str], max_bytes: int, separator: str = "; ") -> str
 
 
 def cut_to_bytes(text: str, max_bytes: int) -> str:
-    """The words of a text that fit; a word is not cut unless it is the first and too long by itself."""
+    """A text cut after a word to `max_bytes`; only a first word that is too long by itself is cut inside."""
     if len(text.encode()) <= max_bytes:
         return text
     part = text.encode()[:max_bytes].decode(errors="ignore")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names of colours, as people use them, from pixels."""
+"""Everyday names of colours from pixels."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ NAMES = (
 )  # fmt: skip
 BLACK, GREY, WHITE, RED, ORANGE, BROWN, YELLOW, GREEN, TURQUOISE, BLUE, PURPLE, PINK, BEIGE = range(len(NAMES))
 HUES = ((15, RED), (40, ORANGE), (68, YELLOW), (165, GREEN), (195, TURQUOISE), (260, BLUE), (300, PURPLE), (345, PINK))
-"""Upper end of each hue, degrees."""
+"""Upper limit of each hue, degrees."""
 MIN_SHARE = 0.42
-"""A colour is named when so much of a region has it."""
+"""Smallest share of a region for its colour to be named."""
 
 
 def colour_indices(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """For each pixel the index of its colour's name.
+    """The index into `NAMES` of each pixel's colour.
 
     Args:
         pixels: [..., 3] in [0, 1].
@@ -46,11 +46,11 @@ def colour_indices(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
 
 
 def main_colour(indices: npt.NDArray[np.int64], weights: npt.NDArray[np.float32] | None = None) -> str | None:
-    """The name that most of a region has; None where no colour prevails.
+    """The name of the prevailing colour of a region; None where no colour reaches `MIN_SHARE`.
 
     Args:
-        indices: From `colour_indices`, any shape.
-        weights: How much each pixel belongs to the region; None: all alike.
+        indices: Result of `colour_indices`, any shape.
+        weights: Weight of each pixel, same shape; None: equal.
     """
     counts = np.bincount(indices.ravel(), None if weights is None else weights.ravel(), len(NAMES))
     best = int(counts.argmax())

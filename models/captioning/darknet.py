@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Networks in Darknet's own files, a `.cfg` and its `.weights`, without Darknet and without OpenCV.
 
-Layers: convolutional, maxpool, route (with groups), upsample, yolo; what YOLOv4-tiny is made of.
+Layers: convolutional, maxpool, route (with groups), upsample, yolo, which is all that YOLOv4-tiny needs.
 
 References:
     Wang, Bochkovskiy and Liao, "Scaled-YOLOv4: scaling cross stage partial network", CVPR 2021.
@@ -20,7 +20,7 @@ from torch.nn import functional as F  # noqa: N812
 from gened.errors import ConfigError
 
 HEADER_BYTES = 20
-"""Three 32-bit numbers of the version, and a 64-bit count of pictures seen."""
+"""Version (three 32-bit integers) and the number of training pictures (64 bits)."""
 BATCH_NORM_EPSILON = 1e-5
 
 
@@ -32,11 +32,11 @@ class Section:
     values: dict[str, str]
 
     def number(self, key: str, default: int) -> int:
-        """A whole number."""
+        """An integer value."""
         return int(self.values.get(key, default))
 
     def numbers(self, key: str) -> list[float]:
-        """A list with commas."""
+        """A list of numbers, separated by commas."""
         return [float(part) for part in self.values[key].split(",")]
 
 
@@ -63,7 +63,7 @@ def read_sections(path: Path) -> list[Section]:
 
 
 class Yolo(nn.Module):
-    """Boxes and scores from the raw numbers of each cell."""
+    """Boxes and scores from the raw outputs of each grid position."""
 
     anchors: Tensor
 
@@ -96,7 +96,7 @@ class Darknet(nn.Module):
         weights: The `.weights`.
 
     Raises:
-        ConfigError: Not such files, a layer that is not known, or weights of another network.
+        ConfigError: Not such files, an unsupported layer, or weights of another network.
     """
 
     def __init__(self, config: Path, weights: Path) -> None:
@@ -166,16 +166,12 @@ class Darknet(nn.Module):
             raise ConfigError(f"{path} holds {len(values)} numbers, its configuration takes {at}")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pictures [B, 3, side, side] in [0, 1] to candidates [B, n, 4 + classes] of all scales."""
-        return self.candidates(self.outputs(x))
+        """Candidates of all scales, [B, n, 4 + classes], of pictures [B, 3, side, side] in [0, 1]."""
+        outputs = zip(self._outputs(x), self.sections, strict=True)
+        return torch.cat([output for output, section in outputs if section.name == "yolo"], 1)
 
-    def candidates(self, outputs: list[Tensor]) -> Tensor:
-        """Those of all scales, from what the layers gave."""
-        parts = [part for part, section in zip(outputs, self.sections, strict=True) if section.name == "yolo"]
-        return torch.cat(parts, 1)
-
-    def outputs(self, x: Tensor) -> list[Tensor]:
-        """What each layer gives, in the order of the configuration."""
+    def _outputs(self, x: Tensor) -> list[Tensor]:
+        """Output of each layer, in the order of the configuration."""
         outputs: list[Tensor] = []
         for index, (section, layer) in enumerate(zip(self.sections, self.layers, strict=True)):
             if section.name == "route":

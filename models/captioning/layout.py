@@ -5,8 +5,8 @@
                -> names of colours -> regions, tone  +-> clauses, the most important first -> as many as fit
     mask ------> where no object is known -----------+
 
-It says less rather than wrong: an object only where the detector is sure, a colour only where one prevails, and "sky"
-only for what is bright, smooth and above.
+It omits what is uncertain: it names an object only with a high score, a colour only where one prevails, and "sky" only
+for a bright, smooth region at the top.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gened.models.captioning.detector import Detection, Detector, MissingDetecto
 from gened.models.codecs.base import Map, Picture
 
 SIDE = 96
-"""Colours are named on the picture reduced to this side."""
+"""Side of the reduced picture on which colours are named, pixels."""
 LARGE_AREA, MIN_AREA = 0.5, 0.002
 LARGE = "large"
 MAX_KINDS = 4
@@ -40,40 +40,40 @@ SINGULARS = {
     "broccoli": "piece of broccoli",
 }  # fmt: skip
 COLOURLESS = ("person", "zebra")
-"""What is not called by a colour: one of clothes would be said of the person, and stripes make no grey."""
+"""Objects without a colour word: the colour of clothes is not the person's, and a zebra is not grey."""
 SAME_OVERLAP = 0.7
-"""Boxes of different names that overlap so much are of one object."""
+"""Boxes with different names and a larger intersection over union are the same object."""
 MARGIN, RING = 0.2, 0.25
-"""What is left out at each edge of a box, and what is looked at around it, in widths and heights of it."""
+"""Width of the edge that is left out inside a box, and of the ring around it, relative to the box."""
 
 
 class _Group(NamedTuple):
-    """Objects of one kind."""
+    """Detected objects of one class."""
 
     name: str
     members: list[Detection]
 
     @property
     def weight(self) -> float:
-        """What it counts among the others: by area, and by how sure its best member is."""
+        """Importance for the order of the clauses: root of the area times the best score."""
         return float(np.sqrt(sum(member.area for member in self.members))) * max(
             member.score for member in self.members
         )
 
     @property
     def box(self) -> Detection:
-        """All members together."""
+        """Bounding box of all members."""
         edges = np.array([member[2:] for member in self.members])
         low, high = edges.min(0), edges.max(0)
         return Detection(self.name, 1.0, float(low[0]), float(low[1]), float(high[2]), float(high[3]))
 
 
 class LayoutCaptioner:
-    """Describes what is where.
+    """Describes objects, their places and the main colours.
 
     Args:
-        device: For the detector.
-        detects: False: colours and mask alone; None: with the detector where its weights are installed.
+        device: PyTorch device of the detector.
+        detects: False: colours and mask alone; None: with the detector if its weights are installed.
 
     Raises:
         MissingDetectorError: `detects` is True and the weights are not installed.
@@ -91,7 +91,7 @@ class LayoutCaptioner:
                     raise
 
     def describe(self, x: Picture, *, max_bytes: int = MAX_BYTES, mask: Map | None = None) -> str:
-        """Such as "two dogs, left, brown; green below; blue sky above"."""
+        """A caption such as "two dogs, left, brown; green below; blue sky above"; see `Captioner.describe`."""
         pixels = _small(x)
         indices = colour_indices(pixels)
         found = [] if self.detector is None else _distinct([d for d in self.detector(x) if d.area >= MIN_AREA])
@@ -109,13 +109,13 @@ class LayoutCaptioner:
 
 
 def _small(x: Picture) -> npt.NDArray[np.float32]:
-    """[96, 96, 3] in [0, 1]."""
+    """The picture reduced to [96, 96, 3], in [0, 1]."""
     pixels = np.rint(255 * x.clip(0, 1)).astype(np.uint8).transpose(1, 2, 0)
     return np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BOX), np.float32) / 255
 
 
 def _distinct(found: list[Detection]) -> list[Detection]:
-    """One name for each object, the surest: what comes in that order is dropped where a surer one has its place."""
+    """One name per object: of overlapping boxes with different names the one with the highest score."""
     kept: list[Detection] = []
     for new in found:
         if all(old.name == new.name or overlap(old, new) < SAME_OVERLAP for old in kept):
@@ -140,7 +140,7 @@ def _clause(group: _Group, indices: npt.NDArray[np.int64]) -> str:
         noun = f"{number} {PLURALS.get(group.name, group.name + 's')}"
     parts = [noun]
     place = _place(group.box)
-    if place and (count == 1 or place != LARGE):  # of several, it is the room between them that is large
+    if place and (count == 1 or place != LARGE):  # the box of several objects also holds the room between them
         parts.append(place)
     if group.name not in COLOURLESS:
         colours = {_colour(member, indices) for member in group.members}
@@ -159,13 +159,13 @@ def _place(box: Detection) -> str:
 
 
 def _cells(low: float, high: float) -> slice:
-    """Rows or columns of the small picture from one share of its side to another, at least one."""
+    """Rows or columns of the small picture between two shares of its side, at least one."""
     first = min(max(0, int(low * SIDE)), SIDE - 1)
     return slice(first, max(first + 1, int(np.ceil(high * SIDE))))
 
 
 def _colour(box: Detection, indices: npt.NDArray[np.int64]) -> str | None:
-    """What prevails in the middle of a box; None where it prevails around the box too, as the sky does with a kite."""
+    """The prevailing colour inside a box; None if it prevails around the box too, as around a kite in the sky."""
     width, height = box.right - box.left, box.bottom - box.top
 
     def part(wider: float) -> tuple[slice, slice]:
@@ -180,7 +180,7 @@ def _colour(box: Detection, indices: npt.NDArray[np.int64]) -> str | None:
 
 
 def _relation(one: _Group, two: _Group) -> list[str]:
-    """How the second kind stands to the first, where their boxes leave no doubt."""
+    """Position of one group relative to another, if their boxes are disjoint."""
     a, b = one.box, two.box
     first, second = (
         group.name if len(group.members) == 1 else PLURALS.get(group.name, group.name + "s") for group in (one, two)
@@ -197,7 +197,7 @@ def _relation(one: _Group, two: _Group) -> list[str]:
 
 
 def _masked_clause(mask: Map, indices: npt.NDArray[np.int64]) -> list[str]:
-    """What the codec finds important, where nobody knows what it is."""
+    """The important region of the mask as an unnamed object, with its colour and place."""
     grey = Image.fromarray(np.rint(255 * np.asarray(mask, np.float32).clip(0, 1)).astype(np.uint8))
     small = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX), np.float32) / 255
     share = float(small.mean())
@@ -211,7 +211,7 @@ def _masked_clause(mask: Map, indices: npt.NDArray[np.int64]) -> list[str]:
 
 
 def _regions(pixels: npt.NDArray[np.float32], indices: npt.NDArray[np.int64], found: list[Detection]) -> list[str]:
-    """What prevails above and below, outside of the objects."""
+    """The prevailing colours of the top and the bottom third, outside of the objects."""
     outside = np.ones((SIDE, SIDE), np.float32)
     for box in found:
         outside[_cells(box.top, box.bottom), _cells(box.left, box.right)] = 0
@@ -231,7 +231,7 @@ def _regions(pixels: npt.NDArray[np.float32], indices: npt.NDArray[np.int64], fo
 
 
 def _is_sky(top: npt.NDArray[np.float32], colour: str) -> bool:
-    """Bright, smooth, blue or of a cloud's colour, and brighter upwards than a wall would be expected to reach."""
+    """Whether the top third is sky: blue or turquoise, bright and smooth."""
     if colour not in ("blue", "turquoise"):
         return False
     grey = top.mean(-1)
@@ -240,7 +240,7 @@ def _is_sky(top: npt.NDArray[np.float32], colour: str) -> bool:
 
 
 def _tone(pixels: npt.NDArray[np.float32]) -> list[str]:
-    """Of the whole picture, where it is out of the ordinary."""
+    """Brightness and saturation of the whole picture, where they are unusual."""
     brightness = float(pixels.mean())
     chroma = float((pixels.max(-1) - pixels.min(-1)).mean())
     words = []

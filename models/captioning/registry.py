@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Captioners by name: ours, and other people's by the entry-point group `gened.captioners`.
 
-A captioner is made by `(*, device: str = "cpu", **options)`; an option that it does not know is a `CaptionerError`.
+A captioner is constructed as `(*, device: str = "cpu", **options)`; an unknown option is a `CaptionerError`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from gened.models.plugins import Registry
 ENTRY_POINT_GROUP = "gened.captioners"
 BUILT_IN: dict[str, str] = {
     "layout": "gened.models.captioning.layout:LayoutCaptioner",
-    "learned": "gened.models.captioning.learned:LearnedCaptioner",
     "transformers": "gened.models.captioning.vision_language:TransformersCaptioner",
 }
-"""Name to module and class; a module is imported when its captioner is asked for."""
+"""Name to module and class; a module is imported when its captioner is loaded."""
 
 
 _REGISTRY = Registry("captioner", ENTRY_POINT_GROUP, BUILT_IN, CaptionerError)
@@ -35,9 +34,9 @@ def load_captioner(name: str, *, device: str = "cpu", **options: Any) -> Caption
     Args:
         name: See `captioner_names`.
         device: PyTorch device.
-        **options: Of this captioner; unknown ones are refused with a list of the known ones.
+        **options: Options of this captioner; unknown ones are refused with a list of the known ones.
 
     Raises:
-        CaptionerError: Unknown captioner or option, or weights, packages or a device that are not there.
+        CaptionerError: Unknown captioner or option, or missing weights, packages or device.
     """
     return cast(Captioner, _REGISTRY.make(name, device=device, options=options))

@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Captions by a vision-language model that the user names, through transformers: BLIP, BLIP-2, Florence-2, chat models.
+"""Captions by a vision-language model of transformers that the user chooses: BLIP, BLIP-2, Florence-2, chat models.
 
-    model_type   asked with
-    blip         nothing, or the beginning of a sentence that the model ends
-    blip-2       "a photo of", which the model ends; or "Question: ... Answer:"
-    florence2    a task token, "<DETAILED_CAPTION>"
-    any other    the user's turn of a chat, the paper's prompt and the picture, where the processor has a chat template
+    model_type   input of the model beside the picture
+    blip         no text; or the option `prompt`, a beginning that the model continues
+    blip-2       "a photo of", which the model continues; or the option `prompt`, such as "Question: ... Answer:"
+    florence2    the task token "<DETAILED_CAPTION>"; or another task token as the option `prompt`
+    any other    a user message of a chat with `PROMPT` and the length limit; needs a processor with a chat template
 
-No weights come with this project: name a folder, or a model of the Hugging Face hub (fetched by transformers, kept in
-its cache). Weights must be safetensors, and no code of theirs is run. Greedy decoding: the same picture gives the same
-words. The mask is not used.
+Only chat models receive the describing prompt of the paper: BLIP, BLIP-2 and Florence-2 do not follow instructions.
+
+No weights come with this project: name a folder, or a model of the Hugging Face hub (downloaded by transformers into
+its cache). Weights must be safetensors, and no code from the model's repository is run. Decoding is greedy, so the same
+picture gives the same caption. The mask is not used.
 
 References:
     Li et al., "BLIP: bootstrapping language-image pre-training", ICML 2022; "BLIP-2", ICML 2023.
     Xiao et al., "Florence-2: advancing a unified representation for a variety of vision tasks", CVPR 2024.
-    arXiv:2606.04015, Section IV-D: the prompt.
+    arXiv:2606.04015, Section IV-D, for `PROMPT`.
 """
 
 from __future__ import annotations
@@ -36,37 +38,36 @@ PROMPT = (
     "positioned within the background scene. Provide a comprehensive, detailed, and accurate description to ensure the "
     "generated image faithfully reconstructs the original."
 )
-"""Verbatim from the paper."""
+"""Verbatim from arXiv:2606.04015, Section IV-D; chat models alone receive it."""
 BUDGET = "Use at most {max_bytes} bytes of plain text, about {n_words} words, in one line."
 BYTES_PER_WORD = 6
 BLIP_PROMPT = ""
 BLIP_2_PROMPT = "a photo of"
-"""What LAVIS, the authors' own code, asks for captions."""
+"""The prompt for captions in LAVIS, the authors' implementation."""
 FLORENCE_TASK = "<DETAILED_CAPTION>"
 FLORENCE_TASKS = ("<CAPTION>", FLORENCE_TASK, "<MORE_DETAILED_CAPTION>")
 MAX_NEW_TOKENS = 64
-"""106 bytes are some 25 tokens of English; this leaves room for a sentence to end."""
+"""106 bytes are about 25 tokens of English; the rest lets a sentence end."""
 KNOWN = ("blip", "blip-2", "florence2")
-"""Kinds that are not asked as in a chat."""
+"""Model types that do not receive a chat."""
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 SENTENCE_ENDS = (". ", "! ", "? ", "; ")
 MIN_SENTENCE_SHARE = 0.5
-"""Whole sentences are kept where they fill so much of the bytes; otherwise the text is cut after a word."""
+"""The text is cut after a sentence if this fills at least such a share of the bytes, otherwise after a word."""
 
 
 class TransformersCaptioner:
     """Describes a photograph with a model of transformers.
 
     Args:
-        device: Of PyTorch.
+        device: PyTorch device.
         model: Folder of model and processor, or a name on the hub.
-        dtype: Of the weights, one of `DTYPES`; `auto`: as they were saved.
-        prompt: Instead of the one that suits the model's kind; see the table above.
-        max_new_tokens: At most so many tokens are written.
+        dtype: Type of the weights, one of `DTYPES`; `auto`: as they were saved.
+        prompt: Replaces the default of the model's type; see the table above.
+        max_new_tokens: Largest number of generated tokens.
 
     Raises:
-        CaptionerError: No model named, none of that name, one that cannot be asked for captions, or packages or a
-            device that are not there.
+        CaptionerError: No model given or found, a model that cannot write captions, or missing packages or device.
     """
 
     name = "transformers"
@@ -96,15 +97,15 @@ class TransformersCaptioner:
             raise CaptionerError(
                 f"captioner transformers needs it: pip install 'gr-gened[editor]' ({_line(error)})"
             ) from error
-        self._torch, self._transformers = torch, cast(Any, transformers)  # Any: its types say less than is used here
+        self._torch, self._transformers = torch, cast(Any, transformers)  # Any: its types lack parts that are used here
         self._device, self._prompt, self._max_new_tokens = device, prompt, max_new_tokens
-        self._transformers.utils.logging.disable_progress_bar()  # ours is the only one on the terminal
-        self._transformers.utils.logging.set_verbosity_error()  # its warnings tell programmers what they might import
+        self._transformers.utils.logging.disable_progress_bar()  # the terminal shows that of the command alone
+        self._transformers.utils.logging.set_verbosity_error()  # its warnings are for programmers
         try:
             self._load(model, dtype)
         except CaptionerError:
             raise
-        except Exception as error:  # whatever a library may raise on files that a stranger made
+        except Exception as error:  # any error of the library on foreign files
             raise CaptionerError(f"no captioning model can be loaded from '{model}': {_line(error)}") from error
         self._check_prompt()
 
@@ -130,10 +131,10 @@ class TransformersCaptioner:
             )
 
     def _processor_class(self, config: Any) -> Any:
-        """AutoProcessor; where torchvision is missing, the model's own class without its reader of films.
+        """AutoProcessor; without torchvision, the model's own class without its video processor.
 
-        Qwen-VL and its like read films with torchvision, and their processors do not load without. Photographs need
-        neither.
+        The processors of Qwen-VL and similar models do not load without torchvision, which only their video processor
+        needs.
         """
         auto = self._transformers.AutoProcessor
         if self._transformers.utils.is_torchvision_available():
@@ -151,30 +152,32 @@ class TransformersCaptioner:
             )
 
     def describe(self, x: Picture, *, max_bytes: int = MAX_BYTES, mask: Map | None = None) -> str:
-        """The model's words, in one line, cut after a sentence or a word.
+        """The model's caption, in one line, cut after a sentence or a word.
 
         Args:
             x: [3, H, W] in [0, 1].
-            max_bytes: UTF-8 bytes that the words may take at most.
+            max_bytes: Largest length of the caption, UTF-8 bytes.
             mask: Not used.
 
         Raises:
-            CaptionerError: The model cannot work, such as for want of memory.
+            CaptionerError: The model failed, for example for lack of memory.
         """
         picture = Image.fromarray(to_uint8(x))
-        asked = {"blip": self._begun, "blip-2": self._begun, "florence2": self._task}.get(self.kind, self._chat)
+        generate = {"blip": self._continued, "blip-2": self._continued, "florence2": self._task}.get(
+            self.kind, self._chat
+        )
         try:
-            text = asked(picture, max_bytes)
-        except Exception as error:  # whatever a library may raise
+            text = generate(picture, max_bytes)
+        except Exception as error:  # any error of the library
             raise CaptionerError(f"the captioning model failed: {_line(error)}") from error
         return shortened(self._plain(text), max_bytes)
 
-    def _begun(self, picture: Image.Image, max_bytes: int) -> str:
-        """BLIP and BLIP-2 end a sentence that was begun; what was begun is no part of the answer."""
+    def _continued(self, picture: Image.Image, max_bytes: int) -> str:
+        """The continuation of the prompt by BLIP or BLIP-2, without the prompt."""
         prompt = self._prompt or (BLIP_PROMPT if self.kind == "blip" else BLIP_2_PROMPT)
         text = self._decoded(self._processor(images=picture, text=prompt or None, return_tensors="pt"))
-        begun = " ".join(text.split())
-        return begun[len(prompt) :] if begun.lower().startswith(prompt.lower()) else begun
+        whole = " ".join(text.split())
+        return whole[len(prompt) :] if whole.lower().startswith(prompt.lower()) else whole
 
     def _task(self, picture: Image.Image, max_bytes: int) -> str:
         task = self._prompt or FLORENCE_TASK
@@ -191,8 +194,8 @@ class TransformersCaptioner:
         return self._decoded(inputs)
 
     def _decoded(self, inputs: Any, *, keeps_special: bool = False) -> str:
-        """What the model writes after these inputs."""
-        inputs = inputs.to(self._device, self._model.dtype)  # the type is for the pixels, tokens stay whole numbers
+        """The text that the model generates from these inputs."""
+        inputs = inputs.to(self._device, self._model.dtype)  # the type applies to pixels; tokens stay integers
         with self._torch.inference_mode():
             written = self._model.generate(
                 **inputs, max_new_tokens=self._max_new_tokens, do_sample=False, num_beams=1,
@@ -204,14 +207,14 @@ class TransformersCaptioner:
         return str(self._tokenizer.decode(written, skip_special_tokens=not keeps_special))
 
     def _plain(self, text: str) -> str:
-        """Without special tokens, in one line."""
+        """The text without special tokens, in one line."""
         for token in self._tokenizer.all_special_tokens:
             text = text.replace(token, " ")
         return " ".join(text.split())
 
 
 def shortened(text: str, max_bytes: int) -> str:
-    """The sentences of a text that fit, or its words where those sentences are too short or none."""
+    """A text cut to `max_bytes`, after a sentence if enough remains, otherwise after a word."""
     if len(text.encode()) <= max_bytes:
         return text
     part = f"{text} ".encode()[: max_bytes + 1].decode(errors="ignore")
@@ -221,5 +224,5 @@ def shortened(text: str, max_bytes: int) -> str:
 
 
 def _line(error: BaseException) -> str:
-    """The first 200 characters, without line breaks."""
+    """The first 200 characters of an error, without line breaks."""
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -54,7 +54,7 @@ part() {
       ;;
     captions)
       say captions
-      "$PYTHON" -m gened.models.evaluation.run.captions --data "$data/captioned" --captioner layout,learned,neighbour --resize 256 --train "$data/../train" \
+      "$PYTHON" -m gened.models.evaluation.run.captions --data "$data/captioned" --captioner layout,neighbour --resize 256 --train "$data/../train" \
         --out "$OUT/captions.json" >/dev/null
       ;;
     figures)

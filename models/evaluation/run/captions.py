@@ -2,7 +2,7 @@
 """Captioners over a folder of pictures with human captions.
 
     python -m gened.models.evaluation.run.captions --data ../shared/data/eval/captioned --resize 256 \\
-        --captioner layout,learned,neighbour --train ../shared/data/train --out results/editor/captions.json
+        --captioner layout,neighbour --train ../shared/data/train --out results/editor/captions.json
 
 `neighbour` is a baseline that lives here alone: it says what a person said of the most similar training picture.
 

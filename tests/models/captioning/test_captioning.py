@@ -353,7 +353,7 @@ def test_the_detector_finds_people_and_a_bus() -> None:
 
 
 def test_known_captioners_are_named_and_unknown_ones_list_them() -> None:
-    assert {"layout", "learned", "transformers"} <= set(captioner_names())
+    assert {"layout", "transformers"} <= set(captioner_names())
     known = ", ".join(sorted(captioner_names()))
     with pytest.raises(CaptionerError, match=f"unknown captioner 'blip'; known are {known}"):
         load_captioner("blip")
