@@ -46,7 +46,7 @@ ARROWS = {
     "gened.gr_blocks": _LOWEST | {"gened.gr_blocks", "gened.models"},
     "gened.flowgraphs": _FLOWGRAPHS,
     "gened.virtual_pluto": _LOWEST | {"gened.hw_config", "gened.virtual_pluto"},
-    "gened.bench": _BLOCKS | {"gened.bench"},
+    "gened.bench": _FLOWGRAPHS | {"gened.bench"},
     "gened.monitor": _FLOWGRAPHS | {"gened.monitor"},
     "gened.reports": _FLOWGRAPHS | {"gened.reports"},
     "gened.link": _FLOWGRAPHS | {"gened.link", "gened.monitor", "gened.reports", "gened.virtual_pluto"},

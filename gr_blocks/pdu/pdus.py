@@ -43,6 +43,9 @@ _VECTORS = (
 _get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
 _get_pointer.restype = ctypes.c_void_p
 _get_pointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+_new_capsule = ctypes.pythonapi.PyCapsule_New
+_new_capsule.restype = ctypes.py_object
+_new_capsule.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
 
 
 class _Memory:
@@ -64,6 +67,9 @@ def to_vector(array: AnyArray | bytes) -> Any:
     pixels; this copies their memory.
     """
     items = np.frombuffer(array, np.uint8) if isinstance(array, bytes | bytearray) else array.reshape(-1)
+    if items.dtype == np.uint8 and len(items):
+        items = np.ascontiguousarray(items)
+        return pmt.make_blob(_new_capsule(items.ctypes.data, None, None), len(items))  # copies, and fills nothing first
     for dtype, _, make in _VECTORS:
         if items.dtype == dtype:
             vector = make(len(items), 0)
