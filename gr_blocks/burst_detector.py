@@ -12,6 +12,7 @@ from gnuradio import gr
 
 from gened.gr_blocks.pdu.frame_pdus import capture_to_pdu
 from gened.gr_blocks.pdu.message_block import Counters
+from gened.gr_blocks.phy.coding.requirements import require_packages
 from gened.gr_blocks.phy.sync.detector import BurstDetector
 from gened.gr_blocks.phy.types import ComplexArray
 
@@ -22,10 +23,14 @@ class burst_detector(gr.sync_block):  # noqa: N801
     """Finds bursts in a stream, whatever the pieces that the scheduler cuts it into.
 
     Ports: complex samples in; `bursts` out: a PDU with the burst's samples, `start`, `cfo_cps` and `header`.
-    What is no burst gives nothing, whatever it is: noise, tones, NaN.
+    Noise, tones and NaN give nothing.
+
+    Raises:
+        NotReadyError: A package of the channel codes is missing.
     """
 
     def __init__(self) -> None:
+        require_packages()
         gr.sync_block.__init__(self, name="burst_detector", in_sig=[np.complex64], out_sig=None)
         self.message_port_register_out(pmt.intern("bursts"))
         self.counters = Counters("burst_detector")

@@ -15,6 +15,7 @@ import pmt
 from gened.gr_blocks.pdu.frame_pdus import capture_from_pdu, received_to_pdu
 from gened.gr_blocks.pdu.message_block import MessageBlock
 from gened.gr_blocks.pdu.pdus import to_pdu
+from gened.gr_blocks.phy.coding.requirements import require_packages
 from gened.gr_blocks.phy.equalizer.demodulator import Capture, demodulate
 from gened.gr_blocks.phy.framing.assembly import FrameAssembler
 from gened.gr_blocks.phy.framing.burst import ReceivedBurst
@@ -37,9 +38,13 @@ class frame_demodulator(MessageBlock):  # noqa: N801
 
     Args:
         timeout_s: How long a frame waits for its bursts.
+
+    Raises:
+        NotReadyError: A package of the channel codes is missing.
     """
 
     def __init__(self, timeout_s: float = 2.0) -> None:
+        require_packages()
         super().__init__("frame_demodulator", {"bursts": self._take}, ("frames", "symbols"))
         self._timeout_s = float(timeout_s)
         self._assembler = FrameAssembler(self._timeout_s)

@@ -19,6 +19,7 @@ from gnuradio import gr
 from gened.errors import GenedError
 from gened.gr_blocks.pdu.frame_pdus import Meta, encoded_from_pdu, report_to_pdu
 from gened.gr_blocks.pdu.message_block import MessageBlock
+from gened.gr_blocks.phy.coding.requirements import require_packages
 from gened.gr_blocks.phy.framing.planning import plan_bursts
 from gened.gr_blocks.phy.ofdm.modulator import modulate_burst
 from gened.gr_blocks.phy.types import ComplexArray, Frame
@@ -41,9 +42,13 @@ class frame_modulator_core(MessageBlock):  # noqa: N801
 
     Args:
         gap_len: Zeros behind each burst, inside its packet.
+
+    Raises:
+        NotReadyError: A package of the channel codes is missing.
     """
 
     def __init__(self, gap_len: int) -> None:
+        require_packages()
         super().__init__("frame_modulator", {"encoded": self._take}, ("reports",))
         self.bursts: queue.Queue[_Burst] = queue.Queue(QUEUED_BURSTS)
         self._gap = np.zeros(max(0, int(gap_len)), np.complex64)

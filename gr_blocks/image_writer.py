@@ -11,6 +11,7 @@ from typing import Any
 
 from gened.gr_blocks.pdu.frame_pdus import picture_from_pdu, picture_number, report_to_pdu
 from gened.gr_blocks.pdu.message_block import MessageBlock
+from gened.models.data.images import save_png
 
 MAX_FILES = 1000
 
@@ -41,8 +42,6 @@ class image_writer(MessageBlock):  # noqa: N801
         self._written: collections.deque[Path] = collections.deque()
 
     def _write(self, message: Any) -> None:
-        from gened.models.data.images import save_png  # here, so that Companion need not load Pillow
-
         image, meta = picture_from_pdu(message)
         session, number = picture_number(meta, self.counters.add("n_pictures") - 1)
         self.folder.mkdir(parents=True, exist_ok=True)

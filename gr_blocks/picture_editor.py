@@ -6,17 +6,16 @@ from __future__ import annotations
 import collections
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from gened.errors import ConfigError
 from gened.gr_blocks.pdu.frame_pdus import Image, Mask, Meta, picture_from_pdu, picture_to_pdu
 from gened.gr_blocks.pdu.message_block import MessageBlock
-
-if TYPE_CHECKING:
-    from gened.models.editing.base import Edited
-    from gened.models.serving.editor_client import EditorClient
+from gened.models.data.images import to_float, to_uint8
+from gened.models.editing.base import Edited, EditRequest
+from gened.models.serving.editor_client import EditorClient
 
 DEFAULT_ADDRESS = "tcp://127.0.0.1:5560"
 TIMEOUT_S = 30.0
@@ -67,8 +66,6 @@ class picture_editor(MessageBlock):  # noqa: N801
     def start(self) -> bool:
         """Called by the flowgraph; connects, which does not wait for the service."""
         if self.client is None:
-            from gened.models.serving.editor_client import EditorClient  # here, so that Companion need not load it
-
             self.client = EditorClient(self._address, keys=self._keys, timeout_s=self._timeout_s)
         return True
 
@@ -86,9 +83,6 @@ class picture_editor(MessageBlock):  # noqa: N801
             return len(self._slots)
 
     def _edit(self, message: Any) -> None:
-        from gened.models.data.images import to_float
-        from gened.models.editing.base import EditRequest
-
         image, meta = picture_from_pdu(message)
         mask = meta.pop("mask", None)
         slot = _Slot(image, mask, meta)
@@ -115,8 +109,6 @@ class picture_editor(MessageBlock):  # noqa: N801
                 self._publish(self._slots.popleft())
 
     def _publish(self, slot: _Slot) -> None:
-        from gened.models.data.images import to_uint8
-
         answer = slot.answer
         assert answer is not None
         meta = {

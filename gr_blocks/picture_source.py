@@ -9,6 +9,7 @@ from pathlib import Path
 from gened.errors import ConfigError
 from gened.gr_blocks.pdu.frame_pdus import Image, Mask, picture_to_pdu
 from gened.gr_blocks.pdu.message_block import MessageBlock
+from gened.models.data.images import load_image, load_mask
 
 MIN_PERIOD_S = 0.01
 
@@ -23,8 +24,6 @@ def load_picture(path: str | Path = "", max_side: int | None = None) -> Image:
     Raises:
         ImageError: No such file, not a picture, or outside the sizes that can be sent.
     """
-    from gened.models.data.images import load_image  # here, so that Companion need not load Pillow
-
     if path:
         return load_image(path, max_side=max_side)
     import skimage
@@ -33,8 +32,6 @@ def load_picture(path: str | Path = "", max_side: int | None = None) -> Image:
 
 
 def _mask(path: str | Path, image: Image) -> Mask | None:
-    from gened.models.data.images import load_mask  # as above
-
     return load_mask(path, *image.shape[:2]) if path else None
 
 

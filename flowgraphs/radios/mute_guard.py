@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from gened.flowgraphs.radios.common import require_driver
 from gened.hw_config.profile import LOWEST_PLUTO_GAIN_DB
 from gened.processes import Channel, ChildProcess, Parent
 
@@ -33,10 +34,11 @@ class MuteGuard:
         address: Address of the radio, as libiio takes it.
 
     Raises:
-        LinkError: No process can be started.
+        LinkError: No process can be started, or libiio's bindings are missing.
     """
 
     def __init__(self, address: str) -> None:
+        require_driver("iio", "install them: pip install pylibiio")
         self._process = ChildProcess(RUN_GUARD, address, outlives_parent=True)
 
     def release(self) -> None:

@@ -12,9 +12,8 @@ import collections
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 LOG_EVERY_S = 10.0
 """At most one line a letter in so many seconds: a radio that starves says so thousands of times a second."""
@@ -59,15 +58,6 @@ EVENTS = {
     )
 }  # fmt: skip
 """By letter, as UHD and gr-iio print them."""
-
-UHD_NAMES = {
-    "underflow": "U",
-    "underflow_in_packet": "U",
-    "seq_error": "S",
-    "seq_error_in_burst": "S",
-    "time_error": "L",
-}
-"""Names in gr-uhd's messages at the port `async_msgs`; `burst_ack` is no complaint."""
 
 
 class EventReporter:
@@ -139,27 +129,3 @@ class EventReporter:
         event = self._table.get(letter)
         text = f"{letter} (unknown to this program)" if event is None else str(event)
         return f"{self._where}: {n} x {text}{f' [{detail}]' if detail else ''}"
-
-
-def uhd_events(message: Any) -> list[str]:
-    """Letters in a message of gr-uhd's port `async_msgs`; empty for acknowledgements and for what is none.
-
-    Args:
-        message: A PMT with names such as `underflow` in it. Only its symbols are looked at, so that it does not matter
-            how a version of gr-uhd nests them.
-    """
-    return [UHD_NAMES[name] for name in _symbols(message, 0) if name in UHD_NAMES]
-
-
-def _symbols(message: Any, depth: int) -> Iterator[str]:
-    import pmt
-
-    if depth > 16:  # a driver's message has four levels
-        return
-    if pmt.is_symbol(message):
-        yield pmt.symbol_to_string(message)
-    elif pmt.is_dict(message) or (pmt.is_pair(message) and not pmt.is_null(message)):
-        while pmt.is_pair(message):
-            yield from _symbols(pmt.car(message), depth + 1)
-            message = pmt.cdr(message)
-        yield from _symbols(message, depth + 1) if pmt.is_symbol(message) else ()

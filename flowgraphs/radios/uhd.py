@@ -10,7 +10,7 @@ radio source: antenna -> usrp_source -> samples;  `-> rx_watch -> O
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from gened.flowgraphs.radios.common import (
     require_transmit,
 )
 from gened.flowgraphs.radios.profiles import RadioProfile
-from gened.flowgraphs.radios.radio_events import EventReporter, uhd_events
+from gened.flowgraphs.radios.radio_events import EventReporter
 from gened.flowgraphs.radios.radio_sink import GainRange, radio_sink
 from gened.flowgraphs.radios.registry import sink_kind, source_kind
 from gened.flowgraphs.radios.wrapped import wrapped_source
@@ -144,6 +144,38 @@ class _UsrpTransmitter:
 
     def now_s(self) -> float:
         return float(self.block.get_time_now().get_real_secs())
+
+
+UHD_NAMES = {
+    "underflow": "U",
+    "underflow_in_packet": "U",
+    "seq_error": "S",
+    "seq_error_in_burst": "S",
+    "time_error": "L",
+}
+"""Names in gr-uhd's messages at the port `async_msgs`; `burst_ack` is no complaint."""
+
+
+def uhd_events(message: Any) -> list[str]:
+    """Letters in a message of gr-uhd's port `async_msgs`; empty for acknowledgements and for what is none.
+
+    Args:
+        message: A PMT with names such as `underflow` in it. Only its symbols are looked at, so that it does not matter
+            how a version of gr-uhd nests them.
+    """
+    return [UHD_NAMES[name] for name in _symbols(message, 0) if name in UHD_NAMES]
+
+
+def _symbols(message: Any, depth: int) -> Iterator[str]:
+    if depth > 16:  # a driver's message has four levels
+        return
+    if pmt.is_symbol(message):
+        yield pmt.symbol_to_string(message)
+    elif pmt.is_dict(message) or (pmt.is_pair(message) and not pmt.is_null(message)):
+        while pmt.is_pair(message):
+            yield from _symbols(pmt.car(message), depth + 1)
+            message = pmt.cdr(message)
+        yield from _symbols(message, depth + 1) if pmt.is_symbol(message) else ()
 
 
 class usrp_events(MessageBlock):  # noqa: N801

@@ -29,7 +29,7 @@ from gened.gr_blocks.pdu.frame_pdus import received_to_pdu
 from gened.gr_blocks.phy.framing.records import Records, pack_records
 from gened.gr_blocks.phy.types import ImageSize, Received, ReceivedFrame
 from gened.gr_blocks.semantic_decoder import semantic_decoder
-from gened.models.serving.worker import Worker
+from gened.models.serving.worker import JobResult, Worker
 
 SERVICE = "gened.bench.road_service:BlackPictures"
 SIZES = (ImageSize(256, 256), ImageSize(3072, 4096))
@@ -48,7 +48,7 @@ def made_frame(size: ImageSize) -> ReceivedFrame:
     rng = np.random.default_rng(1)
     symbols = (rng.normal(size=n_symbols) + 1j * rng.normal(size=n_symbols)).astype(np.complex64)
     text = pack_records(Records(caption="a red fox in the snow", station="N0CALL"))
-    values = {
+    values: dict[str, Any] = {
         "session": 1, "number": 2, "codec_id": 3, "text": text, "has_text": True, "n_bursts": 1, "n_bursts_received": 1,
         "snr_est_db": 10.0, "sfo_est_ppm": 0.0, "on_air_samples": 1000, "text_symbols": 100, "side_symbols": 0,
         "received": Received(symbols, np.ones(n_symbols, np.float32), b"s", size, RATE, 10.0),
@@ -57,34 +57,46 @@ def made_frame(size: ImageSize) -> ReceivedFrame:
     return ReceivedFrame(**{**values, offset: 0.01})
 
 
-class _Chain:
-    """The blocks of a receiver, each with what it publishes caught."""
+class _Captions(caption_decoder):
+    """Keeps what it would send on."""
+
+    message: Any = None
+
+    def publish(self, port: str, message: Any) -> None:
+        if port == "frames":
+            self.message = message
+
+
+class _Decoder(semantic_decoder):
+    """Keeps the picture that it would send on, and measures what follows the worker's answer."""
+
+    message: Any = None
+    worker_s = picture_s = 0.0
 
     def __init__(self, worker: Worker) -> None:
-        self._captions = caption_decoder()
-        self._decoder = semantic_decoder(worker=worker)
+        super().__init__(worker=worker)
+        self.done = threading.Event()
+
+    def publish(self, _port: str, message: Any) -> None:
+        self.message = message
+
+    def _decoded(self, result: JobResult) -> None:
+        begin_s = time.thread_time()
+        super()._decoded(result)
+        self.worker_s, self.picture_s = result.elapsed_ms / 1e3, time.thread_time() - begin_s
+        self.done.set()
+
+
+class _Chain:
+    """The blocks of a receiver, each of which keeps what it would send on."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._captions, self._decoder = _Captions(), _Decoder(worker)
         self._exit = receiver._exit(1e6, self._ignore, self._ignore, None)
-        self._done = threading.Event()
-        self._caught: list[Any] = []
-        for block in (self._captions, self._decoder):
-            block.publish = self._catch
-        self._worker_s = self._picture_s = 0.0
-        decoded = self._decoder._decoded
-
-        def timed(result: Any) -> None:
-            self._worker_s, begin_s = result.elapsed_ms / 1e3, time.thread_time()
-            decoded(result)
-            self._picture_s = time.thread_time() - begin_s
-            self._done.set()
-
-        self._decoder._decoded = timed
 
     @staticmethod
     def _ignore(*_: Any) -> None:
         return
-
-    def _catch(self, _port: str, message: Any) -> None:
-        self._caught.append(message)
 
     def seconds(self, frame: ReceivedFrame) -> dict[str, float]:
         """One frame through all hops."""
@@ -96,17 +108,16 @@ class _Chain:
             took[hop] = time.thread_time() - begin_s
             return result
 
-        self._caught.clear()
-        self._done.clear()
+        self._decoder.done.clear()
         packed = run("pack the frame", received_to_pdu, frame)
         run("caption_decoder", self._captions._decode, packed)
-        message = self._caught[0]
+        message = self._captions.message
         run("receiver, frame", self._exit._frame, message)
         run("semantic_decoder", self._decoder._decode, message)
-        if not self._done.wait(120):
+        if not self._decoder.done.wait(120):
             raise RuntimeError("the worker did not answer within 120 s")
-        took["worker and back"], took["pack the picture"] = self._worker_s, self._picture_s
-        run("receiver, picture", self._exit._picture, self._caught[-1])
+        took["worker and back"], took["pack the picture"] = self._decoder.worker_s, self._decoder.picture_s
+        run("receiver, picture", self._exit._picture, self._decoder.message)
         return took
 
 

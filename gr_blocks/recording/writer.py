@@ -41,6 +41,7 @@ class RecordingWriter:
 
     def __init__(self, path: Path | str, info: RecordingInfo, *, overwrites: bool = False) -> None:
         require_format(info.datatype)
+        compose(info, [])  # a missing package is an error here and not behind the last sample
         self.info = info
         self.meta_path, self.data_path = paths_of(Path(path))
         self.annotations: list[Annotation] = []

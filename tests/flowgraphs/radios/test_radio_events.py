@@ -10,7 +10,8 @@ from typing import Any
 import pmt
 import pytest
 
-from gened.flowgraphs.radios.radio_events import EVENTS, LOG_EVERY_S, EventReporter, uhd_events
+from gened.flowgraphs.radios.radio_events import EVENTS, LOG_EVERY_S, EventReporter
+from gened.flowgraphs.radios.uhd import uhd_events
 
 ROOT = Path(__file__).resolve().parents[3]
 
