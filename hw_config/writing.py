@@ -1,33 +1,47 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A profile with other values, written as a file: line by line, so that comments stay where they are.
+"""Write a copy of a profile with other values; comments, order and layout stay.
 
-What was written is read again and compared. Where a text is laid out in a way that lines cannot follow, such as
-`rx: {gain_db: 30}`, it is written anew, without its comments.
+ruamel.yaml edits the text; the result is read again as a profile is read, and compared with what was asked for.
 """
 
 from __future__ import annotations
 
 import copy
-import re
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import CommentMark
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import RoundTripRepresenter
+from ruamel.yaml.tokens import CommentToken
 
 from gened.errors import ConfigError
 from gened.hw_config.profile import FOLDER, find_profile, load_profile
 from gened.hw_config.reading import parse_yaml
 
-HEADING = "# SPDX-License-Identifier: GPL-3.0-or-later\n"
-_VALUE = r"(?P<value>\"[^\"]*\"|'[^']*'|[^\s#][^#]*?)?(?P<rest>\s*(?:\s#.*)?)$"
+LINE_LEN = 1 << 16
+"""No line is broken that was not broken before."""
+
+
+class _Representer(RoundTripRepresenter):
+    """Writes None as `null`, as the profiles do, where ruamel.yaml would write nothing."""
+
+    def represent_none(self, data: None) -> ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+_Representer.add_representer(type(None), _Representer.represent_none)
 
 
 def require_new_file(path: Path, *, may_overwrite: bool = False) -> None:
-    """Whether a profile may be written there; asked before anything is measured.
+    """Checks that a profile may be written there; to be called before anything is measured.
 
     Raises:
-        ConfigError: A shipped profile, a file that is there already, no .yaml, or no folder.
+        ConfigError: The path is a shipped profile, exists, does not end in .yaml, or has no folder.
     """
     if path.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"{path}: a profile's file ends in .yaml, or --radio would not take it")
@@ -42,17 +56,17 @@ def require_new_file(path: Path, *, may_overwrite: bool = False) -> None:
 def write_profile(
     source: str | Path, path: Path, values: Mapping[str, Any], *, note: str = "", may_overwrite: bool = False
 ) -> None:
-    """Writes a copy of a profile with other values, whole or not at all.
+    """Writes a copy of a profile with other values; the file appears whole or not at all.
 
     Args:
         source: A shipped name or a file, as `load_profile` takes it.
         path: Where the copy goes.
         values: By dotted key, such as {"rx.freq_correction_ppm": 1.98}.
         note: A comment of one line at its top.
-        may_overwrite: Whether a file that is there may go.
+        may_overwrite: Whether an existing file may be replaced.
 
     Raises:
-        ConfigError: It may not go there, cannot be written, or a value is none that a profile takes.
+        ConfigError: The path is refused, the file cannot be written, or a profile does not accept a value.
     """
     require_new_file(path, may_overwrite=may_overwrite)
     text = changed_text(find_profile(source).read_text(encoding="utf-8"), values, path.name)
@@ -75,65 +89,62 @@ def changed_text(text: str, values: Mapping[str, Any], where: str) -> str:
 
     Args:
         text: YAML, a mapping of keys to values or to mappings.
-        values: By dotted key; numbers, texts, booleans or None.
+        values: By dotted key; numbers, texts, booleans or None. A key or block that is missing is added at the end.
         where: How an error names the text.
 
     Returns:
-        The text with its comments, if its values are then as they should be; otherwise a text of the values alone.
+        The text with its comments and its layout.
 
     Raises:
-        ConfigError: `text` is no such YAML.
+        ConfigError: `text` is no such YAML, or its layout does not allow the change.
     """
-    wanted = copy.deepcopy(parse_yaml(text, where))
+    wanted = copy.deepcopy(parse_yaml(text, where))  # bounded and without aliases, so ruamel.yaml may read it too
     if not isinstance(wanted, dict):
         raise ConfigError(f"{where}: no mapping of keys to values; see the shipped profiles")
-    lines = text.splitlines()
+    editor = YAML()
+    editor.Representer = _Representer
+    editor.preserve_quotes = True
+    editor.width = LINE_LEN
+    editor.indent(mapping=2, sequence=4, offset=2)
+    document = editor.load(text)
     for key, value in values.items():
-        _set(wanted, key.split("."), value)
-        lines = _set_line(lines, key.split("."), _written(value))
-    written = "\n".join(lines) + "\n"
-    try:
-        if parse_yaml(written, where) == wanted:
-            return written
-    except ConfigError:
-        pass  # a layout that lines cannot follow
-    return HEADING + yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True)
+        for tree in (wanted, document):
+            _set(tree, key.split("."), value)
+    out = io.StringIO()
+    editor.dump(document, out)
+    if parse_yaml(out.getvalue(), where) != wanted:
+        raise ConfigError(f"{where}: its layout does not allow the change; write one KEY: VALUE per line")
+    return out.getvalue()
 
 
-def _written(value: Any) -> str:
-    """A plain value as YAML on one line."""
-    text = yaml.safe_dump(value, allow_unicode=True, width=1 << 16)
-    return text.removesuffix("...\n").strip()
-
-
-def _set(values: Any, path: list[str], value: Any) -> None:
+def _set(tree: Any, path: list[str], value: Any) -> None:
     *parents, last = path
     for part in parents:
-        values = values[int(part)] if isinstance(values, list) else values.setdefault(part, {})
-    values[int(last) if isinstance(values, list) else last] = value
+        if isinstance(tree, list):
+            tree = tree[int(part)]
+        else:
+            if part not in tree:
+                _append(tree, part, CommentedMap() if isinstance(tree, CommentedMap) else {})
+            tree = tree[part]
+    if isinstance(tree, list):
+        tree[int(last)] = value
+    elif last in tree:
+        tree[last] = value
+    else:
+        _append(tree, last, value)
 
 
-def _set_line(lines: list[str], path: list[str], value: str) -> list[str]:
-    """The lines with one key of the first or second level changed or added; as they are where that is not possible."""
-    if len(path) == 1:
-        return _in_block(lines, 0, len(lines), "", path[0], value)
-    parent = next((n for n, line in enumerate(lines) if re.match(rf"{re.escape(path[0])}:\s*(#.*)?$", line)), None)
-    if len(path) > 2 or (parent is None and any(line.startswith(f"{path[0]}:") for line in lines)):
-        return lines
-    if parent is None:
-        return [*lines, f"{path[0]}:", f"  {path[1]}: {value}"]
-    end = next((n for n in range(parent + 1, len(lines)) if re.match(r"[^\s#]", lines[n])), len(lines))
-    indent = next((m[0] for line in lines[parent + 1 : end] if (m := re.match(r" +(?=[^\s#])", line))), "  ")
-    return _in_block(lines, parent + 1, end, indent, path[1], value)
+def _append(tree: Any, key: str, value: Any) -> None:
+    """Adds a key at the end of its block, before the comments that stand over what follows the block.
 
-
-def _in_block(lines: list[str], first: int, end: int, indent: str, key: str, value: str) -> list[str]:
-    for n in range(first, end):
-        match = re.match(rf"(?P<key>{indent}{re.escape(key)}:)\s*{_VALUE}", lines[n])
-        if match is not None:
-            old, rest = match["value"] or "", match["rest"] or ""
-            comment, column = rest.strip(), len(old) + len(rest) - len(rest.lstrip())  # comments stay in their column
-            text = f"{value:<{column - 1}} {comment}" if comment else value
-            return [*lines[:n], f"{match['key']} {text}", *lines[n + 1 :]]
-    last = max((n for n in range(first, end) if re.match(rf"{indent}[^\s#]", lines[n])), default=first - 1)
-    return [*lines[: last + 1], f"{indent}{key}: {value}", *lines[last + 1 :]]
+    ruamel.yaml keeps those comments with the block's last key.
+    """
+    before = next(reversed(tree), None)
+    tree[key] = value
+    comments = tree.ca.items.get(before) if isinstance(tree, CommentedMap) else None
+    if not comments or comments[2] is None:
+        return
+    own, _, following = comments[2].value.partition("\n")
+    if following:
+        tree.ca.items[key] = [None, None, CommentToken(f"\n{following}", CommentMark(0), None), None]
+        comments[2] = CommentToken(f"{own}\n", comments[2].start_mark, None) if own else None

@@ -51,6 +51,34 @@ def test_comments_keep_their_column_and_new_keys_stand_at_the_end_of_their_block
     )
 
 
+@pytest.mark.parametrize("name", shipped_profiles())
+def test_no_other_line_of_a_shipped_profile_changes(name: str) -> None:
+    text = (FOLDER / f"{name}.yaml").read_text()
+    changed = changed_text(text, {"description": "mine", "tx.gain_db": -20.25, "rx.gain_db": 12}, name)
+    before, after = text.splitlines(), changed.splitlines()
+    lost = [line for line in before if line not in after]
+    assert all(line.strip().startswith(("description:", "gain_db:")) for line in lost), lost
+    assert parse_yaml(changed, name)["rx"]["gain_db"] == 12
+    assert changed_text(text, {}, name) == text
+
+
+def test_a_block_in_braces_keeps_its_layout_and_its_comment() -> None:
+    text = "rx: {gain_db: 30, lo: null}  # both\n# about b\nb: 1\n"
+    expected = "rx: {gain_db: 20, lo: null, mode: a} # both\n# about b\nb: 1\n"
+    changed = changed_text(text, {"rx.gain_db": 20, "rx.mode": "a"}, "text")
+    assert changed.split() == expected.split()
+    assert changed.splitlines()[1:] == expected.splitlines()[1:]
+
+
+@pytest.mark.parametrize(
+    "value", ["no", "1:30", "2.4e9", "null", "true", "", "# x", "a: b", "ü", "x" * 300, 2.4e9, 1e-7]
+)
+def test_every_value_is_read_back_as_it_was(value: str | float) -> None:
+    assert parse_yaml(changed_text("a: 1  # one\n", {"a": value, "tx.b": value}, "text"), "text") == {
+        "a": value, "tx": {"b": value},
+    }  # fmt: skip
+
+
 def test_a_block_that_is_missing_is_added() -> None:
     assert changed_text("a: 1\n", {"rx.gain_db": 3}, "text") == "a: 1\nrx:\n  gain_db: 3\n"
 
