@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import dataclasses
 import socket
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from waiting import wait_until
 
 from gened.flowgraphs.radios.profiles import RadioProfile
 from gened.flowgraphs.receiver import Receiver
@@ -24,15 +23,6 @@ from gened.gr_blocks.phy.channel.sample_channel import SampleChannel
 from gened.gr_blocks.picture_source import load_picture
 
 CAPTION = "a woman in an orange space suit"
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def psnr_db(x: Any, x_hat: Any) -> float:

@@ -12,12 +12,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from waiting import wait_until
 
 from gened import gr_blocks
 from gened.doctor.companion import companion_command, companion_environment, run_companion
@@ -89,10 +89,8 @@ def test_the_loopback_runs_unedited_from_any_folder_and_ends_with_its_worker(nam
             env=environment(), cwd="/", stdin=subprocess.PIPE, stdout=log, stderr=log,
         )  # fmt: skip
         try:
-            deadline = time.monotonic() + 60
-            while len(list(pictures.glob("received-*.png"))) < 2 and time.monotonic() < deadline:
-                assert process.poll() is None, (tmp_path / "log").read_text()
-                time.sleep(0.1)
+            wait_until(lambda: process.poll() is not None or len(list(pictures.glob("received-*.png"))) >= 2)
+            assert process.poll() is None, (tmp_path / "log").read_text()
             children = children_of(process.pid)
             process.send_signal(signal.SIGTERM)
             process.wait(20)
@@ -104,11 +102,8 @@ def test_the_loopback_runs_unedited_from_any_folder_and_ends_with_its_worker(nam
     text = (tmp_path / "log").read_text()
     assert len(list(pictures.glob("received-*.png"))) >= 2, text
     assert "crc_ok . #t" in text
-    deadline = time.monotonic() + 5
-    while any(Path(f"/proc/{pid}").exists() for pid in children) and time.monotonic() < deadline:
-        time.sleep(0.1)
     assert len(children) == 2
-    assert not any(Path(f"/proc/{pid}").exists() for pid in children)
+    assert wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
 
 
 def children_of(pid: int) -> list[int]:

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from PIL import Image
+from waiting import wait_for
 
 import gened
 from gened import errors
@@ -253,17 +253,17 @@ def test_a_signal_ends_air_with_the_code_that_shells_expect(number: int, code: i
     assert "Traceback" not in told and "interrupted" in told
 
 
-def wait_for_listener(address: str, limit_s: float = 20.0) -> None:
+def wait_for_listener(address: str, limit_s: float = 60.0) -> None:
     import socket
 
-    deadline = time.monotonic() + limit_s
-    while True:
+    def is_open() -> bool:
         try:
             socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), 1.0).close()
-            return
         except OSError:
-            assert time.monotonic() < deadline, f"nobody listens at {address}"
-            time.sleep(0.05)  # another process opens it; there is nothing to wait on but the port
+            return False
+        return True
+
+    wait_for(is_open, f"nobody listens at {address}", limit_s)
 
 
 def test_air_says_which_port_is_in_use() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from waiting import wait_for
 
 from gened.errors import CodecError, ConfigError, GenedError, LinkError
 from gened.models.data.reading import ImageSizeError
@@ -39,13 +40,6 @@ def start() -> Iterator[Callable[..., ChildProcess]]:
     yield start
     for child in made:
         child.close()
-
-
-def wait_for(condition: Callable[[], bool], what: str, within_s: float = LIMIT_S) -> None:
-    deadline_s = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline_s, what
-        time.sleep(0.01)
 
 
 def is_alive(pid: int) -> bool:
@@ -231,7 +225,8 @@ def child_of_a_killed_parent(folder: Path, options: str, signals: tuple[signal.S
     name, _, rest = options.partition(", ")
     code = (
         "import time\nfrom gened.processes import ChildProcess\n"
-        f"child = ChildProcess('child_functions:' + {name}, {str(folder / 'pid')!r}, {rest})\ntime.sleep(600)\n"
+        f"child = ChildProcess('child_functions:' + {name}, {str(folder / 'pid')!r}, {rest})\n"
+        "time.sleep(600)  # until it is killed\n"
     )
     environment = {**os.environ, "PYTHONPATH": f"{SUPPORT}{os.pathsep}{ROOT}"}
     with subprocess.Popen([sys.executable, "-c", code], env=environment) as parent:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import pmt
 import pytest
 from gnuradio import gr
+from waiting import wait_until
 
 from gened.gr_blocks.pdu.message_block import MessageBlock
 from gened.gr_blocks.phy.framing.records import Records, pack_records
@@ -37,15 +37,6 @@ class Probe(MessageBlock):
     def wait(self, n: int, timeout_s: float = 60.0) -> list[Any]:
         wait_until(lambda: len(self.messages) >= n, timeout_s)
         return self.messages
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
-    return True
 
 
 class Bench:

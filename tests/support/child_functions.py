@@ -50,7 +50,7 @@ def linger(parent: Parent, path: str) -> None:
     Path(path).write_text(str(os.getpid()))
     parent.stop.wait()
     Path(path).with_suffix(".stopped").write_text("")
-    time.sleep(600)
+    time.sleep(600)  # it is to be killed
 
 
 def outlive(parent: Parent, path: str) -> None:
@@ -71,4 +71,4 @@ def talk(parent: Parent, n_bytes: int) -> None:
 def start_another(parent: Parent, _: str) -> None:
     """Starts a program in its process group, sends its process id and goes on."""
     parent.channel.send(subprocess.Popen(["sleep", "600"]).pid)
-    time.sleep(600)
+    time.sleep(600)  # it is to be killed

@@ -6,9 +6,11 @@ from __future__ import annotations
 import os
 import time
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from waiting import wait_until
 
 from gened.errors import CodecError, OtherWeightsError
 from gened.gr_blocks.phy.types import Encoded, Received
@@ -57,8 +59,13 @@ class ThumbnailService:
         return DecodedPicture(image, False, mask, "thumbnail", 1.0)
 
     def sleep(self, seconds: float) -> float:
-        time.sleep(seconds)
+        time.sleep(seconds)  # a job that takes its time
         return seconds
+
+    def hold(self, begun: str, released: str) -> None:
+        """A job that makes one file when it begins and ends when another is there."""
+        Path(begun).touch()
+        assert wait_until(Path(released).exists, 240.0)
 
     def die(self) -> None:
         os._exit(7)

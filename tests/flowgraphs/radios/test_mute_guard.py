@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from waiting import wait_for
 
 from gened.flowgraphs.radios import mute_guard
 from gened.flowgraphs.radios.mute_guard import RELEASED, guard
@@ -69,13 +70,6 @@ def test_a_radio_that_does_not_answer_at_once_is_asked_again_and_in_the_end_it_i
     line = guard(ADDRESS, ended(), fails, pause_s=0.0)
     assert len(asked) == mute_guard.TRIES
     assert "COULD NOT BE MUTED (no route to host); unplug it" in line
-
-
-def wait_for(condition: Callable[[], bool], what: str, within_s: float = 60.0) -> None:
-    deadline_s = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline_s, what
-        time.sleep(0.05)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ import numpy as np
 import pmt
 import pytest
 from gnuradio import blocks, gr
+from waiting import wait_until
 
 from gened.errors import ConfigError, LinkError
 from gened.flowgraphs.radios.common import require_driver
@@ -637,9 +638,7 @@ def test_messages_of_a_usrp_are_counted_and_told(caplog: pytest.LogCaptureFixtur
     with caplog.at_level(logging.WARNING, "gened.radio"):
         tb.start()
         device.message_port_pub(pmt.intern("async_msgs"), message)
-        deadline_s = time.monotonic() + 10
-        while not sink.events.counts() and time.monotonic() < deadline_s:
-            time.sleep(0.01)  # the message crosses a thread of GNU Radio, which tells nobody
+        wait_until(lambda: bool(sink.events.counts()))  # the message crosses a thread of GNU Radio
         tb.stop()
         tb.wait()
     assert sink.events.counts() == {"U": 1}
@@ -718,9 +717,8 @@ def test_a_virtual_pluto_is_loud_only_while_the_flowgraph_runs(virtual_pluto: An
     tb = gr.top_block()
     tb.connect(blocks.null_source(8), sink)
     tb.start()
-    deadline_s = time.monotonic() + 20
-    while device.tx_hardwaregain_chan0 != -20.25 and time.monotonic() < deadline_s:
-        time.sleep(0.05)  # the scheduler starts blocks in threads of its own
+    # The scheduler starts blocks in threads of its own.
+    wait_until(lambda: device.tx_hardwaregain_chan0 == -20.25)
     assert (device.tx_hardwaregain_chan0, oscillator.value.strip()) == (-20.25, "0")
     time.sleep(1.2)  # GNU Radio 3.10.5's gr-iio hangs in its destructor when it ran for less than a second
     tb.stop()
@@ -756,9 +754,8 @@ def test_a_tone_goes_out_of_a_virtual_pluto_and_comes_back(virtual_pluto: Any) -
     tb.connect(blocks.vector_source_c(tone.tolist(), True), sink)
     tb.connect(source, head, taken)
     tb.start()
-    deadline_s = time.monotonic() + 60
-    while taken.nitems_read(0) < 1_500_000 and time.monotonic() < deadline_s:
-        time.sleep(0.05)  # at 1 MS/s: more than the second for which gr-iio has to run
+    # At 1 MS/s: more than the second for which gr-iio has to run.
+    wait_until(lambda: taken.nitems_read(0) >= 1_500_000)
     tb.stop()
     tb.wait()
     samples = np.array(taken.data()[-n:], np.complex64)

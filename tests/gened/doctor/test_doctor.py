@@ -46,7 +46,7 @@ def test_a_check_that_breaks_or_hangs_is_a_finding_and_the_others_go_on(monkeypa
         raise KeyError("of some\ndriver")
 
     def hangs(visit: Visit) -> list[Finding]:
-        time.sleep(30)
+        time.sleep(30)  # longer than the doctor waits
         return []
 
     def works(visit: Visit) -> list[Finding]:

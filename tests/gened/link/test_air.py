@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zmq
+from waiting import wait_until
 
 from gened.errors import ConfigError
 from gened.gr_blocks.phy.channel.config import ChannelConfig
@@ -101,9 +102,8 @@ def hear(control: ControlSocket, kind: type, timeout_s: float = 30.0) -> Any:
 
 
 def greet(control: ControlSocket, session: int) -> None:
-    deadline = time.monotonic() + 3
-    while not control.send(Hello(session=session, sample_rate=1e6)) and time.monotonic() < deadline:
-        time.sleep(0.01)  # ZMQ tells only by sending whether the other end is connected
+    # ZMQ tells only by sending whether the other end is connected.
+    assert wait_until(lambda: control.send(Hello(session=session, sample_rate=1e6)))
     assert hear(control, Ready) == Ready(session=session)
 
 
@@ -170,10 +170,8 @@ def test_receivers_are_told_the_channel_and_the_end(ends: Any) -> None:
 
 def test_nobody_reading_costs_samples_and_nothing_else(ends: Any) -> None:
     link = ends(sample_rate=1e7)
-    deadline = time.monotonic() + 30
-    while link.air.stats.unread_samples < 1e6 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert link.air.stats.unread_samples >= 1e6 and link.thread.is_alive()
+    assert wait_until(lambda: link.air.stats.unread_samples >= 1e6)
+    assert link.thread.is_alive()
     assert len(collect(link.receiver(), lambda got: len(got) > 1000)) > 1000
 
 

@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +18,8 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("gnuradio", reason="the link's ends are GNU Radio flowgraphs")
+
+from waiting import wait_for
 
 from gened.link.control import free_ports
 from gened.models.data.images import load_image
@@ -59,13 +60,6 @@ def start() -> Iterator[Start]:
     for process in running:
         process.kill()
         process.communicate()
-
-
-def wait_for(condition: Callable[[], bool], what: str, limit_s: float = 60.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)  # other processes change it; there is nothing to wait on
 
 
 def descendants(pid: int) -> dict[int, str]:

@@ -17,6 +17,8 @@ from PIL import Image
 
 pytest.importorskip("gnuradio", reason="the link's ends are GNU Radio flowgraphs")
 
+from waiting import wait_until
+
 from gened.errors import CodecError
 from gened.gr_blocks.phy.channel.config import ChannelConfig
 from gened.link import loopback
@@ -74,15 +76,15 @@ def link(
     )  # fmt: skip
 
 
-def has_ended(pid: int, within_s: float = 6.0) -> bool:
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
+def has_ended(pid: int, within_s: float = 30.0) -> bool:
+    def is_gone() -> bool:
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
             return True
-        time.sleep(0.05)
-    return False
+        return False
+
+    return wait_until(is_gone, within_s)
 
 
 def descendants(pid: int) -> list[int]:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import wait_until
 
 from gened.errors import ConfigError, LinkError
 from gened.gr_blocks.phy.channel.config import ChannelConfig
@@ -317,9 +318,16 @@ def ramp(start: int, n: int) -> np.ndarray:
 
 def taken(queue: TransmitQueue | Pluto, n: int) -> np.ndarray:
     """The next samples of I; waits for a transmission that is about to begin."""
-    while (pairs := queue.take(n)) is None:
-        time.sleep(0.002)
-    return pairs[:, 0]
+    found: list[np.ndarray] = []
+
+    def takes() -> bool:
+        pairs = queue.take(n)
+        if pairs is not None:
+            found.append(pairs)
+        return pairs is not None
+
+    assert wait_until(takes)
+    return found[0][:, 0]
 
 
 def test_late_reads_overflow_between_whole_buffers() -> None:
@@ -386,9 +394,14 @@ def test_status_bits_are_raised_and_cleared_by_writing_ones() -> None:
     pluto.open_receive(find_device(LPC), 100, "00000003")
     opening = pluto.open_transmit(find_device(DDS), N_STEP, "00000003", is_cyclic=False)
     pluto.transmit(opening, bytes(4 * 9000), 0)
-    for _ in range(20):
+
+    def is_raised(device: str, bit: int) -> bool:
         air.step(0.008)
-        time.sleep(0.003)
+        write(pluto, device, "debug", "direct_reg_access", "2147483784")
+        return bool(int(read(pluto, device, "debug/direct_reg_access"), 0) & bit)
+
+    for device, bit in ((LPC, OVERFLOW), (DDS, UNDERFLOW)):
+        assert wait_until(lambda device=device, bit=bit: is_raised(device, bit))
     for device, bit in ((LPC, OVERFLOW), (DDS, UNDERFLOW)):
         write(pluto, device, "debug", "direct_reg_access", "2147483784")
         assert int(read(pluto, device, "debug/direct_reg_access"), 0) == bit
@@ -660,15 +673,6 @@ def is_alive(plutos: VirtualPlutos) -> bool:
         return client.ask("TIMEOUT 2500") == 0 and client.get("READ iio:device0 ensm_mode") == b"fdd\0"
 
 
-def wait_for(condition, timeout_s: float = 10.0) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
-
-
 def test_replies_are_those_of_iiod_to_the_byte(plutos: VirtualPlutos) -> None:
     with Client(plutos) as client:
         client.sock.sendall(b"VERSION\r\n")
@@ -715,7 +719,7 @@ def test_a_write_has_two_replies_and_a_second_cyclic_one_is_busy(plutos: Virtual
         with Client(plutos) as other:
             assert other.ask("OPEN cf-ad9361-dds-core-lpc 1024 00000003") == -errno.EBUSY
     with Client(plutos) as other:  # the first has gone without a word
-        assert wait_for(lambda: other.ask("OPEN cf-ad9361-dds-core-lpc 1024 00000003") == 0)
+        assert wait_until(lambda: other.ask("OPEN cf-ad9361-dds-core-lpc 1024 00000003") == 0)
 
 
 def test_without_samples_a_read_ends_in_time_and_may_be_repeated(plutos: VirtualPlutos) -> None:
@@ -754,7 +758,7 @@ def test_absurd_lengths_and_a_dropped_connection_leave_the_others_alone(plutos: 
     with Client(plutos) as client:
         client.sock.sendall(data)
     assert is_alive(plutos)
-    assert wait_for(lambda: plutos.n_connections == 0)
+    assert wait_until(lambda: plutos.n_connections == 0)
     assert not plutos.air.plutos[0].is_streaming
 
 
@@ -776,7 +780,7 @@ def test_ten_clients_stream_at_once_and_too_many_are_turned_away(plutos: Virtual
         assert late.file.readline() == b""
     for client in [*clients, *more]:
         client.__exit__()
-    assert wait_for(lambda: plutos.n_connections == 0)
+    assert wait_until(lambda: plutos.n_connections == 0)
     assert is_alive(plutos)
 
 
@@ -810,7 +814,7 @@ def fuzz(plutos: VirtualPlutos, seconds: float, seed: int) -> int:
 
 
 def check_fuzzed(plutos: VirtualPlutos, caplog: pytest.LogCaptureFixture) -> None:
-    assert wait_for(lambda: plutos.n_connections == 0)
+    assert wait_until(lambda: plutos.n_connections == 0)
     with Client(plutos) as client:
         client.ask("WRITE iio:device0 ensm_mode 4", b"fdd\0")
     assert is_alive(plutos)
@@ -847,4 +851,4 @@ def test_leaving_ends_all_threads() -> None:
     before = threading.active_count()
     with VirtualPlutos(ServerConfig(port=free_ports(1)[0])) as running, Client(running) as client:
         assert client.ask("OPEN iio:device3 1024 00000003") == 0
-    assert wait_for(lambda: threading.active_count() == before)
+    assert wait_until(lambda: threading.active_count() == before)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from waiting import wait_until
 
 from gened.bench.link import random_frame
 from gened.errors import LinkError
@@ -160,7 +161,7 @@ def test_what_iio_writedev_repeats_on_one_iio_readdev_hears_on_the_other(start: 
     with (tmp_path / "tone").open("rb") as samples:
         sender = subprocess.Popen(["iio_writedev", "-u", plutos.uris[0], "-b", "4096", "-c", DDS], stdin=samples)
     try:
-        wait_for(lambda: plutos.air.plutos[0].queue.is_cyclic)
+        assert wait_until(lambda: plutos.air.plutos[0].queue.is_cyclic)
         other = to_complex(tool("iio_readdev", plutos.uris[1], "-b", "4096", "-s", "40960", LPC))
         itself = to_complex(tool("iio_readdev", plutos.uris[0], "-b", "4096", "-s", "40960", LPC))
     finally:
@@ -169,7 +170,7 @@ def test_what_iio_writedev_repeats_on_one_iio_readdev_hears_on_the_other(start: 
     assert strongest(other[-4096:]) == 100
     assert np.mean(np.abs(other[-4096:]) ** 2) == pytest.approx(USUAL**2, rel=0.05)
     assert np.mean(np.abs(itself) ** 2) < USUAL**2 / 100
-    wait_for(lambda: not plutos.air.plutos[0].is_streaming)  # a sender that was killed transmits no more
+    assert wait_until(lambda: not plutos.air.plutos[0].is_streaming)  # a sender that was killed transmits no more
 
 
 @needs_tools
@@ -179,13 +180,6 @@ def test_iio_writedev_sends_a_stream_at_the_sample_rate(start: Start) -> None:
     begun_s = time.monotonic()
     tool("iio_writedev", plutos.uris[0], "-b", "8192", "-s", "262144", DDS, data=to_bytes(tone(0.1, 262144)))
     assert time.monotonic() - begun_s > 0.262 - 0.1  # the last buffers still wait
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)
 
 
 # pyadi-iio
@@ -263,7 +257,7 @@ def test_adi_pluto_transmits_with_the_tones_of_the_fpga(start: Start, pluto_of) 
 def test_who_reads_late_sees_the_overflow_in_the_register(start: Start, pluto_of) -> None:
     sdr = pluto_of(plutos := start())
     sdr.rx()
-    wait_for(lambda: bool(plutos.air.plutos[0].status(LPC)))
+    assert wait_until(lambda: bool(plutos.air.plutos[0].status(LPC)))
     assert sdr._rxadc.reg_read(STATUS_REGISTER) & OVERFLOW
 
 
@@ -318,7 +312,7 @@ tb.connect(analog.sig_source_c(1e6, analog.GR_COS_WAVE, 125000, 0.25), sink)
 tb.start()
 deadline = time.monotonic() + 30
 while len(heard.data()) < seconds * 1e6 and time.monotonic() < deadline:
-    time.sleep(0.2)
+    time.sleep(0.2)  # a vector sink sends no notice
 tb.stop()
 tb.wait()
 samples = np.array(heard.data())[-32768:]
@@ -340,7 +334,7 @@ def test_source_and_sink_of_gr_iio_with_the_filter_auto(start: Start, mode: str)
     assert told["level"] == pytest.approx(0.25, rel=0.03)
     pluto = plutos.air.plutos[0]
     assert pluto.rates.receive == pluto.rates.transmit == RATE and pluto.transmit_gain_db == -10
-    wait_for(lambda: not pluto.is_streaming)
+    assert wait_until(lambda: not pluto.is_streaming)
 
 
 # The command

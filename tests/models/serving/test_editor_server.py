@@ -20,6 +20,7 @@ import pytest
 import zmq
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import wait_until
 
 from gened.errors import ConfigError, EditorError, LinkError
 from gened.link.control import free_ports
@@ -65,13 +66,12 @@ class Inverter:
 def serving(editor: Any = None, at: str | None = None, **options: Any) -> Iterator[tuple[str, Any]]:
     """A server in a thread; its address and its editor."""
     at, editor = at or address(), editor or Inverter()
-    server, stop, ready = EditorServer(lambda _: editor, "inverter", address=at, **options), threading.Event(), []
-    thread = threading.Thread(target=server.serve, args=(stop, ready.append))
+    server, stop = EditorServer(lambda _: editor, "inverter", address=at, **options), threading.Event()
+    ready = threading.Event()
+    thread = threading.Thread(target=server.serve, args=(stop, lambda _: ready.set()))
     thread.start()
     try:
-        deadline = time.monotonic() + 10
-        while not ready and time.monotonic() < deadline:
-            time.sleep(0.01)
+        assert ready.wait(60)
         yield at, editor
     finally:
         stop.set()
@@ -88,11 +88,9 @@ def collected(client: EditorClient, requests: Sequence[EditRequest]) -> tuple[li
     return answers, lambda: len(answers) == len(requests)
 
 
-def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return condition()
+def waiting(client: EditorClient) -> int:
+    """Pictures that wait in the server."""
+    return int(client.figures()["waiting"])
 
 
 def test_a_picture_comes_back_edited_with_all_that_was_said_of_it() -> None:
@@ -125,9 +123,9 @@ def test_what_waits_is_taken_together_where_it_has_one_size() -> None:
     with serving(editor) as (at, _), EditorClient(at, queue_len=20) as client:
         sizes = [(64, 64)] + [(64, 80)] * 3 + [(96, 64)] * 2
         answers, all_came = collected(client, [EditRequest(picture(*size)) for size in sizes])
-        time.sleep(1.0)  # until all have reached the server
+        assert wait_until(lambda: waiting(client) == 5)  # and one is in work
         editor.gate.set()
-        assert until(all_came)
+        assert wait_until(all_came)
     assert all(edited.edited for edited in answers)
     assert sum(editor.batches) == 6 and max(editor.batches) == 3
 
@@ -137,10 +135,10 @@ def test_a_full_queue_refuses_at_once() -> None:
     editor.gate.clear()
     with serving(editor, queue_len=2) as (at, _), EditorClient(at, queue_len=20) as client:
         answers, all_came = collected(client, [EditRequest(picture(64, 64 + 16 * n)) for n in range(6)])
-        assert until(lambda: len(answers) >= 3)  # one is in work, two wait
+        assert wait_until(lambda: len(answers) >= 3)  # one is in work, two wait
         assert all("busy" in edited.reason and not edited.edited for edited in answers)
         editor.gate.set()
-        assert until(all_came)
+        assert wait_until(all_came)
         figures = client.figures()
     assert figures["refused"] == 3 and figures["edited"] == 3 and figures["waiting"] == 0
     assert figures["latency_ms"]["p50"] > 0 and figures["peak_memory_mib"] > 1
@@ -151,10 +149,10 @@ def test_a_client_does_not_pile_up_more_than_its_queue_holds() -> None:
     editor.gate.clear()
     with serving(editor) as (at, _), EditorClient(at, queue_len=2) as client:
         answers, all_came = collected(client, [EditRequest(picture())] * 5)
-        assert until(lambda: len(answers) == 3)
+        assert wait_until(lambda: len(answers) == 3)
         assert {edited.reason for edited in answers} == {"the editor is busy with 2 earlier pictures"}
         editor.gate.set()
-        assert until(all_came)
+        assert wait_until(all_came)
     assert sum(edited.edited for edited in answers) == 2
 
 
@@ -185,8 +183,8 @@ def test_a_slow_editor_is_not_waited_for_and_its_late_answer_harms_nobody() -> N
         late = client.edit(EditRequest(picture(value=0.2)))
         assert not late.edited and "longer than 0.5 s" in late.reason
         editor.gate.set()
-        time.sleep(0.3)
-        assert until(lambda: client.edit(EditRequest(picture(value=0.8))).edited)
+        assert wait_until(lambda: client.figures()["edited"] == 1)  # the late answer is on its way
+        assert wait_until(lambda: client.edit(EditRequest(picture(value=0.8))).edited)
 
 
 def test_a_service_that_ends_refuses_what_waits_and_one_that_comes_back_is_used_again() -> None:
@@ -196,13 +194,13 @@ def test_a_service_that_ends_refuses_what_waits_and_one_that_comes_back_is_used_
             assert client.edit(EditRequest(picture())).edited
             editor.gate.clear()
             answers, all_came = collected(client, [EditRequest(picture(64, 64 + 16 * n)) for n in range(3)])
-            time.sleep(0.5)
-        assert until(all_came)
+            assert wait_until(lambda: waiting(client) == 2)  # and one is in work
+        assert wait_until(all_came)
         assert [edited.edited for edited in answers].count(True) <= 1  # the one that was in work
         assert any("ended" in edited.reason or "gone" in edited.reason for edited in answers)
         with serving(Inverter(), at):
             assert client.wait_ready(10)
-            assert until(lambda: client.edit(EditRequest(picture())).edited)
+            assert wait_until(lambda: client.edit(EditRequest(picture())).edited)
 
 
 def test_a_process_that_is_killed_costs_what_it_had() -> None:
@@ -214,16 +212,22 @@ def test_a_process_that_is_killed_costs_what_it_had() -> None:
         "from gened.models.serving.editor_server import EditorServer\n"
         "class Sleeper(NoEditor):\n"
         "    def edit_batch(self, requests):\n"
-        "        time.sleep(60)\n"
+        "        print('in work', flush=True)\n"
+        "        time.sleep(60)  # until the process is killed\n"
         f"EditorServer(lambda d: Sleeper(), 'sleeper', address='{at}').serve(threading.Event())\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code]) as process, EditorClient(at, patience_s=30) as client:
+    command = [sys.executable, "-c", code]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
+        EditorClient(at, patience_s=30) as client,
+    ):
+        assert process.stdout is not None
         assert client.wait_ready(30)
         answers, all_came = collected(client, [EditRequest(picture())] * 2)
-        time.sleep(0.5)
+        assert process.stdout.readline() == "in work\n"
         begun = time.monotonic()
         os.kill(process.pid, signal.SIGKILL)
-        assert until(all_came)
+        assert wait_until(all_came)
         assert time.monotonic() - begun < 10
     assert all(not edited.edited and "gone" in edited.reason for edited in answers)
 
@@ -235,7 +239,7 @@ def test_a_closed_client_answers_what_was_open() -> None:
         client = EditorClient(at)
         answers, all_came = collected(client, [EditRequest(picture())] * 2)
         client.close()
-        assert until(all_came)
+        assert wait_until(all_came)
         assert client.edit(EditRequest(picture())).reason == "the connection to the editor was closed"
     assert all("closed" in edited.reason for edited in answers)
 

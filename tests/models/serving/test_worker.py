@@ -9,10 +9,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from gened.errors import LinkError, OtherWeightsError
 from gened.models.serving.worker import JobResult, Worker
@@ -31,15 +32,6 @@ def service_is_importable(monkeypatch: pytest.MonkeyPatch) -> None:
 def worker() -> Iterator[Worker]:
     with Worker(SERVICE, queue_len=2) as made:
         yield made
-
-
-def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def is_alive(pid: int) -> bool:
@@ -62,18 +54,16 @@ def test_answers_come_in_order_with_their_tags(worker: Worker) -> None:
     assert results[0].elapsed_ms >= 50
 
 
-def test_a_full_queue_refuses_the_newest_job_at_once_and_counts_it(worker: Worker) -> None:
+def test_a_full_queue_refuses_the_newest_job_at_once_and_counts_it(worker: Worker, tmp_path: Path) -> None:
     results: list[JobResult] = []
-    worker.call("sleep", seconds=0.0)  # the child is up
-    worker.submit("sleep", results.append, tag=0, seconds=2.0)
-    assert wait_until(lambda: worker.n_pending == 1)
-    time.sleep(0.05)  # the first job has left the queue for the child
-    begin = time.monotonic()
+    begun, released = tmp_path / "begun", tmp_path / "released"
+    worker.submit("hold", results.append, tag=0, begun=str(begun), released=str(released))
+    assert wait_until(begun.exists)  # the first job has left the queue for the child
     accepted = [worker.submit("sleep", results.append, tag=tag, seconds=0.0) for tag in (1, 2, 3)]
-    assert time.monotonic() - begin < 1.0
-    assert accepted == [True, True, False]
+    assert accepted == [True, True, False] and results == []  # while the first job is in work: nothing was waited for
     assert worker.stats.n_refused == 1
-    assert worker.drain(10)
+    released.touch()
+    assert worker.drain(60)
     assert [result.tag for result in results] == [0, 1, 2]
 
 
@@ -134,19 +124,19 @@ def test_a_job_that_runs_over_its_time_is_ended() -> None:
         assert worker.call("sleep", seconds=0.0) == 0.0
 
 
-def test_closing_ends_the_child_and_answers_what_waited() -> None:
+def test_closing_ends_the_child_and_answers_what_waited(tmp_path: Path) -> None:
     worker = Worker(SERVICE, queue_len=2)
     worker.call("sleep", seconds=0.0)
     pid = worker.pid
     assert pid is not None
     results: list[JobResult] = []
-    worker.submit("sleep", results.append, seconds=60)
-    wait_until(lambda: worker.n_pending == 1)
-    time.sleep(0.05)
+    begun, never = tmp_path / "begun", tmp_path / "never"
+    worker.submit("hold", results.append, begun=str(begun), released=str(never))
+    assert wait_until(begun.exists)
     worker.submit("sleep", results.append, seconds=0.0)
     begin = time.monotonic()
     worker.close()
-    assert time.monotonic() - begin < 20
+    assert time.monotonic() - begin < 60  # closing does not wait for the job, which would take 240 s
     assert not is_alive(pid)
     assert wait_until(lambda: len(results) == 2)
     assert all(result.error is not None for result in results)
@@ -192,7 +182,8 @@ def test_an_error_in_a_callback_does_not_stop_the_others(worker: Worker) -> None
 
 
 @pytest.mark.parametrize("is_busy", [False, True])
-def test_the_child_dies_with_its_parent_even_in_the_middle_of_a_job(is_busy: bool) -> None:
+def test_the_child_dies_with_its_parent_even_in_the_middle_of_a_job(is_busy: bool, tmp_path: Path) -> None:
+    begun, never = tmp_path / "begun", tmp_path / "never"
     code = f"""
 import time
 from gened.models.serving.worker import Worker
@@ -200,18 +191,18 @@ worker = Worker({SERVICE!r})
 worker.call("sleep", seconds=0.0)
 print(worker.pid, flush=True)
 if {is_busy}:
-    worker.submit("sleep", print, seconds=60)
-time.sleep(60)
+    worker.submit("hold", print, begun={str(begun)!r}, released={str(never)!r})
+time.sleep(240)  # until it is killed
 """
     environment = {**os.environ, "PYTHONPATH": f"{FOLDER}{os.pathsep}{ROOT}"}
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
-    time.sleep(0.2)
+    assert not is_busy or wait_until(begun.exists)
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    assert wait_until(lambda: not is_alive(pid), 5)
+    assert wait_until(lambda: not is_alive(pid), 30)
 
 
 def test_a_script_without_a_guard_is_not_run_twice(tmp_path: Path) -> None:
