@@ -152,13 +152,13 @@ class sample_recorder(gr.sync_block):  # noqa: N801
         part = "" if header.n_bursts == 1 else f", burst {header.burst + 1} of {header.n_bursts}"
         annotation = Annotation(
             start=max(0, place.start),
-            count=WAVEFORM.burst_len(header.n_cells),
+            count=WAVEFORM.burst_len(header.n_elements),
             label=f"frame {header.frame}{part}",
             session=header.session,
             frame=header.frame,
             burst=header.burst,
             n_bursts=header.n_bursts,
-            cfo_est_hz=place.cfo_cps * self._writer.info.sample_rate,
+            cfo_est_hz=place.cfo_norm * self._writer.info.sample_rate,
         )
         early = self._early.get((header.session, header.frame))
         if early is not None:

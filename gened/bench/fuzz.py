@@ -31,7 +31,7 @@ from gened.gr_blocks.phy.equalizer.demodulator import Capture
 from gened.gr_blocks.phy.framing.assembly import CONSTELLATION_SYMBOLS, MAX_OPEN_FRAMES
 from gened.gr_blocks.phy.framing.budget import MAX_BURST_SYMBOLS, frame_symbols
 from gened.gr_blocks.phy.framing.burst import BurstContent
-from gened.gr_blocks.phy.framing.header import HEADER_BYTES, MAX_BURST_CELLS, VERSION, Header
+from gened.gr_blocks.phy.framing.header import HEADER_BYTES, MAX_BURST_ELEMENTS, VERSION, Header
 from gened.gr_blocks.phy.framing.planning import plan_bursts
 from gened.gr_blocks.phy.framing.records import MAX_TEXT_BYTES
 from gened.gr_blocks.phy.ofdm.modulator import modulate_burst
@@ -41,7 +41,7 @@ from gened.gr_blocks.phy.sync.detector import LEAD, LOOKAHEAD, TAIL
 from gened.gr_blocks.phy.types import ComplexArray, Encoded, Frame, ImageSize, ReceivedFrame
 
 MAX_CHUNK = 65536
-MAX_BUFFERED = WAVEFORM.burst_len(MAX_BURST_CELLS) + TAIL + LEAD + LOOKAHEAD + MAX_CHUNK
+MAX_BUFFERED = WAVEFORM.burst_len(MAX_BURST_ELEMENTS) + TAIL + LEAD + LOOKAHEAD + MAX_CHUNK
 """Samples that a detector may hold: the longest burst, and what came last."""
 MAX_GROWTH_MIB = 256.0
 """Largest memory over that at the start. A forged header may open a frame of 4 million symbols: 48 MiB, kept for two
@@ -96,7 +96,7 @@ def check_frame(frame: ReceivedFrame) -> None:
     _require(1 <= frame.n_bursts_received <= frame.n_bursts <= 256, "counts of bursts")
     _require(len(frame.constellation) <= CONSTELLATION_SYMBOLS, "a long constellation")
     _require(frame.text is None or len(frame.text) <= MAX_TEXT_BYTES, "a long text")
-    for name in ("snr_est_db", "cfo_est_cps", "sfo_est_ppm"):
+    for name in ("snr_est_db", "cfo_est_norm", "sfo_est_ppm"):
         _require(bool(np.isfinite(getattr(frame, name))), f"{name} is {getattr(frame, name)}")
 
 
@@ -110,7 +110,7 @@ class _Watched(Receiver):
     def _frames(self, captures: list[Capture]) -> list[ReceivedFrame]:
         for capture in captures:
             self.headers.append(capture.header)
-            _require(len(capture.samples) >= WAVEFORM.burst_len(capture.header.n_cells), "a capture without its end")
+            _require(len(capture.samples) >= WAVEFORM.burst_len(capture.header.n_elements), "a capture without its end")
         return super()._frames(captures)
 
     def check(self, frames: Iterable[ReceivedFrame]) -> None:
@@ -161,7 +161,7 @@ def _content(rng: Rng) -> BurstContent:
 
 
 def _burst(rng: Rng) -> ComplexArray:
-    return modulate_burst(_content(rng), reduces_crest=bool(rng.integers(2)))
+    return modulate_burst(_content(rng), reduces_papr=bool(rng.integers(2)))
 
 
 def _cut(rng: Rng) -> ComplexArray:
@@ -174,20 +174,20 @@ def _repeated(rng: Rng) -> ComplexArray:
     return np.tile(_burst(rng), int(rng.integers(2, 4)))
 
 
-def _as_sent(data: bytes, n_cells: int, rng: Rng) -> ComplexArray:
+def _as_sent(data: bytes, n_elements: int, rng: Rng) -> ComplexArray:
     header = cast(Header, _Forged(data))
-    return modulate_burst(BurstContent(header, qpsk_stream(n_cells, int(rng.integers(1 << 10)))), reduces_crest=False)
+    return modulate_burst(BurstContent(header, qpsk_stream(n_elements, int(rng.integers(1 << 10)))), reduces_papr=False)
 
 
 def _bytes_of(header: Header, rng: Rng) -> bytes:
-    """The header with a few bits turned; the version mostly stays."""
+    """The header with a few bits flipped; the version mostly stays."""
     bits = np.unpackbits(np.frombuffer(header.pack(), np.uint8))
     bits[rng.integers(0 if rng.random() < 0.1 else 4, len(bits), int(rng.integers(1, 6)))] ^= 1
     return np.packbits(bits).tobytes()
 
 
 def _forged(rng: Rng) -> ComplexArray:
-    """A header of turned bits, of extreme fields, or of any bytes; behind it as many cells as it tells, or others."""
+    """A header of flipped bits, of extreme fields, or of any bytes; behind it as many cells as it tells, or others."""
     kind = int(rng.integers(3))
     if kind == 0:
         data = _bytes_of(_content(rng).header, rng)
@@ -196,10 +196,10 @@ def _forged(rng: Rng) -> ComplexArray:
     else:
         data = bytes([VERSION << 4 | int(rng.integers(16))]) + rng.bytes(HEADER_BYTES - 1)
     header = Header.unpack(data)
-    told = header.n_cells if header is not None else 0
+    told = header.n_elements if header is not None else 0
     # The longest bursts last 96,000 samples, so most of those that tell of them end early.
-    n_cells = told if told <= 3000 or rng.random() < 0.2 else int(rng.integers(3000))
-    return _as_sent(data, n_cells, rng)
+    n_elements = told if told <= 3000 or rng.random() < 0.2 else int(rng.integers(3000))
+    return _as_sent(data, n_elements, rng)
 
 
 def _extreme(rng: Rng) -> bytes:

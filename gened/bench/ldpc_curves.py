@@ -3,7 +3,7 @@
 
     direct      cells + noise --------------------------------------------------------------> LLRs -> LDPC -> CRC
     peaks-kept  cells -> burst with a picture's symbols -------------> carrier, timing, noise -> Receiver -> CRC
-    receiver    cells -> burst with a picture's symbols -> crest.py -> carrier, timing, noise -> Receiver -> CRC
+    receiver    cells -> burst with a picture's symbols -> PAPR reduction -> carrier, timing, noise -> Receiver -> CRC
 
 What the second loses against the first is synchronisation and equalisation; what the third loses beside it is the
 transmitter's lowering of peaks, which saves an amplifier more than a decibel.
@@ -42,7 +42,7 @@ ENOUGH_LOSSES = 100
 """After which a point is known well enough (10 %)."""
 FIRST = 50
 """Bursts after which a point is given up where fewer than a tenth of the headers were read: below -3 dB."""
-MAX_CFO_CPS = 0.125
+MAX_CFO_NORM = 0.125
 LEAD, TAIL = (300, 1000), 800
 """Samples of noise alone before and behind a burst."""
 
@@ -81,25 +81,25 @@ def direct_trial(mode_name: str, snr_db: float, n_analog: int, rng: np.random.Ge
 
 def receiver_trial(mode_name: str, snr_db: float, n_analog: int, rng: np.random.Generator) -> bool | None:
     """A whole burst, as it is sent at that SNR; carrier up to 12.5 % away, arriving at any time."""
-    return _through_receiver(mode_name, snr_db, n_analog, rng, reduces_crest=True)
+    return _through_receiver(mode_name, snr_db, n_analog, rng, reduces_papr=True)
 
 
 def kept_trial(mode_name: str, snr_db: float, n_analog: int, rng: np.random.Generator) -> bool | None:
     """The same with its peaks as they are."""
-    return _through_receiver(mode_name, snr_db, n_analog, rng, reduces_crest=False)
+    return _through_receiver(mode_name, snr_db, n_analog, rng, reduces_papr=False)
 
 
 def _through_receiver(
-    mode_name: str, snr_db: float, n_analog: int, rng: np.random.Generator, *, reduces_crest: bool
+    mode_name: str, snr_db: float, n_analog: int, rng: np.random.Generator, *, reduces_papr: bool
 ) -> bool | None:
     frame = random_frame(0, rng, mode_name, n_analog, snr_design_db=quantize_snr_db(snr_db))
     symbols = frame.encoded.symbols / np.sqrt(np.mean(np.abs(frame.encoded.symbols) ** 2)) if n_analog else []
     frame = replace(frame, encoded=replace(frame.encoded, symbols=np.asarray(symbols, np.complex64)))
-    burst = modulate_burst(plan_bursts(frame)[0], reduces_crest=reduces_crest)
+    burst = modulate_burst(plan_bursts(frame)[0], reduces_papr=reduces_papr)
     lead = int(rng.integers(*LEAD))
     stream = np.concatenate([np.zeros(lead), burst, np.zeros(TAIL)]).astype(np.complex64)
     config = ChannelConfig(
-        snr_db=snr_db, freq_offset_hz=MAX_CFO_CPS * SAMPLE_RATE * rng.uniform(-1, 1), timing_offset=rng.uniform(0, 1),
+        snr_db=snr_db, freq_offset_hz=MAX_CFO_NORM * SAMPLE_RATE * rng.uniform(-1, 1), timing_offset=rng.uniform(0, 1),
         seed=int(rng.integers(1 << 30)),
     )  # fmt: skip
     receiver = Receiver()

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gened.errors import LinkError
-from gened.gr_blocks.phy.coding.ldpc import LdpcCode, decode_together
+from gened.gr_blocks.phy.coding.ldpc import LdpcCode, decode_blocks
 from gened.gr_blocks.phy.coding.ldpc_matrices import CodeRate, parity_check_matrix
 
 Float = npt.NDArray[np.float64]
@@ -99,7 +99,7 @@ def _timed(frames: Frames, decode: Callable[[Float], Bits]) -> tuple[float, floa
 
 def _together(frames: Frames) -> tuple[float, float]:
     code = frames.code
-    return _timed(frames, lambda llr: np.stack([one.bits for one in decode_together([code] * len(llr), list(llr))]))
+    return _timed(frames, lambda llr: np.stack([one.bits for one in decode_blocks([code] * len(llr), list(llr))]))
 
 
 def _one_by_one(frames: Frames) -> tuple[float, float]:

@@ -23,7 +23,7 @@ import scipy
 from gened.bench.link_conditions import CONDITIONS, Condition, chosen
 from gened.bench.link_costs import measure_speed, overhead, peaks
 from gened.bench.link_frames import random_frame
-from gened.bench.link_gnuradio import OFFSETS_CPS, Point, compare
+from gened.bench.link_gnuradio import OFFSETS_NORM, Point, compare
 from gened.bench.link_rows import Row, measure
 from gened.bench.link_signals import SIGNALS, false_frames
 from gened.errors import ConfigError, GenedError
@@ -89,9 +89,9 @@ def run(plan: Plan, progress: Progress | None = None) -> dict[str, Any]:
     if plan.noise_samples:
         jobs |= {("false", name): (false_frames, (name, plan.noise_samples, plan.seed)) for name in plan.signals}
     if plan.n_gnuradio:
-        points = [Point(s, c, plan.n_gnuradio, plan.seed) for c in OFFSETS_CPS for s in GNURADIO_SNRS_DB]
-        jobs |= {("gnuradio", cfo_cps): (compare, ([p for p in points if p.cfo_cps == cfo_cps],))
-                 for cfo_cps in OFFSETS_CPS}  # fmt: skip
+        points = [Point(s, c, plan.n_gnuradio, plan.seed) for c in OFFSETS_NORM for s in GNURADIO_SNRS_DB]
+        jobs |= {("gnuradio", cfo_norm): (compare, ([p for p in points if p.cfo_norm == cfo_norm],))
+                 for cfo_norm in OFFSETS_NORM}  # fmt: skip
     n_jobs = len(jobs) + plan.has_costs
     speed = _alone(measure_speed, SPEED_NOISE_SAMPLES, plan.seed) if plan.has_costs else None
     found: dict[Any, Any] = {}

@@ -20,7 +20,7 @@ class Condition:
 
     name: str
     kind: ChannelKind = "awgn"
-    max_cfo_cps: float = 0.0
+    max_cfo_norm: float = 0.0
     max_sfo_ppm: float = 0.0
     linewidth_hz: float = 0.0
     channel: Mapping[str, Any] = field(default_factory=dict)
@@ -49,13 +49,13 @@ PLUTO: dict[str, Any] = {"iq_gain_db": 0.1, "iq_phase_deg": 0.5, "dc_offset": 0.
 
 CONDITIONS = (
     Condition("awgn"),
-    Condition("offsets-50ppm", max_cfo_cps=0.125, max_sfo_ppm=50),
-    Condition("offsets-20ppm", max_cfo_cps=0.125, max_sfo_ppm=20),
-    Condition("carrier", max_cfo_cps=0.125),
+    Condition("offsets-50ppm", max_cfo_norm=0.125, max_sfo_ppm=50),
+    Condition("offsets-20ppm", max_cfo_norm=0.125, max_sfo_ppm=20),
+    Condition("carrier", max_cfo_norm=0.125),
     Condition("clocks-20ppm", max_sfo_ppm=20),
     Condition("clocks-50ppm", max_sfo_ppm=50),
-    Condition("short", max_cfo_cps=0.125, max_sfo_ppm=20, n_analog=SHORT),
-    Condition("short-200ppm", max_cfo_cps=0.125, max_sfo_ppm=200, n_analog=SHORT),
+    Condition("short", max_cfo_norm=0.125, max_sfo_ppm=20, n_analog=SHORT),
+    Condition("short-200ppm", max_cfo_norm=0.125, max_sfo_ppm=200, n_analog=SHORT),
     _moved("rayleigh", "rayleigh-block"),
     _moved("rician", "rician-block"),
     _moved("multipath", "multipath"),
@@ -69,7 +69,7 @@ CONDITIONS = (
     _moved("linewidth-100", linewidth_hz=100.0),
     _moved("iq", iq_gain_db=0.3, iq_phase_deg=1.0),
     _moved("dc", dc_offset=0.05),
-    Condition("pluto", max_cfo_cps=0.06, max_sfo_ppm=25, linewidth_hz=5.0, channel=PLUTO),
+    Condition("pluto", max_cfo_norm=0.06, max_sfo_ppm=25, linewidth_hz=5.0, channel=PLUTO),
     _moved("12-bit", bits=12),
     _moved("8-bit", bits=8),
     _moved("clipping", clip_db=4.0),

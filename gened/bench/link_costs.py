@@ -99,7 +99,7 @@ def peaks(seed: int, n_frames: int = 10) -> dict[str, float]:
     for snr_db in (10.0, 20.0):
         contents = [plan_bursts(random_frame(i, rng, snr_design_db=snr_db))[0] for i in range(n_frames)]
         for name, reduces in (("before", False), ("after", True)):
-            values = [papr_db(modulate_burst(content, reduces_crest=reduces)) for content in contents]
+            values = [papr_db(modulate_burst(content, reduces_papr=reduces)) for content in contents]
             found[f"papr_{name}_db_at_{snr_db:g}_db"] = float(np.mean(values))
     return found
 
@@ -110,15 +110,16 @@ def overhead(seed: int) -> dict[str, float]:
     Padding of the last symbol counts with the preamble; null carriers and cyclic prefix are shares of all that is sent.
     """
     content = plan_bursts(random_frame(0, np.random.default_rng(seed)))[0]
-    n_cells, grid = len(content.symbols), burst_grid(content)
+    n_elements, grid = len(content.symbols), burst_grid(content)
     n_pilots = int(WAVEFORM.pilot_mask(len(grid))[WAVEFORM.n_header_symbols :].sum())
     n_header = WAVEFORM.n_header_symbols * WAVEFORM.n_occupied
     total = 2 * WAVEFORM.n_occupied + grid.size
     return {
-        "overhead": total / n_cells - 1,
-        "preamble": 2 * WAVEFORM.n_occupied / n_cells, "header": n_header / n_cells, "pilots": n_pilots / n_cells,
-        "padding": (grid.size - n_header - n_pilots - n_cells) / n_cells,
+        "overhead": total / n_elements - 1,
+        "preamble": 2 * WAVEFORM.n_occupied / n_elements, "header": n_header / n_elements,
+        "pilots": n_pilots / n_elements,
+        "padding": (grid.size - n_header - n_pilots - n_elements) / n_elements,
         "null_carriers": 1 - WAVEFORM.n_occupied / WAVEFORM.n_fft,
         "cyclic_prefix": WAVEFORM.cp_len / WAVEFORM.symbol_len,
-        "payload_symbols": n_cells, "on_air_samples": WAVEFORM.burst_len(n_cells),
+        "payload_symbols": n_elements, "on_air_samples": WAVEFORM.burst_len(n_elements),
     }  # fmt: skip

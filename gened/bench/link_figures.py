@@ -27,7 +27,7 @@ BLUE, RED, GREEN, PURPLE, GREY = "#0b6e99", "#c4511d", "#3f7d3a", "#7a4ea3", "#6
 BARS_AT_DB = 10.0
 QUARTERS = ("#9ec9db", "#5a9fbe", "#0b6e99", "#073f58")
 DPI = 160
-CELLS = ("preamble", "header", "pilot", "payload")
+ELEMENT_KINDS = ("preamble", "header", "pilot", "payload")
 Rows = list[dict[str, Any]]
 
 
@@ -63,7 +63,7 @@ def draw_burst(axes: Axes) -> None:
     image = axes.imshow(kinds.T, aspect="auto", cmap=colors, vmin=-0.5, vmax=3.5, interpolation="nearest",
                         origin="lower", extent=(0, n_symbols + 2, -128, 128))  # fmt: skip
     bar = axes.figure.colorbar(image, ax=axes, ticks=range(4))
-    bar.set_ticklabels(CELLS)
+    bar.set_ticklabels(ELEMENT_KINDS)
     axes.set_xlabel("symbol of 256 samples (its prefix of 16 not shown)")
     axes.set_ylabel("carrier")
 
@@ -96,10 +96,10 @@ def draw_lost(axes: Axes, rows: Rows, gnuradio: Rows) -> None:
     with_text = [share * (1 - row["caption_error_rate"]) for share, row in zip(kept, ours, strict=True)]
     axes.plot(x, [1 - share for share in kept], color=BLUE, marker="o", label="our bursts, up to 12.5 % off")
     axes.plot(x, [1 - share for share in with_text], color=GREEN, marker="s", label="our captions, up to 12.5 % off")
-    for cfo_cps, style in ((0.0, "-"), (0.02, "--"), (0.125, ":")):
-        found = [row for row in gnuradio if row["cfo_cps"] == cfo_cps]
+    for cfo_norm, style in ((0.0, "-"), (0.02, "--"), (0.125, ":")):
+        found = [row for row in gnuradio if row["cfo_cps"] == cfo_norm]
         axes.plot([row["snr_db"] for row in found], [row["gnuradio_packet_error_rate"] for row in found], color=RED,
-                  linestyle=style, marker="^", label=f"GNU Radio's packets, {100 * cfo_cps:g} % off")  # fmt: skip
+                  linestyle=style, marker="^", label=f"GNU Radio's packets, {100 * cfo_norm:g} % off")  # fmt: skip
     axes.set_xlabel("SNR (Es/N0), dB")
     axes.set_ylabel("lost, share")
     axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(0.12, 0.5))

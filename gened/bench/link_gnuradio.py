@@ -43,8 +43,8 @@ GAP = (500, 1500)
 PADDING = 6000
 """Behind the last packet: without it the receiver waits for samples that never come, and the packet is lost."""
 TIMEOUT_S = 600.0
-OFFSETS_CPS = (0.0, 0.005, 0.02, 0.125)
-"""Carrier offsets, cycles a sample: a carrier of GNU Radio's default is 0.0156 wide, one of ours 0.0039."""
+OFFSETS_NORM = (0.0, 0.005, 0.02, 0.125)
+"""Carrier offsets, cycles per sample: a carrier of GNU Radio's default is 0.0156 wide, one of ours 0.0039."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Point:
     """One setting of the air."""
 
     snr_db: float
-    cfo_cps: float
+    cfo_norm: float
     n_packets: int
     seed: int
 
@@ -82,7 +82,7 @@ def compare(points: Sequence[Point]) -> list[dict[str, float | int]]:
     for point, their in zip(points, theirs, strict=True):
         our = ours(point)
         rows.append({
-            "snr_db": point.snr_db, "cfo_cps": point.cfo_cps, "packets": point.n_packets,
+            "snr_db": point.snr_db, "cfo_cps": point.cfo_norm, "packets": point.n_packets,
             "gened_detection_rate": our.detection_rate, "gened_packet_error_rate": our.packet_error_rate,
             "gnuradio_detection_rate": their.detection_rate, "gnuradio_packet_error_rate": their.packet_error_rate,
         })  # fmt: skip
@@ -117,7 +117,7 @@ def _air(packets: Sequence[ComplexArray], point: Point, noise_ratio: float) -> t
         at += gap + len(packet)
     stream = np.concatenate([*parts, np.zeros(PADDING, np.complex64)])
     ours_db = point.snr_db + 10 * np.log10(WAVEFORM.n_fft / WAVEFORM.n_occupied / noise_ratio)
-    config = ChannelConfig(snr_db=float(ours_db), freq_offset_hz=point.cfo_cps * SAMPLE_RATE, seed=point.seed)
+    config = ChannelConfig(snr_db=float(ours_db), freq_offset_hz=point.cfo_norm * SAMPLE_RATE, seed=point.seed)
     return SampleChannel(config, SAMPLE_RATE).process(stream), starts
 
 

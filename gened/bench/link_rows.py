@@ -109,7 +109,7 @@ def measure(condition: Condition, snr_db: float, n_frames: int, seed: int) -> Ro
 
 def _on_air(condition: Condition, snr_db: float, number: int, rng: np.random.Generator) -> _Sent:
     frame = random_frame(number, rng, n_analog=condition.n_analog, snr_design_db=quantize_snr_db(snr_db))
-    cfo_hz = condition.max_cfo_cps * SAMPLE_RATE * rng.uniform(-1, 1)
+    cfo_hz = condition.max_cfo_norm * SAMPLE_RATE * rng.uniform(-1, 1)
     config = ChannelConfig(
         kind=condition.kind, snr_db=snr_db, freq_offset_hz=cfo_hz, linewidth_hz=condition.linewidth_hz,
         sfo_ppm=condition.max_sfo_ppm * rng.uniform(-1, 1),
@@ -127,7 +127,7 @@ def _on_air(condition: Condition, snr_db: float, number: int, rng: np.random.Gen
     received = channel.process(stream, [lead])
     n_symbols = (len(burst) - WAVEFORM.preamble_len) // WAVEFORM.symbol_len
     moments = WAVEFORM.preamble_len + WAVEFORM.symbol_len * (np.arange(n_symbols) + 0.5)
-    response = channel.fading.response((0.0,) if channel.fading.is_still else moments)
+    response = channel.fading.response((0.0,) if channel.fading.is_time_invariant else moments)
     return _Sent(frame, content, config, received, np.broadcast_to(np.abs(response) ** 2, (n_symbols, 204)))
 
 
@@ -178,7 +178,7 @@ def _figures(sent: _Sent, got: ReceivedFrame) -> Figures:
         bias_db=_db(float(np.mean(claimed) / max(np.mean(error), MIN_ERROR))),
         quartiles_db=np.array([_db(float(claimed[q].mean() / max(error[q].mean(), MIN_ERROR))) for q in quarters]),
         snr_error_db=got.snr_est_db - snr_db,
-        cfo_error_hz=got.cfo_est_cps * SAMPLE_RATE - sent.config.freq_offset_hz,
+        cfo_error_hz=got.cfo_est_norm * SAMPLE_RATE - sent.config.freq_offset_hz,
         sfo_error_ppm=got.sfo_est_ppm - sent.config.sfo_ppm,
     )  # fmt: skip
 

@@ -25,7 +25,7 @@ from ldpc.bp_decoder import BpDecoder
 
 from gened.gr_blocks.phy.channel.noise import complex_noise
 from gened.gr_blocks.phy.coding.interleave import permutation
-from gened.gr_blocks.phy.coding.ldpc import MAX_ITERATIONS, LdpcCode, decode_together
+from gened.gr_blocks.phy.coding.ldpc import MAX_ITERATIONS, LdpcCode, decode_blocks
 from gened.gr_blocks.phy.coding.ldpc_matrices import parity_check_matrix
 from gened.gr_blocks.phy.coding.modes import INTERLEAVER_SEED, MODES, digital_decode, digital_encode
 from gened.gr_blocks.phy.coding.modulation import demodulate, modulate
@@ -86,11 +86,11 @@ def random_header(rng: np.random.Generator) -> Header:
 
 def header_trial() -> Trial:
     """A header on the cells that the waveform gives it."""
-    n_cells = int((~WAVEFORM.pilot_mask(WAVEFORM.n_header_symbols)).sum())
+    n_elements = int((~WAVEFORM.pilot_mask(WAVEFORM.n_header_symbols)).sum())
 
     def lost(snr_db: float, rng: np.random.Generator) -> bool:
         header = random_header(rng)
-        return decode_header(*noisy(encode_header(header, n_cells), snr_db, rng)) != header
+        return decode_header(*noisy(encode_header(header, n_elements), snr_db, rng)) != header
 
     return lost
 
@@ -161,7 +161,7 @@ def llr_losses(name: str, snr_db: float, n_blocks: int, seed: int) -> dict[str, 
         found[1].append(max_log_llr(received, noise_var, bits_per_symbol)[back])
     exact, max_log = (
         float(np.mean([(block.bits != one).any() for block, one in zip(decoded, bits, strict=True)]))
-        for decoded in (decode_together([code] * n_blocks, llrs) for llrs in found)
+        for decoded in (decode_blocks([code] * n_blocks, llrs) for llrs in found)
     )
     return {"mode": name, "snr_db": snr_db, "fer_exact": exact, "fer_max_log": max_log}
 

@@ -158,5 +158,5 @@ def _trial(snr_db: float) -> str:
         raise GenedError(f"{len(found)} of 1 frames, or its caption was lost")
     if abs(found[0].snr_est_db - snr_db) > SNR_TOLERANCE_DB:
         raise GenedError(f"its SNR was measured as {found[0].snr_est_db:.1f} dB")
-    offset_hz = found[0].cfo_est_cps * TRIAL_RATE_HZ
+    offset_hz = found[0].cfo_est_norm * TRIAL_RATE_HZ
     return f"received; SNR measured {found[0].snr_est_db:.1f} dB, offset {offset_hz:.0f} of {TRIAL_OFFSET_HZ:.0f} Hz"

@@ -101,7 +101,7 @@ def known_frame(seed: int, session: int) -> Frame:
 
 def known_burst(frame: Frame) -> ComplexArray:
     """The samples of a known frame, mean power 1; with all their peaks, as lowering them costs SNR of its own."""
-    return modulate_burst(plan_bursts(frame)[0], reduces_crest=False)
+    return modulate_burst(plan_bursts(frame)[0], reduces_papr=False)
 
 
 def dbfs(power: float) -> float:
@@ -148,7 +148,7 @@ def measure(
         clipped_fraction=clipped_fraction(shown), tx_clipped_fraction=tx_clipped_fraction,
         snr_est_db=_median([burst.snr_est_db for burst in bursts]),
         snr_evm_db=_median([_snr_evm_db(burst.symbols, content.symbols) for burst in bursts]),
-        cfo_hz=tuple(burst.cfo_cps * sample_rate for burst in bursts),
+        cfo_hz=tuple(burst.cfo_norm * sample_rate for burst in bursts),
         sfo_ppm=tuple(burst.sfo_ppm for burst in bursts),
     )  # fmt: skip
 

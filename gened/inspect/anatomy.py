@@ -18,20 +18,20 @@ from gened.gr_blocks.phy.coding.interleave import qpsk_stream
 from gened.gr_blocks.phy.coding.modes import digital_decode, digital_encode
 from gened.gr_blocks.phy.coding.modulation import demodulate as demap
 from gened.gr_blocks.phy.coding.modulation import modulate
-from gened.gr_blocks.phy.equalizer.demodulator import Capture, demodulate, symbol_cells
-from gened.gr_blocks.phy.framing.header import Header, HeaderFault, encode_header, read_cells
+from gened.gr_blocks.phy.equalizer.demodulator import Capture, demodulate, fft_symbols
+from gened.gr_blocks.phy.framing.header import Header, HeaderFault, decode_header_or_fault, encode_header
 from gened.gr_blocks.phy.framing.records import unpack_records
 from gened.gr_blocks.phy.ofdm.papr_reduction import papr_db
 from gened.gr_blocks.phy.ofdm.resource_grid import symbol_times
 from gened.gr_blocks.phy.ofdm.waveform import PADDING_SEED, WAVEFORM
-from gened.gr_blocks.phy.sync.detector import CANDIDATE_THRESHOLD, Miss, header_cells, is_tone, lag_metric
+from gened.gr_blocks.phy.sync.detector import CANDIDATE_THRESHOLD, Miss, equalize_header, is_tone, lag_metric
 from gened.gr_blocks.phy.sync.estimators import MIN_VARIANCE, WINDOW_BACKOFF, derotate
 from gened.gr_blocks.phy.types import ComplexArray
 from gened.inspect.anatomy_records import (
     Anatomy,
-    CellView,
     ChannelView,
     Complex,
+    ElementView,
     Float,
     Part,
     PilotView,
@@ -45,7 +45,7 @@ ERROR_SIGMA = 8.0
 """Of the Gaussian window, in symbols and in carriers, over which measured errors are averaged: about 40 pilots, so that
 a sixth of the mean is scatter."""
 NEAR_SHARE = 1e-3
-"""Of a place's window that must be known content; a single known cell nearby has 2.5e-3."""
+"""Of a place's window that must be known content; a single known symbol nearby has 2.5e-3."""
 N_SPECTRUM = 512
 
 FAULTS = {
@@ -71,19 +71,19 @@ def dissect(specimen: Specimen, sample_rate: float) -> Anatomy:
     }  # fmt: skip
     if found is None:
         return Anatomy(**seen, fault=_why_no_preamble(samples, metric))
-    seen |= {"coherence": coherence(samples, found.cfo_cps), "cfo_detector_cps": found.cfo_cps}
+    seen |= {"coherence": coherence(samples, found.cfo_norm), "cfo_detector_norm": found.cfo_norm}
     behind = samples[found.start - specimen.first :]
     seen |= _miss(found, behind) if isinstance(found, Miss) else _capture(found)
     own = behind[: round(seen["parts"][-1].end)]
     return Anatomy(**seen, papr_db=papr_db(own) if np.any(own) else None)
 
 
-def coherence(samples: ComplexArray, cfo_cps: float) -> Float:
+def coherence(samples: ComplexArray, cfo_norm: float) -> Float:
     """Share of the energy of 512 samples that the known preamble explains, at each place, in [0, 1].
 
     Args:
         samples: [n], at least 512.
-        cfo_cps: Carrier offset that is taken off first.
+        cfo_norm: Carrier offset that is taken off first.
 
     Returns:
         [n - 511]; a burst peaks behind the prefix of its preamble.
@@ -91,7 +91,7 @@ def coherence(samples: ComplexArray, cfo_cps: float) -> Float:
     known = np.concatenate([WAVEFORM.preamble_half] * 2)
     if len(samples) < len(known):
         return np.zeros(0)
-    power = np.abs(np.correlate(derotate(samples, cfo_cps), known, "valid")) ** 2
+    power = np.abs(np.correlate(derotate(samples, cfo_norm), known, "valid")) ** 2
     energy = np.concatenate([np.zeros(1), np.cumsum(np.abs(samples) ** 2, dtype=np.float64)])
     window = energy[len(known) :] - energy[: -len(known)]
     floor = 1e-9 * max(float(window.max()), 1e-20)
@@ -140,23 +140,23 @@ def _miss(miss: Miss, behind: ComplexArray) -> dict[str, Any]:
     n_symbols = WAVEFORM.n_header_symbols
     is_cut = len(behind) < HEADER_END
     padded = np.concatenate([behind[:HEADER_END], np.zeros(max(0, HEADER_END - len(behind)), np.complex64)])
-    found = header_cells(padded, miss.cfo_cps)
+    found = equalize_header(padded, miss.cfo_norm)
     h, times = found.h, symbol_times(n_symbols)
-    turn = np.exp(2j * np.pi * found.cfo_cps * times)[:, None]
+    turn = np.exp(2j * np.pi * found.cfo_norm * times)[:, None]
     is_pilot = WAVEFORM.pilot_mask(n_symbols)
-    read = read_cells(found.cells[~is_pilot], found.noise_var[~is_pilot])
+    read = decode_header_or_fault(found.symbols[~is_pilot], found.noise_var[~is_pilot])
     header = read if isinstance(read, Header) else None
     known = _known(n_symbols, header, {})
     return {
         "fault": "the samples end within the header" if is_cut and header is None else FAULTS[miss.fault],
         "parts": _head_parts(),
-        "cfo_cps": miss.cfo_cps + found.cfo_cps,
+        "cfo_norm": miss.cfo_norm + found.cfo_norm,
         "snr_est_db": found.snr_est_db,
         "channel": _channel(h),
-        "pilots": _pilots(found.cells * turn * h, found.cells * h, h),
-        "cells": _cell_view(found.cells, found.noise_var, known),
+        "pilots": _pilots(found.symbols * turn * h, found.symbols * h, h),
+        "elements": _element_view(found.symbols, found.noise_var, known),
         "header": header,
-        "sections": (_header_section(found.cells[~is_pilot], found.noise_var[~is_pilot], header),),
+        "sections": (_header_section(found.symbols[~is_pilot], found.noise_var[~is_pilot], header),),
     }
 
 
@@ -168,14 +168,14 @@ def _capture(capture: Capture) -> dict[str, Any]:
     burst = demodulate(capture, stages.__setitem__)
     header, h, grid = capture.header, stages["h_hat"], stages["equalized"]
     n_symbols = len(grid)
-    raw = symbol_cells(derotate(capture.samples, capture.cfo_cps), n_symbols)
+    raw = fft_symbols(derotate(capture.samples, capture.cfo_norm), n_symbols)
     n_header, is_pilot = WAVEFORM.n_header_symbols, WAVEFORM.pilot_mask(n_symbols)
     head = ~is_pilot[:n_header]
     sections = [_header_section(grid[:n_header][head], stages["noise_var"][:n_header][head], header)]
     contents: dict[str, bytes] = {}
-    for name, sharing, mode_name, where in _digital(header):
+    for name, packets, mode_name, where in _digital(header):
         cells, variance = burst.symbols[where], burst.noise_var[where]
-        content = digital_decode(cells, variance, sharing.share_len, mode_name)
+        content = digital_decode(cells, variance, packets.packet_len, mode_name)
         if content is not None:
             contents[name] = content
         sent = None if content is None else digital_encode(content, mode_name)
@@ -184,20 +184,20 @@ def _capture(capture: Capture) -> dict[str, Any]:
         sections.append(Section("picture", burst.symbols[header.n_side + header.n_text :]))
     return {
         "parts": _head_parts() + _payload_parts(header, n_symbols),
-        "cfo_cps": burst.cfo_cps,
+        "cfo_norm": burst.cfo_norm,
         "sfo_ppm": burst.sfo_ppm,
         "snr_est_db": burst.snr_est_db,
         "channel": _channel(burst.h_hat, None if np.array_equal(h[0], h[-1]) else h[[0, -1]]),
         "pilots": _pilots(raw, grid * h, h),
-        "cells": _cell_view(grid, stages["noise_var"], _known(n_symbols, header, contents)),
+        "elements": _element_view(grid, stages["noise_var"], _known(n_symbols, header, contents)),
         "header": header,
         "sections": tuple(sections),
         "caption": _caption(header, contents.get("caption")),
     }
 
 
-def _digital(header: Header) -> list[tuple[str, erasure_code.SharePlan, str, slice]]:
-    """Name, sharing, mode and place among the payload's cells of the digital parts that this burst has."""
+def _digital(header: Header) -> list[tuple[str, erasure_code.PacketPlan, str, slice]]:
+    """Name, packets, mode and place among the payload's cells of the digital parts that this burst has."""
     both = (
         ("side information", header.side_plan, header.side_mode, slice(0, header.n_side)),
         ("caption", header.text_plan, header.text_mode, slice(header.n_side, header.n_side + header.n_text)),
@@ -205,10 +205,10 @@ def _digital(header: Header) -> list[tuple[str, erasure_code.SharePlan, str, sli
     return [part for part in both if part[3].stop > part[3].start]
 
 
-def _caption(header: Header, share: bytes | None) -> str | None:
-    if share is None:
+def _caption(header: Header, packet: bytes | None) -> str | None:
+    if packet is None:
         return None
-    text = erasure_code.join({header.burst: share}, header.text_len, header.n_bursts)
+    text = erasure_code.decode({header.burst: packet}, header.text_len, header.n_bursts)
     return None if text is None else unpack_records(text).caption
 
 
@@ -221,16 +221,16 @@ def _payload_parts(header: Header, n_symbols: int) -> tuple[Part, ...]:
     borders = np.concatenate([[0], is_payload.sum(1).cumsum()])
     lengths = (
         ("side information", header.n_side), ("caption", header.n_text), ("picture", header.n_analog),
-        ("padding", int(borders[-1]) - header.n_cells),
+        ("padding", int(borders[-1]) - header.n_elements),
     )  # fmt: skip
     parts, at = [], 0
-    for name, n_cells in lengths:
+    for name, n_elements in lengths:
         begin, end = (
-            HEADER_END + WAVEFORM.symbol_len * float(np.interp(cell, borders, np.arange(len(borders))))
-            for cell in (at, at + n_cells)
+            HEADER_END + WAVEFORM.symbol_len * float(np.interp(place, borders, np.arange(len(borders))))
+            for place in (at, at + n_elements)
         )
-        at += n_cells
-        if n_cells:
+        at += n_elements
+        if n_elements:
             parts.append(Part(name, begin, end))
     return tuple(parts)
 
@@ -259,18 +259,18 @@ def _known(n_symbols: int, header: Header | None, contents: dict[str, bytes]) ->
     known = np.where(is_pilot, WAVEFORM.pilot_grid(n_symbols), 0)
     if header is None:
         return known
-    known[:n_header][~is_pilot[:n_header]] = encode_header(header, WAVEFORM.n_header_cells)
+    known[:n_header][~is_pilot[:n_header]] = encode_header(header, WAVEFORM.n_header_elements)
     payload = np.zeros(int((~is_pilot[n_header:]).sum()), np.complex64)
     for name, _, mode_name, where in _digital(header):
         if name in contents:
             payload[where] = digital_encode(contents[name], mode_name)
-    n_padding = max(0, len(payload) - header.n_cells)
+    n_padding = max(0, len(payload) - header.n_elements)
     payload[len(payload) - n_padding :] = qpsk_stream(n_padding, PADDING_SEED)
     known[n_header:][~is_pilot[n_header:]] = payload
     return known
 
 
-def _cell_view(grid: Complex, noise_var: Float, known: Complex) -> CellView:
+def _element_view(grid: Complex, noise_var: Float, known: Complex) -> ElementView:
     is_known = (known != 0) & np.isfinite(noise_var)
     error = np.where(is_known, np.abs(grid - known) ** 2, 0).astype(np.float64)
     share = gaussian_filter(is_known.astype(np.float64), ERROR_SIGMA, mode="constant")
@@ -280,7 +280,7 @@ def _cell_view(grid: Complex, noise_var: Float, known: Complex) -> CellView:
     bias_db = None
     if is_known.any() and error[is_known].mean() > 0:
         bias_db = float(10 * np.log10(error[is_known].mean() / max(float(noise_var[is_known].mean()), MIN_VARIANCE)))
-    return CellView(grid, np.array(noise_var), measured, bias_db)
+    return ElementView(grid, np.array(noise_var), measured, bias_db)
 
 
 def _header_section(cells: Complex, noise_var: Float, header: Header | None) -> Section:

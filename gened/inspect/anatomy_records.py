@@ -80,7 +80,7 @@ class Section:
     """Digital or analogue cells of one part."""
 
     name: str
-    cells: ComplexArray
+    symbols: ComplexArray
     """Equalised to unit gain, [n] complex64."""
     mode: str | None = None
     """Digital mode; None: analogue."""
@@ -95,7 +95,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class CellView:
+class ElementView:
     """All cells behind the preamble, pilots among them."""
 
     grid: Complex
@@ -103,7 +103,7 @@ class CellView:
     noise_var: Float
     """What the receiver claims of each, whole complex variance, [n_symbols, 204]; inf where lost."""
     error_var: Float
-    """What was measured at known cells around each, averaged as by `anatomy.ERROR_SIGMA`; NaN where none is near."""
+    """Measured at known symbols around each, averaged as by `anatomy.ERROR_SIGMA`; NaN where none is near."""
     bias_db: float | None
     """Mean of what was measured over mean of what was claimed; None where nothing is known."""
 
@@ -127,18 +127,18 @@ class Anatomy:
     fault: str = ""
     """Why it goes no further; empty for a burst that was read."""
     parts: tuple[Part, ...] = ()
-    cfo_detector_cps: float | None = None
-    """Carrier offset as the detector saw it, cycles a sample."""
-    cfo_cps: float | None = None
+    cfo_detector_norm: float | None = None
+    """Carrier offset as the detector saw it, cycles per sample."""
+    cfo_norm: float | None = None
     """After all pilots were asked."""
     sfo_ppm: float | None = None
     snr_est_db: float | None = None
     """Es/N0 on an occupied carrier."""
     papr_db: float | None = None
-    """Of the burst as received, noise included: see `crest.papr_db`."""
+    """Of the burst as received, noise included: see `papr_reduction.papr_db`."""
     channel: ChannelView | None = None
     pilots: PilotView | None = None
-    cells: CellView | None = None
+    elements: ElementView | None = None
     header: Header | None = None
     sections: tuple[Section, ...] = ()
     """header, side information, caption, picture: those that are there, in this order."""
@@ -159,9 +159,9 @@ class Anatomy:
     @property
     def evm_db(self) -> float | None:
         """Of all digital cells together."""
-        powers = [(len(one.cells), 10 ** (one.evm_db / 10)) for one in self.sections if one.evm_db is not None]
-        n_cells = sum(n for n, _ in powers)
-        return None if n_cells == 0 else float(10 * np.log10(sum(n * power for n, power in powers) / n_cells))
+        powers = [(len(one.symbols), 10 ** (one.evm_db / 10)) for one in self.sections if one.evm_db is not None]
+        n_elements = sum(n for n, _ in powers)
+        return None if n_elements == 0 else float(10 * np.log10(sum(n * power for n, power in powers) / n_elements))
 
     def section(self, name: str) -> Section | None:
         """One of `sections`; None where the burst has none of that name."""

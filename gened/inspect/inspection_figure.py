@@ -71,7 +71,7 @@ def make_figure(anatomy: Anatomy, place: str = "") -> Figure:
     _narrow(slots[4])
     maps = grid[2, 3].subgridspec(2, 1, hspace=0.14)
     drawers = (
-        _envelope, _metric, _spectrum, _magnitude, _phase, _pilots, _header_cells, _digital_cells, _picture_cells,
+        _envelope, _metric, _spectrum, _magnitude, _phase, _pilots, _header_symbols, _digital_symbols, _picture_symbols,
     )  # fmt: skip
     for axis, drawer in zip(slots, drawers, strict=True):
         _plain(axis)
@@ -174,8 +174,8 @@ def _spectrum(axis: Any, anatomy: Anatomy) -> None:
             level_db = 10 * np.log10(np.maximum(density, 1e-9 * density.max()))
             axis.plot(freqs / 1e3, level_db, color=color, linewidth=1.1, label=label)
             levels.append(level_db)
-    if anatomy.cfo_cps is not None:
-        middle_khz = anatomy.cfo_cps * anatomy.sample_rate / 1e3
+    if anatomy.cfo_norm is not None:
+        middle_khz = anatomy.cfo_norm * anatomy.sample_rate / 1e3
         half_khz = WAVEFORM.n_occupied / WAVEFORM.n_fft / 2 * anatomy.sample_rate / 1e3
         axis.axvline(middle_khz, color=ORANGE, linewidth=1, linestyle="--", label="carrier, band")
         for edge_khz in (middle_khz - half_khz, middle_khz + half_khz):
@@ -261,17 +261,17 @@ def _pilots(axis: Any, anatomy: Anatomy) -> None:
 # Cells
 
 
-def _header_cells(axis: Any, anatomy: Anatomy) -> None:
+def _header_symbols(axis: Any, anatomy: Anatomy) -> None:
     _constellation(axis, "header cells: mode, CRC, EVM", [(anatomy.section("header"), ORANGE, "o")], "no preamble")
 
 
-def _digital_cells(axis: Any, anatomy: Anatomy) -> None:
+def _digital_symbols(axis: Any, anatomy: Anatomy) -> None:
     shown = [(anatomy.section("side information"), GREEN, "^"), (anatomy.section("caption"), PINK, "o")]
     reason = "none in this burst" if not anatomy.fault else "not read"
     _constellation(axis, "caption, side: mode, CRC, EVM", shown, reason)
 
 
-def _picture_cells(axis: Any, anatomy: Anatomy) -> None:
+def _picture_symbols(axis: Any, anatomy: Anatomy) -> None:
     reason = "none in this burst" if not anatomy.fault else "not read"
     _constellation(axis, "picture cells, analogue", [(anatomy.section("picture"), BLUE, "o")], reason)
 
@@ -281,9 +281,9 @@ def _constellation(axis: Any, title: str, shown: list[tuple[Section | None, str,
     there = [(section, color, marker) for section, color, marker in shown if section is not None]
     if not there:
         return _missing(axis, reason)
-    limit = max(_limit(section.cells) for section, _, _ in there)
+    limit = max(_limit(section.symbols) for section, _, _ in there)
     for section, color, marker in there:
-        cells = section.cells[:: max(1, -(-len(section.cells) // MAX_POINTS))]
+        cells = section.symbols[:: max(1, -(-len(section.symbols) // MAX_POINTS))]
         size, alpha = (3.0, 0.5) if len(cells) < 2000 else (2.2, 0.3)
         axis.plot(
             cells.real, cells.imag, marker, color=color, markersize=size, alpha=alpha, markeredgewidth=0,
@@ -312,7 +312,7 @@ def _square(axis: Any, limit: float, *, room: float) -> None:
 
 def _label(section: Section) -> str:
     if section.mode is None:
-        return f"{len(section.cells):,} cells"
+        return f"{len(section.symbols):,} cells"
     state = "CRC fails" if section.crc_ok is False else "CRC ok"
     evm = "" if section.evm_db is None else f", {section.evm_db:.1f} dB"
     return f"{section.name.removesuffix(' information')} {section.mode}, {state}{evm}"
@@ -327,16 +327,19 @@ def _limit(cells: npt.NDArray[np.complex64]) -> float:
 
 def _noise_maps(figure: Any, claimed: Any, measured: Any, anatomy: Anatomy) -> None:
     _title(claimed, "noise variance of the cells")
-    if anatomy.cells is None:
+    if anatomy.elements is None:
         for axis in (claimed, measured):
             _missing(axis, "no preamble")
         return
-    maps = [_decibels(values) for values in (anatomy.cells.noise_var, anatomy.cells.error_var)]
+    maps = [_decibels(values) for values in (anatomy.elements.noise_var, anatomy.elements.error_var)]
     finite = np.concatenate([values[np.isfinite(values)] for values in maps] or [np.zeros(1)])
     low, high = (-1.0, 1.0) if len(finite) == 0 else (float(np.quantile(finite, share)) for share in (0.01, 0.99))
     middle, half = (low + high) / 2, max(3.0, (high - low) / 2)
     edges = (float(WAVEFORM.carriers[0]), float(WAVEFORM.carriers[-1]), float(len(maps[0])), 0.0)
-    for axis, values, label in ((claimed, maps[0], "as claimed"), (measured, maps[1], "as measured at known cells")):
+    for axis, values, label in (
+        (claimed, maps[0], "as claimed"),
+        (measured, maps[1], "as measured at known symbols"),
+    ):
         axis.set_facecolor("#f2f3f5")
         image = axis.imshow(
             values, aspect="auto", interpolation="nearest", cmap="cividis", extent=edges, vmin=middle - half,

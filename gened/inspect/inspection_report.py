@@ -48,7 +48,7 @@ def _numbers(anatomy: Anatomy) -> str:
     rate = anatomy.sample_rate
     told = (
         ("SNR", anatomy.snr_est_db, ".1f", "dB"),
-        ("carrier offset", None if anatomy.cfo_cps is None else anatomy.cfo_cps * rate, ",.1f", "Hz"),
+        ("carrier offset", None if anatomy.cfo_norm is None else anatomy.cfo_norm * rate, ",.1f", "Hz"),
         ("clock offset", anatomy.sfo_ppm, ".1f", "ppm"),
         ("EVM of the digital cells" if not anatomy.fault else "EVM to the nearest points", anatomy.evm_db, ".1f", "dB"),
         ("PAPR", anatomy.papr_db, ".1f", "dB"),
@@ -59,15 +59,15 @@ def _numbers(anatomy: Anatomy) -> str:
 
 def as_json(anatomy: Anatomy) -> dict[str, Any]:
     """All but the samples as plain values; unknown is null."""
-    rate, channel, pilots, cells = anatomy.sample_rate, anatomy.channel, anatomy.pilots, anatomy.cells
+    rate, channel, pilots, cells = anatomy.sample_rate, anatomy.channel, anatomy.pilots, anatomy.elements
     return {
         "start": anatomy.start,
         "time_s": anatomy.start / rate,
         "sample_rate": rate,
         "fault": anatomy.fault or None,
         "snr_est_db": _number(anatomy.snr_est_db),
-        "cfo_detector_hz": None if anatomy.cfo_detector_cps is None else anatomy.cfo_detector_cps * rate,
-        "cfo_est_hz": None if anatomy.cfo_cps is None else anatomy.cfo_cps * rate,
+        "cfo_detector_hz": None if anatomy.cfo_detector_norm is None else anatomy.cfo_detector_norm * rate,
+        "cfo_est_hz": None if anatomy.cfo_norm is None else anatomy.cfo_norm * rate,
         "sfo_est_ppm": _number(anatomy.sfo_ppm),
         "evm_db": _number(anatomy.evm_db),
         "papr_db": _number(anatomy.papr_db),
@@ -78,7 +78,7 @@ def as_json(anatomy: Anatomy) -> dict[str, Any]:
         "header": None if anatomy.header is None else _header(anatomy.header),
         "parts": [asdict(part) for part in anatomy.parts],
         "sections": [
-            {"name": one.name, "n_cells": len(one.cells), "mode": one.mode, "crc_ok": one.crc_ok,
+            {"name": one.name, "n_cells": len(one.symbols), "mode": one.mode, "crc_ok": one.crc_ok,
              "evm_db": _number(one.evm_db)}
             for one in anatomy.sections
         ],
@@ -99,7 +99,7 @@ def _header(header: Header) -> dict[str, Any]:
     return asdict(header) | {
         "size": {"height": header.size.height, "width": header.size.width}, "rate": str(header.rate),
         "codec_id": f"{header.codec_id:08x}", "n_analog": header.n_analog, "n_side": header.n_side,
-        "n_text": header.n_text, "n_cells": header.n_cells,
+        "n_text": header.n_text, "n_cells": header.n_elements,
     }  # fmt: skip
 
 

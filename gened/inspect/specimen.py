@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gened.gr_blocks.phy.equalizer.demodulator import Capture
-from gened.gr_blocks.phy.framing.header import MAX_BURST_CELLS
+from gened.gr_blocks.phy.framing.header import MAX_BURST_ELEMENTS
 from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
 from gened.gr_blocks.phy.sync.detector import LOOKAHEAD, MAX_AMPLITUDE, TAIL, BurstDetector, DetectorStats, Miss
 from gened.gr_blocks.phy.types import ComplexArray
@@ -24,7 +24,7 @@ MARGIN = 1536
 """Samples kept on either side: noise enough for a spectrum, and the rise of the detection metric."""
 MISS_SPAN = 8192
 """Samples shown from a preamble whose header is not known, and so its length neither."""
-MAX_BURST_LEN = WAVEFORM.burst_len(MAX_BURST_CELLS)
+MAX_BURST_LEN = WAVEFORM.burst_len(MAX_BURST_ELEMENTS)
 HISTORY = MAX_BURST_LEN + TAIL + LOOKAHEAD + 2 * MARGIN
 
 
@@ -126,5 +126,5 @@ class SpecimenFinder:
 
 
 def _end(found: Capture | Miss) -> int:
-    length = MISS_SPAN if isinstance(found, Miss) else WAVEFORM.burst_len(found.header.n_cells)
+    length = MISS_SPAN if isinstance(found, Miss) else WAVEFORM.burst_len(found.header.n_elements)
     return found.start + length

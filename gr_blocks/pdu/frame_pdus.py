@@ -244,13 +244,13 @@ def design_from_pdu(message: Any) -> EncodedDesign:
 class _CaptureMeta:
     start: Count
     header: Bytes
-    cfo_cps: Annotated[Finite, Field(ge=-0.5, le=0.5)]
+    cfo_norm: Annotated[Finite, Field(ge=-0.5, le=0.5, validation_alias="cfo_cps")]
 
 
 def capture_to_pdu(capture: Capture) -> Any:
     """A captured burst as a PDU: its samples, where it began, its carrier offset and its packed header."""
     return to_pdu(
-        {"start": capture.start, "cfo_cps": capture.cfo_cps, "header": capture.header.pack()}, capture.samples
+        {"start": capture.start, "cfo_cps": capture.cfo_norm, "header": capture.header.pack()}, capture.samples
     )
 
 
@@ -262,9 +262,9 @@ def capture_from_pdu(message: Any) -> Capture:
     """
     place = place_from_pdu(message)
     header, samples = place.header, from_vector(pmt.cdr(message))
-    if len(samples) < WAVEFORM.burst_len(header.n_cells) or not np.isfinite(samples.view(np.float32)).all():
-        raise PduError(f"{len(samples)} samples do not hold a burst of {header.n_cells} cells, or are not finite")
-    return Capture(samples, place.start, header, place.cfo_cps)
+    if len(samples) < WAVEFORM.burst_len(header.n_elements) or not np.isfinite(samples.view(np.float32)).all():
+        raise PduError(f"{len(samples)} samples do not hold the header's burst, or are not finite")
+    return Capture(samples, place.start, header, place.cfo_norm)
 
 
 @dataclass(frozen=True)
@@ -274,7 +274,7 @@ class BurstPlace:
     start: int
     """Index of its first sample in the receiver's stream."""
     header: Header
-    cfo_cps: float
+    cfo_norm: float
     """Carrier frequency offset by the detector, cycles per sample."""
 
 
@@ -288,7 +288,7 @@ def place_from_pdu(message: Any) -> BurstPlace:
     header = Header.unpack(found.header)
     if header is None:
         raise PduError("the PDU's 'header' is no header")
-    return BurstPlace(found.start, header, found.cfo_cps)
+    return BurstPlace(found.start, header, found.cfo_norm)
 
 
 # Received frames
@@ -322,7 +322,7 @@ class _ReceivedMeta(_FrameMeta):
     n_bursts: Annotated[int, Field(strict=True, ge=1, le=256)]
     n_bursts_received: Annotated[int, Field(strict=True, ge=0, le=256)]
     snr_est_db: MaybeNan
-    cfo_est_cps: MaybeNan
+    cfo_est_norm: Annotated[MaybeNan, Field(validation_alias="cfo_est_cps")]
     sfo_est_ppm: MaybeNan
     evm_db: MaybeNan = float("nan")
     on_air_samples: Count
@@ -371,7 +371,7 @@ def received_to_pdu(frame: ReceivedFrame) -> Any:
             "text": frame.text, "has_text": frame.has_text, "n_bursts": frame.n_bursts,
             **_partial_to_meta(frame.partial_text),
             "n_bursts_received": frame.n_bursts_received, "snr_est_db": frame.snr_est_db,
-            "cfo_est_cps": frame.cfo_est_cps, "sfo_est_ppm": frame.sfo_est_ppm, "on_air_samples": frame.on_air_samples,
+            "cfo_est_cps": frame.cfo_est_norm, "sfo_est_ppm": frame.sfo_est_ppm, "on_air_samples": frame.on_air_samples,
             "caption_symbols": frame.text_symbols, "side_symbols": frame.side_symbols,
             "analog_symbols": len(received.symbols),
             "erased_fraction": frame.erased_fraction, "constellation": frame.constellation, "evm_db": frame.evm_db,
@@ -395,7 +395,7 @@ def received_from_pdu(message: Any) -> tuple[ReceivedFrame, Meta]:
         session=found.session, number=found.frame, codec_id=found.codec_id,
         received=Received(symbols, noise_var, found.side_info, found.size, found.rate, found.snr_design_db),
         text=text.text, partial_text=text.partial, has_text=text.has_text, n_bursts=found.n_bursts,
-        n_bursts_received=found.n_bursts_received, snr_est_db=found.snr_est_db, cfo_est_cps=found.cfo_est_cps,
+        n_bursts_received=found.n_bursts_received, snr_est_db=found.snr_est_db, cfo_est_norm=found.cfo_est_norm,
         sfo_est_ppm=found.sfo_est_ppm, on_air_samples=found.on_air_samples, text_symbols=found.caption_symbols,
         side_symbols=found.side_symbols, evm_db=found.evm_db,
         constellation=np.zeros(0, np.complex64) if constellation is None else constellation,
@@ -435,9 +435,9 @@ def facts_from_meta(meta: Mapping[str, Any], sample_rate: float) -> FrameFacts:
         PduError: An entry is of another type or out of bounds, or the frame has no number.
     """
     values = plain(meta)
-    cfo_est_cps, on_air_samples = values.get("cfo_est_cps"), values.get("on_air_samples")
-    if isinstance(cfo_est_cps, float):
-        values["cfo_est_hz"] = cfo_est_cps * sample_rate
+    cfo_est_norm, on_air_samples = values.get("cfo_est_cps"), values.get("on_air_samples")
+    if isinstance(cfo_est_norm, float):
+        values["cfo_est_hz"] = cfo_est_norm * sample_rate
     if isinstance(on_air_samples, int):
         values["airtime_s"] = on_air_samples / sample_rate
     return _checked(FrameFacts, values)

@@ -106,8 +106,8 @@ class ReceivedFrame:
     n_bursts: int
     n_bursts_received: int
     snr_est_db: float
-    cfo_est_cps: float
-    """Carrier frequency offset in cycles a sample (times the sample rate: Hz)."""
+    cfo_est_norm: float
+    """Carrier frequency offset in cycles per sample (times the sample rate: Hz)."""
     sfo_est_ppm: float
     on_air_samples: int
     """Samples from first preamble sample to last, over the bursts received."""

@@ -88,7 +88,7 @@ def annotations(samples: ComplexArray) -> list[Annotation]:
                 burst=0,
                 n_bursts=1,
                 snr_est_db=round(burst.snr_est_db, 2),
-                cfo_est_hz=round(burst.cfo_cps * SAMPLE_RATE, 1),
+                cfo_est_hz=round(burst.cfo_norm * SAMPLE_RATE, 1),
                 crc_ok=True,
                 caption=CAPTION,
             )  # fmt: skip

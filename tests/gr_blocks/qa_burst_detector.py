@@ -53,7 +53,7 @@ def test_bursts_are_found_whatever_the_slices(bench: Any, until: Any, frame_of: 
     captures, _ = detected(bench, until, samples, max_len)
     assert [capture.header.frame for capture in captures] == [0, 1, 2]
     assert all(abs(capture.start - start) <= 16 for capture, start in zip(captures, starts, strict=True))
-    assert all(abs(capture.cfo_cps - 0.03) < 1e-3 for capture in captures)
+    assert all(abs(capture.cfo_norm - 0.03) < 1e-3 for capture in captures)
 
 
 def test_noise_gives_nothing(bench: Any, until: Any, rng: np.random.Generator) -> None:

@@ -22,7 +22,7 @@ def received(text: bytes | None, has_text: bool = True) -> ReceivedFrame:
     symbols = np.arange(256).astype(np.complex64)
     return ReceivedFrame(
         session=1, number=2, codec_id=3, text=text, has_text=has_text, n_bursts=1, n_bursts_received=1, snr_est_db=10.0,
-        cfo_est_cps=0.0, sfo_est_ppm=0.0, on_air_samples=1000, text_symbols=100, side_symbols=0,
+        cfo_est_norm=0.0, sfo_est_ppm=0.0, on_air_samples=1000, text_symbols=100, side_symbols=0,
         received=Received(symbols, np.ones(256, np.float32), None, ImageSize(64, 64), Fraction(1, 24), 10.0),
     )  # fmt: skip
 

@@ -20,7 +20,7 @@ from gened.gr_blocks.phy.sync.detector import BurstDetector
 def captures_of(frame: Any, snr_db: float = 20.0) -> list[Any]:
     gap = np.zeros(3000, np.complex64)
     samples = np.concatenate(
-        [part for burst in modulate_frame(frame, reduces_crest=False) for part in (gap, burst)] + [gap]
+        [part for burst in modulate_frame(frame, reduces_papr=False) for part in (gap, burst)] + [gap]
     )
     detector = BurstDetector()
     arrived = SampleChannel(ChannelConfig(snr_db=snr_db, freq_offset_hz=5000.0), 1e6).process(samples)
@@ -44,7 +44,7 @@ def test_a_burst_becomes_a_frame_with_what_was_measured(bench: Any, frame_of: An
     assert received.received.side_info == b"s"
     assert np.mean(np.abs(received.received.symbols - frame.encoded.symbols) ** 2) < 0.02
     assert received.snr_est_db == pytest.approx(20.0, abs=1.0)
-    assert received.cfo_est_cps == pytest.approx(0.005, abs=1e-4)
+    assert received.cfo_est_norm == pytest.approx(0.005, abs=1e-4)
     assert meta["analog_symbols"] == len(frame.encoded.symbols)
     shown = from_pdu(symbols.wait(1)[0], np.complex64)[1]
     assert len(shown) == received.text_symbols

@@ -30,7 +30,7 @@ def message(
     return received_to_pdu(
         ReceivedFrame(
             session=1, number=number, codec_id=codec_id, text=None, has_text=False, n_bursts=1, n_bursts_received=1,
-            snr_est_db=9.5, cfo_est_cps=0.0, sfo_est_ppm=0.0, on_air_samples=1000, text_symbols=0, side_symbols=0,
+            snr_est_db=9.5, cfo_est_norm=0.0, sfo_est_ppm=0.0, on_air_samples=1000, text_symbols=0, side_symbols=0,
             received=received,
         )
     )  # fmt: skip

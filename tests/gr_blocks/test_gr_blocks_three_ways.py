@@ -30,9 +30,9 @@ TOLERANCE = 1e-3
 SENDER = Path(__file__).resolve().parents[1] / "support" / "burst_sender.py"
 
 
-def by_numpy(frame: Frame, reduces_crest: bool) -> ReceivedFrame:
+def by_numpy(frame: Frame, reduces_papr: bool) -> ReceivedFrame:
     receiver = Receiver()
-    bursts = modulate_frame(frame, reduces_crest=reduces_crest)
+    bursts = modulate_frame(frame, reduces_papr=reduces_papr)
     samples = np.concatenate([*bursts, np.zeros(GAP, np.complex64)])
     (got,) = receiver.push(samples) + receiver.flush()
     return got
@@ -62,11 +62,11 @@ def in_one_process(bench: Any, frame: Frame) -> ReceivedFrame:
     return got
 
 
-def over_a_socket(bench: Any, frame: Frame, reduces_crest: bool) -> ReceivedFrame:
+def over_a_socket(bench: Any, frame: Frame, reduces_papr: bool) -> ReceivedFrame:
     address = f"tcp://127.0.0.1:{free_ports(1)[0]}"
     frames = receiving(bench, make_source(RadioProfile(address=address)))
     bench.start()
-    command = [sys.executable, str(SENDER), address, "reduced" if reduces_crest else "plain"]
+    command = [sys.executable, str(SENDER), address, "reduced" if reduces_papr else "plain"]
     sender = subprocess.Popen(command, stdin=subprocess.PIPE)
     try:
         assert sender.stdin is not None
@@ -88,16 +88,16 @@ def frame(frame_of: Any) -> Frame:
     return replace(made, encoded=Encoded(made.encoded.symbols[:900], bytes(range(20))))
 
 
-@pytest.mark.parametrize("reduces_crest", [True, False], ids=["lowered peaks", "plain"])
+@pytest.mark.parametrize("reduces_papr", [True, False], ids=["lowered peaks", "plain"])
 def test_a_burst_gives_the_same_symbols_on_three_ways(
-    make_bench: Any, frame: Frame, reduces_crest: bool, monkeypatch: pytest.MonkeyPatch
+    make_bench: Any, frame: Frame, reduces_papr: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = functools.partial(modulator.modulate_burst, reduces_crest=reduces_crest)
+    plain = functools.partial(modulator.modulate_burst, reduces_papr=reduces_papr)
     monkeypatch.setattr(modulator, "modulate_burst", plain)
     ways = {
-        "numpy": by_numpy(frame, reduces_crest),
+        "numpy": by_numpy(frame, reduces_papr),
         "one process": in_one_process(make_bench(), frame),
-        "socket": over_a_socket(make_bench(), frame, reduces_crest),
+        "socket": over_a_socket(make_bench(), frame, reduces_papr),
     }
     first = ways["numpy"].received
     for name, got in ways.items():
@@ -105,7 +105,7 @@ def test_a_burst_gives_the_same_symbols_on_three_ways(
         assert got.received.side_info == frame.encoded.side_info, name
         assert np.abs(got.received.symbols - first.symbols).max() < TOLERANCE, name
         assert np.allclose(got.received.noise_var, first.noise_var, rtol=TOLERANCE, atol=TOLERANCE), name
-        if reduces_crest:
+        if reduces_papr:
             assert got.evm_db == pytest.approx(ways["numpy"].evm_db, abs=0.1) and got.evm_db < -15, name
         else:  # nothing was taken from the peaks, and there is no noise
             assert np.abs(got.received.symbols - frame.encoded.symbols).max() < TOLERANCE, name

@@ -34,7 +34,7 @@ def main(address: str, peaks: str) -> None:
     """Sends and waits."""
     frame: Any = pickle.load(sys.stdin.buffer)
     if peaks == "plain":
-        modulator.modulate_burst = functools.partial(modulator.modulate_burst, reduces_crest=False)
+        modulator.modulate_burst = functools.partial(modulator.modulate_burst, reduces_papr=False)
     flowgraph, source = gr.top_block(), sender()
     bursts, sink = modulator.frame_modulator(GAP), make_sink(RadioProfile(address=address))
     flowgraph.connect(bursts, sink)

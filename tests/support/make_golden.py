@@ -76,7 +76,7 @@ def golden_frames() -> dict[str, tuple[Frame, ChannelConfig | None]]:
 
 def burst_samples(frame: Frame, config: ChannelConfig | None) -> list[np.ndarray]:
     """The bursts of a frame: as sent, or with room around them through a channel at 1 Msample/s."""
-    bursts = modulate_frame(frame, reduces_crest=False)  # the format without what may be done about its peaks
+    bursts = modulate_frame(frame, reduces_papr=False)  # the format without what may be done about its peaks
     if config is None:
         return list(bursts)
     gap = np.zeros(400, np.complex64)

@@ -68,7 +68,7 @@ class Placed:
     def samples(self) -> np.ndarray:
         """As sent, without what may be done about its peaks."""
         content = plan_bursts(self.frame)[self.burst]
-        return modulate_burst(content, reduces_crest=False) * np.float32(10 ** (self.gain_db / 20))
+        return modulate_burst(content, reduces_papr=False) * np.float32(10 ** (self.gain_db / 20))
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def write(folder: Path, name: str, case: Case) -> list[dict[str, Any]]:
         header = plan_bursts(placed.frame)[placed.burst].header
         writer.annotate(
             Annotation(
-                start=placed.start, count=min(WAVEFORM.burst_len(header.n_cells), len(samples) - placed.start),
+                start=placed.start, count=min(WAVEFORM.burst_len(header.n_elements), len(samples) - placed.start),
                 label=f"frame {header.frame}, burst {header.burst}", session=header.session, frame=header.frame,
                 burst=header.burst, n_bursts=header.n_bursts, cfo_est_hz=case.channel.freq_offset_hz,
             )

@@ -30,17 +30,17 @@ Gains = Callable[[npt.NDArray[np.float64]], Complex]
 """Gain of each path at times in samples since the burst began: [n_times] to [n_times, n_paths]."""
 
 
-def jakes_gains(n_paths: int, doppler_cps: float, rng: np.random.Generator) -> Gains:
-    """Rayleigh gains of mean power 1 whose autocorrelation is J0(2 pi doppler_cps lag): Jakes' spectrum.
+def jakes_gains(n_paths: int, doppler_norm: float, rng: np.random.Generator) -> Gains:
+    """Rayleigh gains of mean power 1 whose autocorrelation is J0(2 pi doppler_norm lag): Jakes' spectrum.
 
     Args:
         n_paths: Independent ones.
-        doppler_cps: Largest Doppler shift in cycles a sample.
+        doppler_norm: Largest Doppler shift in cycles per sample.
         rng: Where angles and phases come from.
     """
     turn = rng.uniform(-np.pi, np.pi, (n_paths, 1))
     angles = (2 * np.pi * np.arange(N_WAVES) + turn) / N_WAVES
-    speeds = 2 * np.pi * doppler_cps * np.cos(angles)  # [n_paths, N_WAVES] radians a sample
+    speeds = 2 * np.pi * doppler_norm * np.cos(angles)  # [n_paths, N_WAVES] radians a sample
     phases = rng.uniform(-np.pi, np.pi, (n_paths, N_WAVES))
 
     def at(times: npt.NDArray[np.float64]) -> Complex:
@@ -56,12 +56,12 @@ class Fading:
     Args:
         filters: What each path does at gain 1, [n_taps, n_paths].
         gains: Of the paths over time.
-        is_still: Whether they stay as they are at time 0.
+        is_time_invariant: Whether they stay as they are at time 0.
     """
 
-    def __init__(self, filters: npt.NDArray[np.float64], gains: Gains, *, is_still: bool) -> None:
+    def __init__(self, filters: npt.NDArray[np.float64], gains: Gains, *, is_time_invariant: bool) -> None:
         self.filters = filters
-        self.is_still = is_still
+        self.is_time_invariant = is_time_invariant
         self._gains = gains
 
     @property
@@ -80,13 +80,15 @@ class Fading:
         return np.asarray(self._gains(moments) @ (self.filters.T @ np.exp(-2j * np.pi * turns)))
 
 
-def still(filters: npt.NDArray[np.float64], gains: npt.NDArray[np.complexfloating[Any, Any]]) -> Fading:
+def constant_fading(filters: npt.NDArray[np.float64], gains: npt.NDArray[np.complexfloating[Any, Any]]) -> Fading:
     """A burst whose paths keep their gains, [n_paths]."""
-    return Fading(filters, lambda times: np.repeat(gains[None].astype(np.complex128), len(times), 0), is_still=True)
+    return Fading(
+        filters, lambda times: np.repeat(gains[None].astype(np.complex128), len(times), 0), is_time_invariant=True
+    )
 
 
-NOTHING = still(np.ones((1, 1)), np.zeros(1, np.complex64))
-STRAIGHT = still(np.ones((1, 1)), np.ones(1, np.complex64))
+NO_SIGNAL = constant_fading(np.ones((1, 1)), np.zeros(1, np.complex64))
+UNIT_GAIN = constant_fading(np.ones((1, 1)), np.ones(1, np.complex64))
 """A burst that is lost, and one that arrives as it was sent."""
 
 
@@ -99,7 +101,7 @@ def draw_fading(config: ChannelConfig, rng: np.random.Generator, sample_rate: fl
         sample_rate: Hz; matters under Doppler alone.
     """
     if config.kind == "awgn":
-        return STRAIGHT
+        return UNIT_GAIN
     filters, powers, direct = np.ones((1, 1)), np.ones(1), np.zeros(1, np.complex128)
     if config.kind == "rician-block":
         k = 10 ** (config.rician_k_db / 10)
@@ -112,6 +114,6 @@ def draw_fading(config: ChannelConfig, rng: np.random.Generator, sample_rate: fl
         filters = delay_filters(delays)
     if config.doppler_hz == 0:
         scattered = complex_noise(rng, len(powers), 1.0) * np.sqrt(powers)
-        return still(filters, direct + scattered)
+        return constant_fading(filters, direct + scattered)
     moving = jakes_gains(len(powers), config.doppler_hz / sample_rate, rng)
-    return Fading(filters, lambda times: direct + np.sqrt(powers) * moving(times), is_still=False)
+    return Fading(filters, lambda times: direct + np.sqrt(powers) * moving(times), is_time_invariant=False)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from gened.errors import ConfigError
 from gened.gr_blocks.phy.channel.config import ChannelConfig
-from gened.gr_blocks.phy.channel.fading import NOTHING, STRAIGHT, Fading, draw_fading
+from gened.gr_blocks.phy.channel.fading import NO_SIGNAL, UNIT_GAIN, Fading, draw_fading
 from gened.gr_blocks.phy.channel.noise import complex_noise
 from gened.gr_blocks.phy.channel.resampler import ClockResampler
 from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
@@ -26,7 +26,7 @@ STEP = 0.01
 """Under Doppler, impulse responses are worked out so many of its periods apart, and straight lines drawn between: they
 miss by 65 dB less than the gain."""
 MAX_STEP = 4096
-MAX_TOLD = 65536
+MAX_DROPPED_NUMBERS = 65536
 """Numbers of dropped bursts that are kept for whoever asks."""
 
 
@@ -61,9 +61,9 @@ class SampleChannel:
         self.n_bursts = 0
         """Begun since the start."""
         self.dropped_bursts = 0
-        self.dropped: collections.deque[int] = collections.deque(maxlen=MAX_TOLD)
+        self.dropped: collections.deque[int] = collections.deque(maxlen=MAX_DROPPED_NUMBERS)
         """Their numbers, counted from 0, the latest of them; to be taken out by whoever reads them."""
-        self.fading: Fading = STRAIGHT
+        self.fading: Fading = UNIT_GAIN
         """Of the burst that began last."""
         self._phase = 0.0
         self._resampler = ClockResampler(config.sfo_ppm, config.timing_offset)
@@ -109,7 +109,7 @@ class SampleChannel:
     def _through_paths(self, joined: ComplexArray, n: int) -> ComplexArray:
         """The next n samples of this burst; `joined` begins so much earlier as the impulse response is long."""
         fading = self.fading
-        if fading.is_still:
+        if fading.is_time_invariant:
             taps = fading.taps()
             return np.asarray(joined * taps[0] if len(taps) == 1 else np.convolve(joined, taps, "valid"), np.complex64)
         result, at = np.empty(n, np.complex64), 0
@@ -125,7 +125,7 @@ class SampleChannel:
     def _next_burst(self) -> None:
         self.fading, self._age = draw_fading(self.config, self._gain_rng, self.sample_rate), 0
         if self.config.drop > 0 and self._gain_rng.random() < self.config.drop:
-            self.fading = NOTHING
+            self.fading = NO_SIGNAL
             self.dropped_bursts += 1
             self.dropped.append(self.n_bursts)
         self.n_bursts += 1
@@ -159,6 +159,6 @@ class SampleChannel:
         return rotated
 
 
-def _step(doppler_cps: float) -> int:
+def _step(doppler_norm: float) -> int:
     """Samples between two impulse responses that are worked out."""
-    return int(np.clip(STEP / doppler_cps, 1, MAX_STEP))
+    return int(np.clip(STEP / doppler_norm, 1, MAX_STEP))

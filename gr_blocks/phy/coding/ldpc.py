@@ -48,9 +48,9 @@ def _encoder(
     matrix, inner = shifts(code_rate, z), np.arange(z)
     n_message = N_COLUMNS - len(matrix)
     rows, columns = np.nonzero(matrix[:, :n_message] >= 0)
-    turned = (inner + matrix[rows, columns][:, None]) % z
+    shifted = (inner + matrix[rows, columns][:, None]) % z
     first = tuple((int(row), (inner + matrix[row, n_message]) % z) for row in np.flatnonzero(matrix[:, n_message] >= 0))
-    return columns[:, None] * z + turned, np.searchsorted(rows, np.arange(len(matrix))), first
+    return columns[:, None] * z + shifted, np.searchsorted(rows, np.arange(len(matrix))), first
 
 
 @lru_cache(maxsize=64)
@@ -131,8 +131,8 @@ class LdpcCode:
         sums = np.bitwise_xor.reduceat(message[where], first_of_row, axis=0)  # [rows, z]
         # All rows added: the pair of equal shifts and the double diagonal cancel, the block of shift 0 is left.
         start = np.bitwise_xor.reduce(sums, axis=0)
-        for row, turned in first:
-            sums[row] ^= start[turned]
+        for row, shifted in first:
+            sums[row] ^= start[shifted]
         parity = np.concatenate([start[None], np.bitwise_xor.accumulate(sums[:-1], axis=0)])
         return np.concatenate([bits, parity.ravel()])
 
@@ -179,7 +179,7 @@ class Decoded:
         return (self.llr > 0).astype(np.uint8)
 
 
-def decode_together(codes: Sequence[LdpcCode], llrs: Sequence[npt.NDArray[np.float64]]) -> list[Decoded]:
+def decode_blocks(codes: Sequence[LdpcCode], llrs: Sequence[npt.NDArray[np.float64]]) -> list[Decoded]:
     """Several blocks at once, which need not be of one size: 64 of the longest four times sooner than one by one.
 
     Args:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from gened.errors import ConfigError
 from gened.gr_blocks.phy.coding.crc import crc32
 from gened.gr_blocks.phy.coding.interleave import permutation
-from gened.gr_blocks.phy.coding.ldpc import Bits, LdpcCode, decode_together
+from gened.gr_blocks.phy.coding.ldpc import Bits, LdpcCode, decode_blocks
 from gened.gr_blocks.phy.coding.ldpc_matrices import CodeRate
 from gened.gr_blocks.phy.coding.modulation import demodulate, modulate
 from gened.gr_blocks.phy.types import ComplexArray, PartialBytes
@@ -42,7 +42,7 @@ class Mode:
     python -m gened.bench.modes"""
 
     @property
-    def bits_per_cell(self) -> float:
+    def info_bits_per_symbol(self) -> float:
         """Information bits a symbol, before CRC and shortening."""
         numerator, denominator = map(int, self.code_rate.split("/"))
         return self.bits_per_symbol * numerator / denominator / self.repetition
@@ -98,7 +98,7 @@ def _fastest(names: tuple[str, ...], snr_db: float, reserve_db: float = 0.0) -> 
     """Of two that are as fast the one that holds longer; those beyond `SIDE_MODES` ask for `reserve_db` more."""
     needed = {name: MODES[name].min_snr_db + (0.0 if name in SIDE_MODES else reserve_db) for name in names}
     holding = [name for name in names if needed[name] <= snr_db]
-    return max(holding, key=lambda name: (MODES[name].bits_per_cell, -MODES[name].min_snr_db), default=names[0])
+    return max(holding, key=lambda name: (MODES[name].info_bits_per_symbol, -MODES[name].min_snr_db), default=names[0])
 
 
 @lru_cache(maxsize=256)
@@ -178,7 +178,7 @@ def decode_payload(
     if len(codes) == 1:
         bits = codes[0].decode(llrs[0])[0]
     else:
-        bits = np.concatenate([block.bits for block in decode_together(codes, llrs)])
+        bits = np.concatenate([block.bits for block in decode_blocks(codes, llrs)])
     data = np.packbits(bits).tobytes()
     payload, check = data[:n_bytes], data[n_bytes:]
     return payload if crc32(payload).to_bytes(CRC_BYTES, "big") == check else None
@@ -199,7 +199,7 @@ def salvage(
     chosen = mode(mode_name)
     if len(symbols) != count_symbols(n_bytes, chosen) or n_bytes == 0:
         return PartialBytes(bytes(n_bytes), np.zeros(n_bytes, bool))
-    blocks = decode_together(*_block_llrs(symbols, noise_var, n_bytes, chosen))
+    blocks = decode_blocks(*_block_llrs(symbols, noise_var, n_bytes, chosen))
     bits = np.concatenate([block.bits for block in blocks])
     if all(block.converged for block in blocks):  # to a wrong word somewhere, and nobody knows where
         is_sure = np.zeros(len(bits), bool)

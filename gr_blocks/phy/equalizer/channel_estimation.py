@@ -2,7 +2,7 @@
 """The channel of a burst from all that is known in it: one that stands still, with a common phase for each symbol, or
 one that moves.
 
-    known cells, drift taken off -> taps for the burst + phase of each symbol -> is what is left noise?
+    reference symbols, drift taken off -> taps for the burst + phase of each symbol -> is what is left noise?
                                                        -> no: taps that are polynomials over the burst + phase
 """
 
@@ -14,17 +14,17 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gened.gr_blocks.phy.ofdm.resource_grid import MAX_DEGREES, Layout
+from gened.gr_blocks.phy.ofdm.resource_grid import MAX_DEGREES, ResourceGrid
 from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
 from gened.gr_blocks.phy.sync.estimators import (
     MIN_VARIANCE,
     ChannelEstimate,
     Complex,
     Float,
-    PreambleFit,
-    fit_taps,
+    PreambleEstimate,
+    estimate_taps,
     make_gram,
-    smooth_phase,
+    smooth_cpe,
     tap_gram,
     tap_matrix,
 )
@@ -32,7 +32,7 @@ from gened.gr_blocks.phy.types import ComplexArray
 
 SAME_SIGMA = 2.5
 """From so many standard deviations on, the header met another noise than the pilots; up to there both tell of one."""
-PRIOR_CELLS = 16
+PRIOR_ELEMENTS = 16
 """Cells' worth of trust in the header's noise even then: the pilots of a short burst are few."""
 SYMBOLS_A_DEGREE = 6
 TESTED = 3
@@ -48,21 +48,21 @@ LEVEL_RAD, LIKE = 3e-3, 0.8
 
 
 @dataclass(frozen=True)
-class Known:
+class ReferenceSymbols:
     """What is received where the receiver knows what was sent, carrier and clock drift taken off."""
 
     z: ComplexArray
-    """Received over sent, [n_known]."""
+    """Received over sent, [n_reference]."""
     power: Float
-    """|sent|^2, [n_known]."""
+    """|sent|^2, [n_reference]."""
     weight: Float
     """The same, less where others interfere."""
     preamble: Complex
     """Received times conj(sent) in the preamble, summed over its halves, [204]."""
     preamble_weight: Float
     """How far each of its carriers is trusted, [204]."""
-    cut_var: float = 0.0
-    """Mean squared error of unit payload cells that the header's do not have: what was cut off peaks is known there."""
+    clipping_error_var: float = 0.0
+    """Mean squared clipping error of unit payload symbols; that of the header's symbols is known to the receiver."""
 
 
 class Prior(NamedTuple):
@@ -78,162 +78,183 @@ class Prior(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ChannelFit:
-    """What the known cells tell of a burst's channel."""
+class BurstChannelEstimate:
+    """What the reference symbols tell of a burst's channel."""
 
     h: Complex
     """[204], or [n_symbols, 204] where it moves."""
     err_var: Float
     """Variance of the error of each, same shape."""
     noise_var: float
-    """Of a payload cell."""
+    """Of a payload symbol."""
     header_noise_var: float
-    """Of a header cell: as it was sent it is known, and what was cut off a payload cell's peaks is not."""
-    phase_rad: Float
-    """Common phase of each symbol, [n_symbols]."""
-    phase_var: float
+    """Of a header symbol: as it was sent it is known, and what was cut off a payload symbol's peaks is not."""
+    cpe_rad: Float
+    """Common phase error of each symbol, [n_symbols]."""
+    cpe_var: float
     """Variance of its error."""
     prior: Prior | None = None
     """What is expected of the taps, where they move."""
 
     @property
-    def moves(self) -> bool:
+    def is_time_varying(self) -> bool:
         """Whether the channel is told symbol by symbol."""
         return self.h.ndim == 2
 
-    def at_known(self, layout: Layout) -> Complex:
-        """The channel in the known cells, [n_known]."""
-        return np.asarray(self.h[layout.rows, layout.columns] if self.moves else self.h[layout.columns])
+    def at_reference(self, resource_grid: ResourceGrid) -> Complex:
+        """The channel in the reference symbols, [n_reference]."""
+        return np.asarray(
+            self.h[resource_grid.rows, resource_grid.columns] if self.is_time_varying else self.h[resource_grid.columns]
+        )
 
-    def residual(self, layout: Layout, known: Known) -> Float:
-        """Squared error of each known cell against this channel, [n_known]."""
-        left = turned(known.z, self.phase_rad, layout) - self.at_known(layout)
-        return known.power * (left.real**2 + left.imag**2)
-
-
-def turned(z: ComplexArray, phase_rad: Float, layout: Layout) -> Complex:
-    """Known cells without the common phase of their symbol."""
-    return np.asarray(z * np.exp(-1j * phase_rad)[layout.rows])
+    def residual(self, resource_grid: ResourceGrid, reference: ReferenceSymbols) -> Float:
+        """Squared error of each reference symbol against this channel, [n_reference]."""
+        left = remove_cpe(reference.z, self.cpe_rad, resource_grid) - self.at_reference(resource_grid)
+        return reference.power * (left.real**2 + left.imag**2)
 
 
-def fit_channel(layout: Layout, known: Known, preamble: PreambleFit) -> ChannelFit:
-    """The channel, still or moving as the known cells say.
+def remove_cpe(z: ComplexArray, cpe_rad: Float, resource_grid: ResourceGrid) -> Complex:
+    """Reference symbols without the common phase of their symbol."""
+    return np.asarray(z * np.exp(-1j * cpe_rad)[resource_grid.rows])
+
+
+def estimate_channel(
+    resource_grid: ResourceGrid, reference: ReferenceSymbols, preamble: PreambleEstimate
+) -> BurstChannelEstimate:
+    """The channel, still or moving as the reference symbols say.
 
     Args:
-        layout: Of the burst.
-        known: Its known cells.
+        resource_grid: Of the burst.
+        reference: Its reference symbols.
         preamble: What its preamble tells alone.
     """
-    still, energies = _fit_still(layout, known, preamble)
-    motion = _motion(layout, known, still, energies)
+    time_invariant, energies = _estimate_time_invariant(resource_grid, reference, preamble)
+    motion = _motion_statistics(resource_grid, reference, time_invariant, energies)
     if all(found < threshold for found, threshold in zip(motion, MOTION_THRESHOLDS, strict=True)):
-        return still
-    moving = fit_moving(layout, known, preamble)
-    return moving if moving.noise_var < still.noise_var else still
+        return time_invariant
+    time_varying = estimate_time_varying(resource_grid, reference, preamble)
+    return time_varying if time_varying.noise_var < time_invariant.noise_var else time_invariant
 
 
-def _noise(layout: Layout, known: Known, squares: Float, excess: Float, gain: float) -> tuple[float, float]:
+def _noise(
+    resource_grid: ResourceGrid, reference: ReferenceSymbols, squares: Float, excess: Float, gain: float
+) -> tuple[float, float]:
     """Noise variance of payload and of header cells.
 
     Args:
-        layout: Of the burst.
-        known: Its known cells.
-        squares: By how much they miss the channel, squared, [n_known].
+        resource_grid: Of the burst.
+        reference: Its reference symbols.
+        squares: By how much they miss the channel, squared, [n_reference].
         excess: Variance of the channel's error there: cells that took part in it fit it too well by just that.
         gain: Mean power of the channel.
     """
-    energy, weight, n = known.weight * (squares + excess), known.weight, layout.n_header_known
+    energy, weight, n = reference.weight * (squares + excess), reference.weight, resource_grid.n_header_reference
     n_header, n_pilots = float(weight[:n].sum()), float(weight[n:].sum())
     in_header, of_pilots = float(energy[:n].sum()) / n_header, float(energy[n:].sum())
-    expected = in_header + known.cut_var * gain
+    expected = in_header + reference.clipping_error_var * gain
     scatter = expected * np.sqrt(1 / n_header + 1 / max(n_pilots, 1.0))
     is_one = n_pilots < 1 or abs(expected - of_pilots / n_pilots) < SAME_SIGMA * scatter
-    n_prior = n_header if is_one else PRIOR_CELLS
+    n_prior = n_header if is_one else PRIOR_ELEMENTS
     in_payload = (of_pilots + n_prior * expected) / (n_pilots + n_prior)
     return max(in_payload, MIN_VARIANCE), max(in_header, MIN_VARIANCE)
 
 
-def _weights(layout: Layout, known: Known, noise_var: float, header_noise_var: float) -> Float:
-    """Trust in known cells, header symbols among them."""
-    weight = known.weight.copy()
-    weight[: layout.n_header_known] *= min(1.0, noise_var / header_noise_var)
+def _weights(
+    resource_grid: ResourceGrid, reference: ReferenceSymbols, noise_var: float, header_noise_var: float
+) -> Float:
+    """Trust in reference symbols, header symbols among them."""
+    weight = reference.weight.copy()
+    weight[: resource_grid.n_header_reference] *= min(1.0, noise_var / header_noise_var)
     return weight
 
 
-def _phase(layout: Layout, known: Known, h: Complex, weight: Float, noise_var: float) -> tuple[Float, float]:
-    sums = layout.sum_symbols(weight * (known.z * np.conj(h)))
-    return smooth_phase(layout, sums, layout.sum_symbols(weight * (h.real**2 + h.imag**2)), noise_var)
+def _phase(
+    resource_grid: ResourceGrid, reference: ReferenceSymbols, h: Complex, weight: Float, noise_var: float
+) -> tuple[Float, float]:
+    sums = resource_grid.sum_symbols(weight * (reference.z * np.conj(h)))
+    return smooth_cpe(resource_grid, sums, resource_grid.sum_symbols(weight * (h.real**2 + h.imag**2)), noise_var)
 
 
-def _fit_still(layout: Layout, known: Known, preamble: PreambleFit) -> tuple[ChannelFit, Float]:
+def _estimate_time_invariant(
+    resource_grid: ResourceGrid, reference: ReferenceSymbols, preamble: PreambleEstimate
+) -> tuple[BurstChannelEstimate, Float]:
     """One set of taps for the burst; and their energies."""
-    phase, phase_var, columns = np.zeros(layout.n_symbols), 0.0, layout.columns
+    phase, phase_var, columns = np.zeros(resource_grid.n_symbols), 0.0, resource_grid.columns
     noise_var = header_noise_var = max(preamble.noise_var, MIN_VARIANCE)
-    start = known.preamble_weight * known.preamble
+    start = reference.preamble_weight * reference.preamble
     for _ in range(2):
-        weight = _weights(layout, known, noise_var, header_noise_var)
-        z = turned(known.z, phase, layout)
-        total = start + layout.sum_carriers(weight * z)
-        gram = make_gram(2 * known.preamble_weight + np.bincount(columns, weight, WAVEFORM.n_occupied))
-        estimate = fit_taps(total, gram, noise_var)
-        left = z - estimate.h[columns]
-        squares, gain = left.real**2 + left.imag**2, float(np.mean(np.abs(estimate.h) ** 2))
-        noise_var, header_noise_var = _noise(layout, known, squares, estimate.err_var[columns], gain)
-        phase, phase_var = _phase(layout, known, estimate.h[columns], weight, noise_var)
+        weight = _weights(resource_grid, reference, noise_var, header_noise_var)
+        z = remove_cpe(reference.z, phase, resource_grid)
+        total = start + resource_grid.sum_carriers(weight * z)
+        gram = make_gram(2 * reference.preamble_weight + np.bincount(columns, weight, WAVEFORM.n_occupied))
+        taps = estimate_taps(total, gram, noise_var)
+        left = z - taps.h[columns]
+        squares, gain = left.real**2 + left.imag**2, float(np.mean(np.abs(taps.h) ** 2))
+        noise_var, header_noise_var = _noise(resource_grid, reference, squares, taps.err_var[columns], gain)
+        phase, phase_var = _phase(resource_grid, reference, taps.h[columns], weight, noise_var)
         if np.ptp(phase) < LEVEL_RAD and noise_var > LIKE * header_noise_var:
             break  # again would be the same
-    fit = ChannelFit(estimate.h, estimate.err_var, noise_var, header_noise_var, phase, phase_var)
-    return fit, estimate.energies
+    estimate = BurstChannelEstimate(taps.h, taps.err_var, noise_var, header_noise_var, phase, phase_var)
+    return estimate, taps.energies
 
 
-def _motion(layout: Layout, known: Known, still: ChannelFit, energies: Float) -> tuple[float, float]:
+def _motion_statistics(
+    resource_grid: ResourceGrid, reference: ReferenceSymbols, time_invariant: BurstChannelEstimate, energies: Float
+) -> tuple[float, float]:
     """How much of what a still channel leaves moves as its taps would, in noise: the taps weighted with their energies,
     about 1.5 where nothing moves, and all alike, about 50; a tap that passes through zero shows in the latter alone."""
-    left = turned(known.z, still.phase_rad, layout) - still.at_known(layout)
-    weight = _weights(layout, known, still.noise_var, still.header_noise_var)
+    left = remove_cpe(reference.z, time_invariant.cpe_rad, resource_grid) - time_invariant.at_reference(resource_grid)
+    weight = _weights(resource_grid, reference, time_invariant.noise_var, time_invariant.header_noise_var)
     at_taps = np.zeros(len(energies))
-    for values in layout.at_known[1 : TESTED + 1]:
-        found = tap_matrix().conj().T @ layout.sum_carriers(weight * values * left)
-        of_noise = still.noise_var * float(np.sum(weight * values**2))
+    for values in resource_grid.at_reference[1 : TESTED + 1]:
+        found = tap_matrix().conj().T @ resource_grid.sum_carriers(weight * values * left)
+        of_noise = time_invariant.noise_var * float(np.sum(weight * values**2))
         at_taps += np.abs(found) ** 2 / max(of_noise, MIN_VARIANCE)
     return float(at_taps @ energies / energies.sum()), float(at_taps.sum())
 
 
-def fit_moving(layout: Layout, known: Known, preamble: PreambleFit, prior: Prior | None = None) -> ChannelFit:
+def estimate_time_varying(
+    resource_grid: ResourceGrid, reference: ReferenceSymbols, preamble: PreambleEstimate, prior: Prior | None = None
+) -> BurstChannelEstimate:
     """Taps that are polynomials over the burst, and what is left of a common phase.
 
     Args:
-        layout: Of the burst.
-        known: Its known cells.
+        resource_grid: Of the burst.
+        reference: Its reference symbols.
         preamble: What its preamble tells alone.
         prior: Of another fit of this burst.
     """
     noise_var = header_noise_var = max(preamble.noise_var, MIN_VARIANCE)  # its halves met the same channel
-    phase, phase_var = np.zeros(layout.n_symbols), 0.0
+    phase, phase_var = np.zeros(resource_grid.n_symbols), 0.0
     for _ in range(2):
-        weight = _weights(layout, known, noise_var, header_noise_var)
-        z = turned(known.z, phase, layout)
-        track, prior = _track(layout, z, weight, known, noise_var, prior)
-        at_known = track.h[layout.rows, layout.columns]
-        left = z - at_known
-        excess = track.err_var[layout.rows, layout.columns]
+        weight = _weights(resource_grid, reference, noise_var, header_noise_var)
+        z = remove_cpe(reference.z, phase, resource_grid)
+        track, prior = _track(resource_grid, z, weight, reference, noise_var, prior)
+        at_reference = track.h[resource_grid.rows, resource_grid.columns]
+        left = z - at_reference
+        excess = track.err_var[resource_grid.rows, resource_grid.columns]
         squares, gain = left.real**2 + left.imag**2, float(np.mean(np.abs(track.h) ** 2))
-        noise_var, header_noise_var = _noise(layout, known, squares, excess, gain)
-        phase, phase_var = _phase(layout, known, at_known, weight, noise_var)
-    return ChannelFit(track.h, track.err_var, noise_var, header_noise_var, phase, phase_var, prior)
+        noise_var, header_noise_var = _noise(resource_grid, reference, squares, excess, gain)
+        phase, phase_var = _phase(resource_grid, reference, at_reference, weight, noise_var)
+    return BurstChannelEstimate(track.h, track.err_var, noise_var, header_noise_var, phase, phase_var, prior)
 
 
 def _track(
-    layout: Layout, z: Complex, weight: Float, known: Known, noise_var: float, prior: Prior | None
+    resource_grid: ResourceGrid,
+    z: Complex,
+    weight: Float,
+    reference: ReferenceSymbols,
+    noise_var: float,
+    prior: Prior | None,
 ) -> tuple[ChannelEstimate, Prior]:
     """Taps over time by empirical Bayes; what is expected of them is found by expectation-maximisation.
 
     Returns:
         Channel and variance of its error, [n_symbols, 204] each; and the expectation, to begin with next time.
     """
-    n_degrees = int(min(MAX_DEGREES, max(2, layout.n_symbols // SYMBOLS_A_DEGREE)))
-    in_symbols = layout.polynomials[0][:, :n_degrees]
-    total, pairs = _moments(layout, z, weight, known, n_degrees)
+    n_degrees = int(min(MAX_DEGREES, max(2, resource_grid.n_symbols // SYMBOLS_A_DEGREE)))
+    in_symbols = resource_grid.polynomials[0][:, :n_degrees]
+    total, pairs = _moments(resource_grid, z, weight, reference, n_degrees)
     grams = tap_gram(pairs)  # [n_degrees, n_degrees, 20, 20]
     projections = total @ tap_matrix().conj()  # [n_degrees, 20]
     if prior is None:
@@ -256,7 +277,7 @@ def _track(
 
 
 def _maximise(
-    projections: Complex, grams: npt.NDArray[np.complex128], noise_var: float, prior: Prior, n_known: float
+    projections: Complex, grams: npt.NDArray[np.complex128], noise_var: float, prior: Prior, n_reference: float
 ) -> tuple[Complex, npt.NDArray[np.complex128], Prior]:
     """A step of expectation-maximisation.
 
@@ -272,24 +293,30 @@ def _maximise(
     mean = np.asarray(posterior @ projections[:, taps].ravel() / noise_var, np.complex128).reshape(n_degrees, count)
     energy = np.abs(mean) ** 2 + posterior.diagonal().real.reshape(n_degrees, count)
     energies = np.mean(energy / degrees[:, None], axis=0)
-    kept = np.flatnonzero(np.sum(np.abs(mean) ** 2, axis=0) > noise_var * n_degrees / n_known)
+    kept = np.flatnonzero(np.sum(np.abs(mean) ** 2, axis=0) > noise_var * n_degrees / n_reference)
     kept = kept if len(kept) else np.array([int(np.argmax(energies))])
     now = np.maximum(np.sum(energy, axis=1) / np.sum(energies), MIN_VARIANCE)
     return mean, posterior, Prior(taps[kept], energies[kept], now)
 
 
-def _moments(layout: Layout, z: Complex, weight: Float, known: Known, n_degrees: int) -> tuple[Complex, Float]:
-    """Known cells of each carrier under each polynomial, [n_degrees, 204], and the weight under each two of them,
+def _moments(
+    resource_grid: ResourceGrid, z: Complex, weight: Float, reference: ReferenceSymbols, n_degrees: int
+) -> tuple[Complex, Float]:
+    """Reference symbols of each carrier under each polynomial, [n_degrees, 204], and the weight under each two of them,
     [n_degrees, n_degrees, 204]."""
-    basis, in_preamble, n = layout.at_known[:n_degrees], layout.polynomials[1][:n_degrees], WAVEFORM.n_occupied
-    total = np.stack([layout.sum_carriers(weight * values * z) for values in basis])
-    total += in_preamble[:, None] * known.preamble_weight * known.preamble
+    basis, in_preamble, n = (
+        resource_grid.at_reference[:n_degrees],
+        resource_grid.polynomials[1][:n_degrees],
+        WAVEFORM.n_occupied,
+    )
+    total = np.stack([resource_grid.sum_carriers(weight * values * z) for values in basis])
+    total += in_preamble[:, None] * reference.preamble_weight * reference.preamble
     pairs = np.empty((len(basis), len(basis), n))
     for k, values in enumerate(basis):
         weighted = weight * values
         for other in range(k + 1):
-            products = np.bincount(layout.columns, weighted * basis[other], n)
-            products += 2 * in_preamble[k] * in_preamble[other] * known.preamble_weight
+            products = np.bincount(resource_grid.columns, weighted * basis[other], n)
+            products += 2 * in_preamble[k] * in_preamble[other] * reference.preamble_weight
             pairs[k, other] = pairs[other, k] = products
     return total, pairs
 

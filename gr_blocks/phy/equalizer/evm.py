@@ -31,9 +31,9 @@ def digital_evm_db(header: Header, cells: Mapping[int, ComplexArray], side: byte
     Returns:
         NaN where there are no such cells. Cells that are lost, 0 or not finite, do not count.
     """
-    error, n_cells = 0.0, 0
-    sides = None if side is None or header.side_len <= 1 else erasure_code.split(side, header.n_bursts)
-    texts = None if text is None else erasure_code.split(text, header.n_bursts)
+    error, n_elements = 0.0, 0
+    sides = None if side is None or header.side_len <= 1 else erasure_code.encode(side, header.n_bursts)
+    texts = None if text is None else erasure_code.encode(text, header.n_bursts)
     for number, found in cells.items():
         burst = replace(header, burst=number)
         for mode_name, sent, part in (
@@ -45,8 +45,8 @@ def digital_evm_db(header: Header, cells: Mapping[int, ComplexArray], side: byte
             points = _nearest(part, mode_name) if sent is None else digital_encode(sent[number], mode_name)[: len(part)]
             there = np.isfinite(part) & (part != 0)
             error += float(np.sum(np.abs(part[there].astype(complex) - points[there]) ** 2))
-            n_cells += int(there.sum())
-    return float(10 * np.log10(max(error / n_cells, MIN_ERROR))) if n_cells else float("nan")
+            n_elements += int(there.sum())
+    return float(10 * np.log10(max(error / n_elements, MIN_ERROR))) if n_elements else float("nan")
 
 
 def _nearest(cells: ComplexArray, mode_name: str) -> ComplexArray:

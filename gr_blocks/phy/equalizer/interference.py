@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who else is in the band: noise beyond the background's, on a few carriers or for some of a burst's symbols.
+"""Detect interference: excess noise variance per subcarrier and per OFDM symbol.
 
-Known cells tell how far they miss; payload cells tell how strong they are against what the channel leaves of a unit
-symbol. A narrow band of noise lifts both on its carriers, a second burst from one symbol to another.
+Two observations carry it: the squared error of each reference symbol against the channel estimate, and the energy of
+each payload symbol against the gain of the channel. Narrow-band interference raises both on its subcarriers, a
+colliding burst raises both over a run of OFDM symbols.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gened.gr_blocks.phy.equalizer.channel_estimation import ChannelFit, Known
-from gened.gr_blocks.phy.ofdm.resource_grid import Layout
+from gened.gr_blocks.phy.equalizer.channel_estimation import BurstChannelEstimate, ReferenceSymbols
+from gened.gr_blocks.phy.ofdm.resource_grid import ResourceGrid
 from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
 from gened.gr_blocks.phy.sync.estimators import MIN_VARIANCE, Complex, Float
 
@@ -34,7 +35,7 @@ class Interference:
     """Variances beside the background's."""
 
     noise_var: float
-    """Background, of a payload cell."""
+    """Background, of a payload symbol."""
     carrier_var: Float
     """What a carrier has more, [204]."""
     symbol_var: Float
@@ -45,71 +46,83 @@ class Interference:
         """Whether there is any beside the background."""
         return bool(self.carrier_var.any() or self.symbol_var.any())
 
-    def known_weight(self, layout: Layout) -> Float:
-        """How far known cells are to be trusted, [n_known]."""
-        extra = self.carrier_var[layout.columns] + self.symbol_var[layout.rows]
+    def reference_weight(self, resource_grid: ResourceGrid) -> Float:
+        """How far reference symbols are to be trusted, [n_reference]."""
+        extra = self.carrier_var[resource_grid.columns] + self.symbol_var[resource_grid.rows]
         return self.noise_var / (self.noise_var + extra)
 
-    def cell_var(self) -> Float:
+    def element_var(self) -> Float:
         """Noise variance of each cell, [n_symbols, 204]."""
         return self.noise_var + self.symbol_var[:, None] + self.carrier_var
 
 
-def find_interference(
-    layout: Layout, known: Known, fit: ChannelFit, grid: npt.NDArray[np.complexfloating[Any, Any]]
+def detect_interference(
+    resource_grid: ResourceGrid,
+    reference: ReferenceSymbols,
+    estimate: BurstChannelEstimate,
+    grid: npt.NDArray[np.complexfloating[Any, Any]],
 ) -> Interference:
     """What of a burst is noisier than the rest.
 
     Args:
-        layout: Of the burst.
-        known: Its known cells.
-        fit: Its channel.
+        resource_grid: Of the burst.
+        reference: Its reference symbols.
+        estimate: Its channel.
         grid: All cells, [n_symbols, 204].
     """
-    residual, n_header = fit.residual(layout, known), layout.n_header_known
+    residual, n_header = estimate.residual(resource_grid, reference), resource_grid.n_header_reference
     residual[:n_header] /= max(float(np.median(residual[:n_header])) / np.log(2), MIN_VARIANCE)  # an exponential's mean
-    residual[n_header:] /= fit.noise_var
+    residual[n_header:] /= estimate.noise_var
     # First the symbols, without the largest error of each, which a narrow band may have made.
-    mean, extra = _stretch(*_without_largest(layout, residual))
+    mean, extra = _stretch(*_without_largest(resource_grid, residual))
     relative = residual.copy()
-    relative[n_header:] /= (mean + extra)[layout.rows[n_header:]]
-    levels = _carriers(layout, fit, relative, mean * fit.noise_var, float(np.mean(extra)) / mean, grid)
+    relative[n_header:] /= (mean + extra)[resource_grid.rows[n_header:]]
+    levels = _carriers(resource_grid, estimate, relative, mean * estimate.noise_var, float(np.mean(extra)) / mean, grid)
     if not levels.any() and not extra.any():
-        return Interference(fit.noise_var, levels, extra)
+        return Interference(estimate.noise_var, levels, extra)
     # Then, with what is known of the carriers, once more with all.
-    mean, extra = _stretch(layout.sum_symbols(residual / (1 + levels[layout.columns])), layout.n_known)
-    noise_var = max(mean * fit.noise_var, MIN_VARIANCE)
-    return Interference(noise_var, noise_var * levels, fit.noise_var * extra)
+    mean, extra = _stretch(
+        resource_grid.sum_symbols(residual / (1 + levels[resource_grid.columns])), resource_grid.n_reference
+    )
+    noise_var = max(mean * estimate.noise_var, MIN_VARIANCE)
+    return Interference(noise_var, noise_var * levels, estimate.noise_var * extra)
 
 
-def _without_largest(layout: Layout, relative: Float) -> tuple[Float, Float]:
-    """Sum over each symbol's known cells less the largest, and how many that is worth; [n_symbols] each."""
-    counts = layout.n_known
-    largest = np.maximum.reduceat(relative, layout.first_known)
+def _without_largest(resource_grid: ResourceGrid, relative: Float) -> tuple[Float, Float]:
+    """Sum over each symbol's reference symbols less the largest, and how many that is worth; [n_symbols] each."""
+    counts = resource_grid.n_reference
+    largest = np.maximum.reduceat(relative, resource_grid.first_reference)
     harmonic = np.log(counts) + np.euler_gamma + 0.5 / counts  # what the largest of so many exponentials is expected at
-    return layout.sum_symbols(relative) - largest, np.maximum(counts - harmonic, 0.5)
+    return resource_grid.sum_symbols(relative) - largest, np.maximum(counts - harmonic, 0.5)
 
 
-def _carriers(layout: Layout, fit: ChannelFit, relative: Float, noise_var: float, lift: float, grid: Complex) -> Float:
+def _carriers(
+    resource_grid: ResourceGrid,
+    estimate: BurstChannelEstimate,
+    relative: Float,
+    noise_var: float,
+    lift: float,
+    grid: Complex,
+) -> Float:
     """What single carriers have more, in backgrounds, [204]: the mean over what is likely of each of `LEVELS`.
 
     Args:
-        layout: Of the burst.
-        fit: Its channel.
-        relative: Squared errors of known cells over what the noise of their symbol explains, [n_known].
+        resource_grid: Of the burst.
+        estimate: Its channel.
+        relative: Squared errors of reference symbols over what the noise of their symbol explains, [n_reference].
         noise_var: Background.
         lift: What other symbols have more, mean over the burst, in backgrounds.
         grid: All cells, [n_symbols, 204].
     """
-    n_carriers, first, known = WAVEFORM.n_occupied, WAVEFORM.n_header_symbols, layout.n_header_known
-    gain = fit.h.real**2 + fit.h.imag**2
-    gain = np.mean(gain, axis=0) if fit.moves else gain
-    n_known = np.bincount(layout.columns, minlength=n_carriers)
-    errors = np.bincount(layout.columns, relative, n_carriers)
+    n_carriers, first, reference = WAVEFORM.n_occupied, WAVEFORM.n_header_symbols, resource_grid.n_header_reference
+    gain = estimate.h.real**2 + estimate.h.imag**2
+    gain = np.mean(gain, axis=0) if estimate.is_time_varying else gain
+    n_reference = np.bincount(resource_grid.columns, minlength=n_carriers)
+    errors = np.bincount(resource_grid.columns, relative, n_carriers)
     # What all cells of a carrier hold less what its pilots hold: energies, and their squares.
     energy = grid.real[first:].astype(np.float64) ** 2 + grid.imag[first:].astype(np.float64) ** 2
-    at_pilots = energy.ravel()[layout.known_index[known:] - first * n_carriers]
-    n_payload, pilots = layout.n_payload, layout.columns[known:]
+    at_pilots = energy.ravel()[resource_grid.reference_index[reference:] - first * n_carriers]
+    n_payload, pilots = resource_grid.n_payload, resource_grid.columns[reference:]
     sums, squares = (
         every.sum(0) - np.bincount(pilots, of_pilots, n_carriers)
         for every, of_pilots in ((energy, at_pilots), (energy**2, at_pilots**2))
@@ -124,9 +137,9 @@ def _carriers(layout: Layout, fit: ChannelFit, relative: Float, noise_var: float
     log_prior[0] = np.log(1 - PRIOR)
     scale = 1.0
     for _ in range(ROUNDS):
-        of_known = scale * (1 + LEVELS)
-        of_payload = gain[:, None] + noise_var * (of_known + lift)
-        log_likelihood = -n_known[:, None] * np.log(of_known) - errors[:, None] / of_known
+        of_reference = scale * (1 + LEVELS)
+        of_payload = gain[:, None] + noise_var * (of_reference + lift)
+        log_likelihood = -n_reference[:, None] * np.log(of_reference) - errors[:, None] / of_reference
         log_likelihood -= temper * (n_payload[:, None] * np.log(of_payload) + sums[:, None] / of_payload)
         log_likelihood += log_prior
         odds = np.exp(log_likelihood - log_likelihood.max(1, keepdims=True))
@@ -134,7 +147,7 @@ def _carriers(layout: Layout, fit: ChannelFit, relative: Float, noise_var: float
         is_clean = odds[:, 0] > 0.5
         if is_clean.all():
             break
-        n_clean = int(n_known[is_clean].sum())
+        n_clean = int(n_reference[is_clean].sum())
         if n_clean == 0:
             return np.zeros(n_carriers)
         scale = max(float(errors[is_clean].sum()) / n_clean, 1e-6)
@@ -142,12 +155,12 @@ def _carriers(layout: Layout, fit: ChannelFit, relative: Float, noise_var: float
 
 
 def _stretch(sums: Float, counts: Float) -> tuple[float, Float]:
-    """Mean error of a payload cell, and what the symbols of one stretch have more.
+    """Mean error of a payload symbol, and what the symbols of one stretch have more.
 
     Every stretch is tried; the one that explains the errors best counts, if by enough.
 
     Args:
-        sums: Errors of known cells, summed over each symbol, [n_symbols].
+        sums: Errors of reference symbols, summed over each symbol, [n_symbols].
         counts: How many they are, [n_symbols].
     """
     first, extra = WAVEFORM.n_header_symbols, np.zeros(len(sums))

@@ -49,7 +49,7 @@ class _BurstFigures(NamedTuple):
     """What is kept of a burst when its symbols are in their places."""
 
     snr_est_db: float
-    cfo_cps: float
+    cfo_norm: float
     sfo_ppm: float
     n_samples: int
 
@@ -65,7 +65,7 @@ class _OpenFrame:
     side: dict[int, bytes] = field(default_factory=dict)
     text: dict[int, bytes] = field(default_factory=dict)
     broken_text: dict[int, tuple[ComplexArray, FloatArray]] = field(default_factory=dict)
-    """Cells and noise variances of the data shares whose checksum failed."""
+    """Cells and noise variances of the data packets whose checksum failed."""
     constellation: list[ComplexArray] = field(default_factory=list)
 
 
@@ -79,15 +79,15 @@ def _description(header: Header) -> tuple[object, ...]:
 
 
 def _partial_text(frame: _OpenFrame) -> PartialBytes | None:
-    """What is left of a text of which too few shares are whole: data shares are pieces of it as they are."""
+    """What is left of a text of which too few packets are whole: data packets are pieces of it as they are."""
     header, plan = frame.header, frame.header.text_plan
-    data, is_sure = bytearray(plan.k * plan.share_len), np.zeros(plan.k * plan.share_len, bool)
+    data, is_sure = bytearray(plan.k * plan.packet_len), np.zeros(plan.k * plan.packet_len, bool)
     for number in range(plan.k):
-        where = slice(number * plan.share_len, (number + 1) * plan.share_len)
+        where = slice(number * plan.packet_len, (number + 1) * plan.packet_len)
         if number in frame.text:
             data[where], is_sure[where] = frame.text[number], True
         elif number in frame.broken_text:
-            found = salvage(*frame.broken_text[number], plan.share_len, header.text_mode)
+            found = salvage(*frame.broken_text[number], plan.packet_len, header.text_mode)
             data[where], is_sure[where] = found.data, found.is_sure
     is_sure = is_sure[: header.text_len]
     return PartialBytes(bytes(data[: header.text_len]), is_sure) if is_sure.any() else None
@@ -120,7 +120,7 @@ class FrameAssembler:
         key = (header.session, header.frame)
         self.stats.bursts += 1
         over = self.poll(now_s)  # first: a burst that comes too late for its frame does not revive it
-        if len(burst.symbols) != header.n_cells or len(burst.noise_var) != header.n_cells:
+        if len(burst.symbols) != header.n_elements or len(burst.noise_var) != header.n_elements:
             self.stats.mismatched += 1
             return over
         if self._done.get(key) == _description(header):
@@ -172,18 +172,18 @@ class FrameAssembler:
     @staticmethod
     def _add(frame: _OpenFrame, burst: ReceivedBurst) -> None:
         header = burst.header
-        frame.bursts[header.burst] = _BurstFigures(burst.snr_est_db, burst.cfo_cps, burst.sfo_ppm, burst.n_samples)
+        frame.bursts[header.burst] = _BurstFigures(burst.snr_est_db, burst.cfo_norm, burst.sfo_ppm, burst.n_samples)
         n_digital = header.n_side + header.n_text
         parts = (
             (frame.side, header.side_plan, header.side_mode, slice(0, header.n_side)),
             (frame.text, header.text_plan, header.text_mode, slice(header.n_side, n_digital)),
         )
-        for found, sharing, mode_name, cells in parts:
-            if header.burst < sharing.m:
-                share = digital_decode(burst.symbols[cells], burst.noise_var[cells], sharing.share_len, mode_name)
-                if share is not None:
-                    found[header.burst] = share
-                elif found is frame.text and header.burst < sharing.k:
+        for found, packets, mode_name, cells in parts:
+            if header.burst < packets.m:
+                packet = digital_decode(burst.symbols[cells], burst.noise_var[cells], packets.packet_len, mode_name)
+                if packet is not None:
+                    found[header.burst] = packet
+                elif found is frame.text and header.burst < packets.k:
                     frame.broken_text[header.burst] = burst.symbols[cells].copy(), burst.noise_var[cells].copy()
         where = slice(header.first_symbol, header.first_symbol + header.n_analog)
         values, noise_var = burst.symbols[n_digital:], burst.noise_var[n_digital:]
@@ -207,8 +207,8 @@ class FrameAssembler:
         if header.side_len == 1:
             side: bytes | None = bytes([header.side_byte])
         else:
-            side = erasure_code.join(frame.side, header.side_len, header.n_bursts)
-        text = erasure_code.join(frame.text, header.text_len, header.n_bursts)
+            side = erasure_code.decode(frame.side, header.side_len, header.n_bursts)
+        text = erasure_code.decode(frame.text, header.text_len, header.n_bursts)
         bursts = list(frame.bursts.values())
         snr = float(np.mean([10 ** (burst.snr_est_db / 10) for burst in bursts]))
         received = Received(symbols, noise_var, side, header.size, header.rate, header.snr_design_db)
@@ -216,7 +216,7 @@ class FrameAssembler:
             session=header.session, number=header.frame, codec_id=header.codec_id, received=received,
             text=text, has_text=header.text_len > 0,
             n_bursts=header.n_bursts, n_bursts_received=len(bursts), snr_est_db=float(10 * np.log10(max(snr, 1e-9))),
-            cfo_est_cps=float(np.mean([burst.cfo_cps for burst in bursts])),
+            cfo_est_norm=float(np.mean([burst.cfo_norm for burst in bursts])),
             sfo_est_ppm=float(np.mean([burst.sfo_ppm for burst in bursts])),
             on_air_samples=sum(burst.n_samples for burst in bursts),
             text_symbols=text_symbols(header.text_len, header.text_mode, header.n_bursts),

@@ -73,14 +73,14 @@ def side_symbols(n_bytes: int, side_mode: str, n_bursts: int = 1) -> int:
     """What side information costs over the whole frame; up to one byte rides in the header and costs nothing."""
     if n_bytes <= 1:
         return 0
-    sharing = erasure_code.plan(n_bytes, n_bursts)
-    return sharing.m * n_symbols(sharing.share_len, side_mode)
+    packets = erasure_code.plan(n_bytes, n_bursts)
+    return packets.m * n_symbols(packets.packet_len, side_mode)
 
 
 def text_symbols(n_bytes: int, text_mode: str, n_bursts: int = 1) -> int:
     """What a text costs over the whole frame; it is not paid from the budget."""
-    sharing = erasure_code.plan(n_bytes, n_bursts)
-    return sharing.m * n_symbols(sharing.share_len, text_mode)
+    packets = erasure_code.plan(n_bytes, n_bursts)
+    return packets.m * n_symbols(packets.packet_len, text_mode)
 
 
 def analog_budget(size: ImageSize, rate: Fraction, snr_db: float, n_side_bytes: int) -> int:

@@ -17,7 +17,7 @@ class BurstContent:
 
     header: Header
     symbols: ComplexArray
-    """Payload cells: side information, text, analogue symbols; [header.n_cells] complex64."""
+    """Payload symbols: side information, text, analogue symbols; [header.n_elements] complex64."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class ReceivedBurst:
 
     header: Header
     symbols: ComplexArray
-    """Payload cells equalised to unit gain, in the order of `BurstContent.symbols`; [header.n_cells] complex64."""
+    """Payload symbols equalised to unit gain, in the order of `BurstContent.symbols`; [header.n_elements] complex64."""
     noise_var: FloatArray
-    """Whole complex variance of each, [header.n_cells] float32; inf where lost."""
+    """Whole complex variance of each, [header.n_elements] float32; inf where lost."""
     snr_est_db: float = float("nan")
-    cfo_cps: float = 0.0
-    """Carrier frequency offset in cycles a sample."""
+    cfo_norm: float = 0.0
+    """Carrier frequency offset in cycles per sample."""
     sfo_ppm: float = 0.0
     start: int = 0
     """Index of the first preamble sample in the receiver's stream."""

@@ -7,7 +7,7 @@ The receiver knows nothing but the waveform before it reads one.
     rate numerator-1 3 | rate denominator-1 9 | design SNR 6 | side_mode 4 | text_mode 4 | n_symbols 23 |
     side_len 16 | text_len 11 | side_byte 8
 
-216 bits, LDPC (rate 1/2 of n = 576, shortened to 504), interleaved, QPSK, repeated until the header's cells are full.
+216 bits, LDPC (rate 1/2 of n = 576, shortened to 504), interleaved, QPSK, repeated until the header's symbols are full.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from gened.gr_blocks.phy.types import ComplexArray, ImageSize
 VERSION = 1
 HEADER_BYTES = 24
 CRC_BYTES = 3
-MAX_BURST_CELLS = 65536
-"""Payload cells of a burst, digital ones included: what a receiver is ready to wait for."""
+MAX_BURST_ELEMENTS = 65536
+"""Payload symbols of a burst, digital ones included: what a receiver is ready to wait for."""
 _CODE = LdpcCode.for_payload(8 * (HEADER_BYTES + CRC_BYTES))
 
 
@@ -96,30 +96,30 @@ class Header:
         return (self.burst + 1) * self.n_symbols // self.n_bursts - self.first_symbol
 
     @property
-    def side_plan(self) -> erasure_code.SharePlan:
+    def side_plan(self) -> erasure_code.PacketPlan:
         """How the side information travels; a single byte does not travel beside the header."""
         return erasure_code.plan(self.side_len if self.side_len > 1 else 0, self.n_bursts)
 
     @property
-    def text_plan(self) -> erasure_code.SharePlan:
+    def text_plan(self) -> erasure_code.PacketPlan:
         """How the text travels."""
         return erasure_code.plan(self.text_len, self.n_bursts)
 
     @property
     def n_side(self) -> int:
         """Symbols of side information in this burst."""
-        sharing = self.side_plan
-        return n_symbols(sharing.share_len, self.side_mode) if self.burst < sharing.m else 0
+        packets = self.side_plan
+        return n_symbols(packets.packet_len, self.side_mode) if self.burst < packets.m else 0
 
     @property
     def n_text(self) -> int:
         """Symbols of text in this burst."""
-        sharing = self.text_plan
-        return n_symbols(sharing.share_len, self.text_mode) if self.burst < sharing.m else 0
+        packets = self.text_plan
+        return n_symbols(packets.packet_len, self.text_mode) if self.burst < packets.m else 0
 
     @property
-    def n_cells(self) -> int:
-        """Payload cells of this burst: side information, text, analogue symbols."""
+    def n_elements(self) -> int:
+        """Payload symbols of this burst: side information, text, analogue symbols."""
         return self.n_side + self.n_text + self.n_analog
 
     def _values(self) -> dict[str, int]:
@@ -184,25 +184,25 @@ class Header:
             self.burst < self.n_bursts
             and self.n_symbols <= self.n_bursts * MAX_BURST_SYMBOLS
             and self.n_symbols <= frame_symbols(self.size, self.rate)
-            and self.n_cells <= MAX_BURST_CELLS
+            and self.n_elements <= MAX_BURST_ELEMENTS
         )
 
 
-def encode_header(header: Header, n_cells: int) -> ComplexArray:
-    """The header's cells, [n_cells] complex64 of unit energy."""
+def encode_header(header: Header, n_elements: int) -> ComplexArray:
+    """The header's symbols, [n_elements] complex64 of unit energy."""
     data = header.pack()
     bits = np.unpackbits(np.frombuffer(data + crc24(data).to_bytes(CRC_BYTES, "big"), np.uint8))
     coded = _CODE.encode(bits)[permutation(_CODE.n_coded, INTERLEAVER_SEED)]
-    return modulate(np.resize(coded, 2 * n_cells), 2)
+    return modulate(np.resize(coded, 2 * n_elements), 2)
 
 
 def decode_header(symbols: ComplexArray, noise_var: npt.NDArray[np.floating[Any]]) -> Header | None:
-    """The header in these cells, or None; never raises. Arguments as `read_cells`."""
-    found = read_cells(symbols, noise_var)
+    """The header in these cells, or None; never raises. Arguments as `decode_header_or_fault`."""
+    found = decode_header_or_fault(symbols, noise_var)
     return found if isinstance(found, Header) else None
 
 
-def read_cells(symbols: ComplexArray, noise_var: npt.NDArray[np.floating[Any]]) -> Header | HeaderFault:
+def decode_header_or_fault(symbols: ComplexArray, noise_var: npt.NDArray[np.floating[Any]]) -> Header | HeaderFault:
     """The header in these cells, or the reason why there is none; never raises.
 
     Args:

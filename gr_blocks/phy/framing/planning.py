@@ -15,7 +15,7 @@ from gened.gr_blocks.phy.coding.interleave import FRAME_SEED, permutation
 from gened.gr_blocks.phy.coding.modes import digital_encode, mode
 from gened.gr_blocks.phy.framing.budget import budget, n_bursts, side_symbols
 from gened.gr_blocks.phy.framing.burst import BurstContent
-from gened.gr_blocks.phy.framing.header import MAX_BURST_CELLS, Header, quantize_snr_db
+from gened.gr_blocks.phy.framing.header import MAX_BURST_ELEMENTS, Header, quantize_snr_db
 from gened.gr_blocks.phy.framing.records import MAX_TEXT_BYTES
 from gened.gr_blocks.phy.types import Frame
 
@@ -45,8 +45,8 @@ def plan_bursts(frame: Frame) -> list[BurstContent]:
             f"a frame carries {MAX_SIDE_BYTES} and {MAX_TEXT_BYTES}"
         )
     single = encoded.side_info[0] if len(encoded.side_info) == 1 else 0
-    side = erasure_code.split(encoded.side_info if len(encoded.side_info) > 1 else b"", count)
-    text = erasure_code.split(frame.text, count)
+    side = erasure_code.encode(encoded.side_info if len(encoded.side_info) > 1 else b"", count)
+    text = erasure_code.encode(frame.text, count)
     symbols = encoded.symbols[permutation(len(encoded.symbols), FRAME_SEED)]
     bursts = []
     for index in range(count):
@@ -58,9 +58,10 @@ def plan_bursts(frame: Frame) -> list[BurstContent]:
             text_len=len(frame.text),
             side_byte=single,
         )  # fmt: skip
-        if header.n_cells > MAX_BURST_CELLS:
+        if header.n_elements > MAX_BURST_ELEMENTS:
             raise FrameError(
-                f"a burst of {header.n_cells} cells; at most {MAX_BURST_CELLS}: less side information or a faster mode"
+                f"a burst of {header.n_elements} payload symbols; at most {MAX_BURST_ELEMENTS}: "
+                f"send less side information or choose a faster mode"
             )
         cells = [
             digital_encode(side[index], side_mode) if index < len(side) else symbols[:0],

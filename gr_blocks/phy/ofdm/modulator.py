@@ -9,7 +9,7 @@ from gened.gr_blocks.phy.coding.interleave import qpsk_stream
 from gened.gr_blocks.phy.framing.burst import BurstContent
 from gened.gr_blocks.phy.framing.header import encode_header
 from gened.gr_blocks.phy.framing.planning import plan_bursts
-from gened.gr_blocks.phy.ofdm.papr_reduction import reduce_crest
+from gened.gr_blocks.phy.ofdm.papr_reduction import reduce_papr
 from gened.gr_blocks.phy.ofdm.waveform import PADDING_SEED, WAVEFORM
 from gened.gr_blocks.phy.types import ComplexArray, Frame
 
@@ -19,41 +19,41 @@ def burst_grid(content: BurstContent) -> ComplexArray:
     n_payload = WAVEFORM.n_payload_symbols(len(content.symbols))
     n_symbols = WAVEFORM.n_header_symbols + n_payload
     grid, is_data = WAVEFORM.pilot_grid(n_symbols).copy(), ~WAVEFORM.pilot_mask(n_symbols)
-    header = encode_header(content.header, WAVEFORM.n_header_cells)
+    header = encode_header(content.header, WAVEFORM.n_header_elements)
     n_padding = int(is_data.sum()) - len(header) - len(content.symbols)
     grid[is_data] = np.concatenate([header, content.symbols, qpsk_stream(n_padding, PADDING_SEED)])
     return grid
 
 
-def modulate_burst(content: BurstContent, *, reduces_crest: bool = True) -> ComplexArray:
+def modulate_burst(content: BurstContent, *, reduces_papr: bool = True) -> ComplexArray:
     """One burst: preamble, header, payload.
 
     Args:
         content: What is in it.
-        reduces_crest: Lower peaks, for an error far under the noise of the design SNR; see `crest.py`.
+        reduces_papr: Lower peaks, for an error far under the noise of the design SNR; see `papr_reduction.py`.
 
     Returns:
-        [WAVEFORM.burst_len(n_cells)] complex64; mean power 1 where the payload's is.
+        [WAVEFORM.burst_len(n_elements)] complex64; mean power 1 where the payload's is.
     """
     half = WAVEFORM.preamble_half
     grid = burst_grid(content)
-    if reduces_crest:
+    if reduces_papr:
         n_header, header = WAVEFORM.n_header_symbols, content.header
         n_coded = WAVEFORM.n_payload_symbols(header.n_side + header.n_text)
-        grid = reduce_crest(grid, header.snr_design_db, slice(n_header, n_header + n_coded))
+        grid = reduce_papr(grid, header.snr_design_db, slice(n_header, n_header + n_coded))
     body = WAVEFORM.to_time(grid)
     body = np.concatenate([body[:, -WAVEFORM.cp_len :], body], axis=1)
     return np.concatenate([half[-WAVEFORM.cp_len :], half, half, body.ravel()])
 
 
-def modulate_frame(frame: Frame, *, reduces_crest: bool = True) -> list[ComplexArray]:
+def modulate_frame(frame: Frame, *, reduces_papr: bool = True) -> list[ComplexArray]:
     """The bursts of a frame as samples, without gaps.
 
     Args:
         frame: What is sent.
-        reduces_crest: See `modulate_burst`.
+        reduces_papr: See `modulate_burst`.
 
     Raises:
         FrameError: See `framing.plan_bursts`.
     """
-    return [modulate_burst(content, reduces_crest=reduces_crest) for content in plan_bursts(frame)]
+    return [modulate_burst(content, reduces_papr=reduces_papr) for content in plan_bursts(frame)]

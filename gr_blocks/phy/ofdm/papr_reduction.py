@@ -37,7 +37,7 @@ QUANTILE = 0.999
 PAPR_OVERSAMPLING = 4
 
 
-def limit_db(snr_design_db: float) -> float:
+def clipping_limit_db(snr_design_db: float) -> float:
     """Largest power over the mean that a burst is cut to, dB; samples in between reach some 0.6 dB more.
 
     Args:
@@ -47,7 +47,7 @@ def limit_db(snr_design_db: float) -> float:
     return float(np.interp(snr_design_db, snrs_db, limits_db))
 
 
-def error_var(snr_design_db: float) -> float:
+def clipping_error_var(snr_design_db: float) -> float:
     """Mean squared error that lowered peaks leave in unit cells.
 
     Args:
@@ -57,7 +57,7 @@ def error_var(snr_design_db: float) -> float:
     return float(10 ** (np.interp(snr_design_db, snrs_db, errors_db) / 10))
 
 
-def reduce_crest(grid: ComplexArray, snr_design_db: float, coded: slice = slice(0, 0)) -> ComplexArray:
+def reduce_papr(grid: ComplexArray, snr_design_db: float, coded: slice = slice(0, 0)) -> ComplexArray:
     """Cells whose samples have lower peaks.
 
     Args:
@@ -70,19 +70,21 @@ def reduce_crest(grid: ComplexArray, snr_design_db: float, coded: slice = slice(
         The same shape and mean energy; what the cells have in common with those that were meant is the same in every
         symbol.
     """
-    result = lower_peaks(grid, snr_design_db, coded)
+    result = clip_and_filter(grid, snr_design_db, coded)
     before, after = (float(np.vdot(cells, cells).real) for cells in (grid, result))
     return np.asarray(result * np.float32(np.sqrt(before / after) if after > 0 else 1), np.complex64)
 
 
-def lower_peaks(grid: ComplexArray, snr_design_db: float, coded: slice = slice(0, 0)) -> ComplexArray:
+def clip_and_filter(grid: ComplexArray, snr_design_db: float, coded: slice = slice(0, 0)) -> ComplexArray:
     """The same with a little more energy than before: what a symbol becomes depends on that symbol alone.
 
     So a receiver that has read a header knows what was sent in its place.
     """
     length = OVERSAMPLING * WAVEFORM.n_fft
     bins = WAVEFORM.carriers % length
-    limit = np.float32(WAVEFORM.n_occupied / length * 10 ** (limit_db(snr_design_db) / 10))  # cells have unit energy
+    limit = np.float32(
+        WAVEFORM.n_occupied / length * 10 ** (clipping_limit_db(snr_design_db) / 10)
+    )  # cells have unit energy
     result = grid.copy()
     full = np.zeros((len(grid), length), np.complex64)
     for _ in range(PASSES):

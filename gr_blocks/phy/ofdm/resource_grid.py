@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where everything stands in a burst of so many symbols, and what follows from that alone: made once, used for every
-burst of that length.
+"""Resource grid of a burst: positions of reference and payload symbols, and the tables that depend on its length alone.
 
-A receiver knows the pilots beforehand and the header's cells once it has read it. Both are QPSK of unit energy, so that
-what the estimators need of them (who is known where, how well it pins a channel down) does not depend on their values.
+Reference symbols are the pilots, known beforehand, and the header's symbols, known once the header is decoded. Both are
+QPSK of unit energy, so the tables that the estimators need (positions, design matrices, basis functions) do not depend
+on the values sent. They are computed once and reused for every burst of the same length.
 """
 
 from __future__ import annotations
@@ -23,116 +23,143 @@ Float = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
 WIDTHS = (0.7, 1.5, 3.0, 6.0, 12.0, 1e3)
-"""Of the kernels by which a common phase is smoothed, in symbols."""
+"""Standard deviations of the Gaussian kernels that smooth the common phase error, in OFDM symbols."""
 CLOCK_STEP = 0.15
-"""Cycles at the outer carriers, at the burst's end, between two clock errors that are tried."""
+"""Spacing of the clock errors that the drift search tries: phase difference in cycles at the outermost carrier and the
+last symbol of the burst."""
 MAX_SFO_PPM = 200.0
-"""Clock errors are looked for so far either way."""
+"""Largest clock error that the drift search tries, either way, ppm."""
 MAX_DEGREES = 8
-"""Polynomials over a burst: enough for a Doppler shift times the burst of 1.5."""
-KEPT = 4
-"""Layouts that are kept: forged headers can ask for any length up to 340 symbols."""
+"""Legendre polynomials over a burst, degrees 0 to 7: enough for a Doppler shift times burst duration of 1.5."""
+CACHE_SIZE = 4
+"""Resource grids kept in the cache; few, since forged headers can ask for any length up to 341 symbols."""
 
 
-class Layout:
-    """A burst of `n_symbols` OFDM symbols behind the preamble, the header's three among them.
+class ResourceGrid:
+    """Positions of reference and payload symbols in a burst.
 
-    Known cells are listed symbol by symbol.
+    Reference symbols are listed by OFDM symbol, then by carrier.
+
+    Args:
+        n_symbols: OFDM symbols after the preamble, the three of the header included.
     """
 
     def __init__(self, n_symbols: int) -> None:
         self.n_symbols = n_symbols
         self.is_pilot = WAVEFORM.pilot_mask(n_symbols)
-        """[n_symbols, 204]."""
-        is_known = self.is_pilot.copy()
-        is_known[: WAVEFORM.n_header_symbols] = True
-        self.rows, self.columns = (indices.astype(np.intp) for indices in np.nonzero(is_known))
-        """Symbol and carrier of each known cell, [n_known]."""
-        self.known_index: Indices = np.flatnonzero(is_known)
-        """The same cells in the flattened grid."""
-        self.payload_index: Indices = np.flatnonzero(~is_known)
-        """Payload cells in the flattened grid, in the order in which they are filled."""
+        """Positions of pilots, [n_symbols, 204] bool."""
+        is_reference = self.is_pilot.copy()
+        is_reference[: WAVEFORM.n_header_symbols] = True
+        self.rows, self.columns = (indices.astype(np.intp) for indices in np.nonzero(is_reference))
+        """OFDM symbol and carrier index (0 to 203) of each reference symbol, [n_reference] each."""
+        self.reference_index: Indices = np.flatnonzero(is_reference)
+        """Indices of the reference symbols in the flattened grid, [n_reference]."""
+        self.payload_index: Indices = np.flatnonzero(~is_reference)
+        """Indices of the payload symbols in the flattened grid, in the order in which they are filled."""
         self.n_payload = n_symbols - WAVEFORM.n_header_symbols - self.is_pilot[WAVEFORM.n_header_symbols :].sum(0)
-        """Payload cells on each carrier, [204]."""
-        self.n_header_known = WAVEFORM.n_header_symbols * WAVEFORM.n_occupied
-        """The first so many known cells belong to the header's symbols."""
-        self.first_known: Indices = np.searchsorted(self.rows, np.arange(n_symbols))
-        """Index of each symbol's first known cell, [n_symbols]; every symbol has some."""
-        self._is_header_cell = ~self.is_pilot[: WAVEFORM.n_header_symbols].ravel()
-        self._pilots = np.where(is_known, WAVEFORM.pilot_grid(n_symbols), 0).ravel()[self.known_index]
+        """Number of payload symbols on each carrier, [204]."""
+        self.n_header_reference = WAVEFORM.n_header_symbols * WAVEFORM.n_occupied
+        """Number of reference symbols in the header's OFDM symbols; they come first in the list."""
+        self.first_reference: Indices = np.searchsorted(self.rows, np.arange(n_symbols))
+        """Index of the first reference symbol of each OFDM symbol, [n_symbols]; every OFDM symbol has some."""
+        self._is_header_element = ~self.is_pilot[: WAVEFORM.n_header_symbols].ravel()
+        self._pilots = np.where(is_reference, WAVEFORM.pilot_grid(n_symbols), 0).ravel()[self.reference_index]
         self.times = symbol_times(n_symbols)
+        """Centre of each OFDM symbol in samples from the centre of the preamble, [n_symbols]."""
 
-    def known_values(self, header_cells: ComplexArray) -> ComplexArray:
-        """What stands in the known cells, [n_known] complex64; `header_cells` from `header.encode_header`."""
+    def reference_values(self, header_symbols: ComplexArray) -> ComplexArray:
+        """Values of the reference symbols as sent.
+
+        Args:
+            header_symbols: Symbols of the header, [252] complex64, from `header.encode_header`.
+
+        Returns:
+            [n_reference] complex64, unit energy.
+        """
         values = self._pilots.copy()
-        values[: self.n_header_known][self._is_header_cell] = header_cells
+        values[: self.n_header_reference][self._is_header_element] = header_symbols
         return values
 
     def sum_symbols(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Values of known cells, [..., n_known], summed over each symbol, [..., n_symbols]."""
-        return np.asarray(np.add.reduceat(values, self.first_known, axis=-1))
+        """Sum over the reference symbols of each OFDM symbol, [..., n_reference] to [..., n_symbols]."""
+        return np.asarray(np.add.reduceat(values, self.first_reference, axis=-1))
 
     def sum_carriers(self, values: Complex) -> Complex:
-        """Values of known cells, [n_known], summed over each carrier, [204]."""
+        """Sum over the reference symbols of each carrier, [n_reference] complex to [204] complex128."""
         n = WAVEFORM.n_occupied
         return np.asarray(
             np.bincount(self.columns, values.real, n) + 1j * np.bincount(self.columns, values.imag, n), np.complex128
         )
 
     @cached_property
-    def n_known(self) -> Float:
-        """Known cells of each symbol, [n_symbols]."""
-        return np.diff(np.append(self.first_known, len(self.rows))).astype(np.float64)
+    def n_reference(self) -> Float:
+        """Number of reference symbols in each OFDM symbol, [n_symbols] float64."""
+        return np.diff(np.append(self.first_reference, len(self.rows))).astype(np.float64)
 
     @cached_property
     def slopes(self) -> Float:
-        """Cycles that a clock error of 1 ppm turns each known cell, [n_known]."""
+        """Phase of each reference symbol in cycles per ppm of clock error, [n_reference]."""
         return np.asarray(1e-6 / WAVEFORM.n_fft * self.times[self.rows] * WAVEFORM.carriers[self.columns])
 
     @cached_property
     def drift_design(self) -> tuple[Float, Float]:
-        """Radians that phase, carrier and clock errors turn each known cell, [n_known, 3], each in units that make them
-        alike; and those units in radians, cycles a sample and ppm, [3]."""
+        """Design matrix of the drift model, for Gauss-Newton steps.
+
+        Returns:
+            Phase in radians of each reference symbol per scaled unit of constant phase, carrier and clock error,
+            [n_reference, 3]; and the units in radians, cycles per sample and ppm, [3]. The units make the columns
+            alike in size, which keeps the normal equations well conditioned.
+        """
         at = self.times[self.rows]
         units = np.array([1.0, 1 / self.times.max(), 1 / (2 * np.pi * self.clock_reach)])
         return np.stack([np.ones(len(at)), 2 * np.pi * at, 2 * np.pi * self.slopes], axis=1) * units, units
 
     @cached_property
     def clock_reach(self) -> float:
-        """Cycles for each ppm at the outer carriers and the burst's end."""
+        """Phase in cycles per ppm of clock error at the outermost carrier (0.4 n_fft) and the last symbol."""
         return 1e-6 * float(self.times.max()) * 0.4
 
     @cached_property
-    def clock_turns(self) -> tuple[Float, ComplexArray]:
-        """Clock errors to try, [n] ppm, and what takes each off the known cells, [n, n_known] complex64."""
+    def sfo_phasors(self) -> tuple[Float, ComplexArray]:
+        """Grid of clock errors in ppm, [n], and the phasors that correct each, [n, n_reference] complex64."""
         step = min(MAX_SFO_PPM, CLOCK_STEP / self.clock_reach)
         clocks = np.arange(-MAX_SFO_PPM, MAX_SFO_PPM + 1e-9, step)
-        return clocks, turn(-np.outer(clocks, self.slopes))
+        return clocks, phasor(-np.outer(clocks, self.slopes))
 
     @cached_property
     def polynomials(self) -> tuple[Float, Float]:
-        """Legendre polynomials of mean square 1 from the preamble to the last symbol: in each symbol, [n_symbols, 8],
-        and in the preamble, [8]."""
+        """Legendre polynomials of unit mean square over the time from the preamble to the last symbol.
+
+        Returns:
+            Values at each OFDM symbol, [n_symbols, 8], and at the preamble, [8].
+        """
         at = 2 * np.concatenate([[0.0], self.times]) / self.times[-1] - 1
         degrees = np.arange(MAX_DEGREES)
         values = scipy.special.eval_legendre(degrees, at[:, None]) * np.sqrt(2 * degrees + 1)
         return values[1:], values[0]
 
     @cached_property
-    def at_known(self) -> Float:
-        """The polynomials in known cells, [8, n_known]."""
+    def at_reference(self) -> Float:
+        """Values of `polynomials` at the reference symbols, [8, n_reference]."""
         return np.ascontiguousarray(self.polynomials[0][self.rows].T)
 
     @cached_property
     def kernels(self) -> Float:
-        """Gaussian weights between symbols for each of `WIDTHS`, [6, n_symbols, n_symbols]."""
+        """Gaussian weights between OFDM symbols for each of `WIDTHS`, [6, n_symbols, n_symbols]."""
         at = np.arange(self.n_symbols)
         distance = np.abs(np.subtract.outer(at, at))
         return np.asarray([np.exp(-0.5 * (distance / width) ** 2) for width in WIDTHS])
 
 
-def turn(cycles: npt.NDArray[np.floating[Any]]) -> ComplexArray:
-    """exp(2 pi i cycles), any shape, complex64 to 1e-6: whole cycles are taken off before precision is."""
+def phasor(cycles: npt.NDArray[np.floating[Any]]) -> ComplexArray:
+    """Unit phasors exp(2 pi i cycles).
+
+    Args:
+        cycles: Phase in cycles, any shape.
+
+    Returns:
+        Same shape, complex64, accurate to 1e-6 at any phase: whole cycles are removed in double precision first.
+    """
     angle = ((cycles - np.round(cycles)) * (2 * np.pi)).astype(np.float32)
     result = np.empty(angle.shape, np.complex64)
     np.cos(angle, out=result.real)
@@ -141,13 +168,17 @@ def turn(cycles: npt.NDArray[np.floating[Any]]) -> ComplexArray:
 
 
 def symbol_times(n_symbols: int) -> Float:
-    """Middle of each symbol's window in samples, counted from the middle of the preamble's windows."""
+    """Centre of each OFDM symbol's FFT window in samples from the centre of the preamble's windows, [n_symbols]."""
     to_first = WAVEFORM.preamble_len - WAVEFORM.n_fft + WAVEFORM.n_fft / 2
     result: Float = to_first + WAVEFORM.symbol_len * np.arange(n_symbols, dtype=np.float64)
     return result
 
 
-@lru_cache(maxsize=KEPT)
-def layout(n_symbols: int) -> Layout:
-    """The layout of a burst of so many symbols, header included; 4 to 341 of them."""
-    return Layout(n_symbols)
+@lru_cache(maxsize=CACHE_SIZE)
+def resource_grid_of(n_symbols: int) -> ResourceGrid:
+    """Resource grid of a burst from a cache.
+
+    Args:
+        n_symbols: OFDM symbols after the preamble, header included, 4 to 341.
+    """
+    return ResourceGrid(n_symbols)

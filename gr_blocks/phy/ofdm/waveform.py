@@ -78,26 +78,26 @@ class Waveform:
         return _pilot_values(n_symbols * self.n_occupied).reshape(n_symbols, self.n_occupied)
 
     @cached_property
-    def n_header_cells(self) -> int:
+    def n_header_elements(self) -> int:
         """Cells of the header symbols that are not pilots."""
         return int((~self.pilot_mask(self.n_header_symbols)).sum())
 
-    def n_payload_symbols(self, n_cells: int) -> int:
-        """OFDM symbols that hold `n_cells` payload cells behind the header."""
-        full, left = divmod(n_cells, int(self._round_cells[-1]))
-        return 4 * full + (int(np.searchsorted(self._round_cells, left)) + 1 if left else 0)
+    def n_payload_symbols(self, n_elements: int) -> int:
+        """OFDM symbols that hold `n_elements` payload symbols behind the header."""
+        full, left = divmod(n_elements, int(self._round_elements[-1]))
+        return 4 * full + (int(np.searchsorted(self._round_elements, left)) + 1 if left else 0)
 
     @cached_property
-    def _round_cells(self) -> npt.NDArray[np.int64]:
-        """Payload cells in the first one to four symbols behind the header; then pilots stand as before."""
+    def _round_elements(self) -> npt.NDArray[np.int64]:
+        """Payload symbols in the first one to four symbols behind the header; then pilots stand as before."""
         result: npt.NDArray[np.int64] = (
             (~self.pilot_mask(self.n_header_symbols + 4)[self.n_header_symbols :]).sum(1).cumsum()
         )
         return result
 
-    def burst_len(self, n_cells: int) -> int:
-        """Samples of a burst with `n_cells` payload cells."""
-        return self.preamble_len + (self.n_header_symbols + self.n_payload_symbols(n_cells)) * self.symbol_len
+    def burst_len(self, n_elements: int) -> int:
+        """Samples of a burst with `n_elements` payload symbols."""
+        return self.preamble_len + (self.n_header_symbols + self.n_payload_symbols(n_elements)) * self.symbol_len
 
     @cached_property
     def preamble_freq(self) -> ComplexArray:
@@ -128,7 +128,7 @@ class Waveform:
         """
         return self.sample_scale**2 * 10 ** (-snr_db / 10)
 
-    def cell_noise_var(self, sample_noise_var: float) -> float:
+    def element_noise_var(self, sample_noise_var: float) -> float:
         """Noise variance of a cell, given that of a sample."""
         return sample_noise_var / self.sample_scale**2
 

@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from gened.gr_blocks.phy.equalizer.demodulator import Capture, preamble_cells, symbol_cells
-from gened.gr_blocks.phy.framing.header import Header, HeaderFault, read_cells
-from gened.gr_blocks.phy.ofdm.resource_grid import symbol_times, turn
+from gened.gr_blocks.phy.equalizer.demodulator import Capture, fft_preamble, fft_symbols
+from gened.gr_blocks.phy.framing.header import Header, HeaderFault, decode_header_or_fault
+from gened.gr_blocks.phy.ofdm.resource_grid import phasor, symbol_times
 from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
-from gened.gr_blocks.phy.sync.estimators import MIN_VARIANCE, amplitude, derotate, fit_preamble
+from gened.gr_blocks.phy.sync.estimators import MIN_VARIANCE, amplitude, derotate, estimate_preamble
 from gened.gr_blocks.phy.types import ComplexArray
 
 HALF = WAVEFORM.n_fft
@@ -41,8 +41,8 @@ SEARCH_LAG = 96
 MAX_INTEGER_CFO = 34
 """Carriers either way: 12.5 % of the sample rate is 32."""
 MAX_AMPLITUDE = 1e6
-RETRIED_CPS = tuple(3e-5 * step for step in (1, -1, 2, -2, 3, -3))
-"""Carrier offsets beside the best guess, cycles a sample, under which a header is read that failed its checksum."""
+RETRIED_NORM = tuple(3e-5 * step for step in (1, -1, 2, -2, 3, -3))
+"""Carrier offsets beside the best guess, cycles per sample, under which a header is read that failed its checksum."""
 BLOCK, FIRST_BLOCK = 32768, 2048
 """Indices judged at a time: few where a burst has just ended, since another may follow, then more and more."""
 N_CORRELATION = 768
@@ -50,7 +50,7 @@ LEAD = SEARCH_LAG + WAVEFORM.cp_len
 """Samples kept before a candidate."""
 LOOKAHEAD = PEAK_SPAN + SEARCH_LAG + WAVEFORM.preamble_len + WAVEFORM.n_header_symbols * WAVEFORM.symbol_len + 64
 """Samples behind a crossing that its verification may touch."""
-MAX_AT_ONCE = 4
+MAX_OVERLAPPING_BURSTS = 4
 """Bursts on the air at once: nobody looks for more until one of them ends, whatever forged headers tell of."""
 HEADER_END = WAVEFORM.preamble_len + WAVEFORM.n_header_symbols * WAVEFORM.symbol_len
 END_SLACK = 8
@@ -62,7 +62,7 @@ TAIL = 24
 class _Sync(NamedTuple):
     start: int
     """Of the preamble's prefix, in the array that was looked at."""
-    cfo_cps: float
+    cfo_norm: float
 
 
 class Miss(NamedTuple):
@@ -70,15 +70,15 @@ class Miss(NamedTuple):
 
     start: int
     """Of the preamble's prefix, in the stream."""
-    cfo_cps: float
+    cfo_norm: float
     fault: HeaderFault | None
     """Why there is no header; None: there is one, but the stream ends within the burst."""
 
 
-class HeaderCells(NamedTuple):
+class EqualizedHeader(NamedTuple):
     """The header symbols behind a preamble, pilots among them."""
 
-    cells: npt.NDArray[np.complexfloating[Any, Any]]
+    symbols: npt.NDArray[np.complexfloating[Any, Any]]
     """Equalised to unit gain, [3, 204]."""
     noise_var: npt.NDArray[np.float64]
     """Whole complex variance of each, [3, 204]."""
@@ -86,7 +86,7 @@ class HeaderCells(NamedTuple):
     """The channel as the preamble tells it, [204]."""
     snr_est_db: float
     """By the preamble alone."""
-    cfo_cps: float
+    cfo_norm: float
     """What the pilots say that the preamble left of the carrier offset."""
 
 
@@ -174,11 +174,11 @@ def synchronize(samples: ComplexArray, peak: int, phase_rad: float) -> _Sync | N
             break
     halves = segment[arrival : arrival + 2 * HALF].reshape(2, HALF)
     residual = float(np.angle(np.vdot(halves[0], halves[1]))) / (2 * np.pi * HALF)
-    cfo_cps = phase_rad / (2 * np.pi * HALF) + residual + (int(row) - MAX_INTEGER_CFO) / WAVEFORM.n_fft
-    return _Sync(first + arrival - WAVEFORM.cp_len, cfo_cps)
+    cfo_norm = phase_rad / (2 * np.pi * HALF) + residual + (int(row) - MAX_INTEGER_CFO) / WAVEFORM.n_fft
+    return _Sync(first + arrival - WAVEFORM.cp_len, cfo_norm)
 
 
-def read_header(found: HeaderCells) -> Header | HeaderFault:
+def read_header(found: EqualizedHeader) -> Header | HeaderFault:
     """The header in the symbols behind a preamble, or why there is none.
 
     Near the noise thirty pilots say little of the carrier offset that the preamble left; what lies beside their best
@@ -186,11 +186,11 @@ def read_header(found: HeaderCells) -> Header | HeaderFault:
     """
     is_header, times = _header_pilots() == 0, symbol_times(WAVEFORM.n_header_symbols)
     noise_var = found.noise_var[is_header]
-    first = read_cells(found.cells[is_header], noise_var)
+    first = decode_header_or_fault(found.symbols[is_header], noise_var)
     if first is not HeaderFault.CHECKSUM:
         return first
-    for offset_cps in RETRIED_CPS:
-        header = read_cells((found.cells * turn(-offset_cps * times)[:, None])[is_header], noise_var)
+    for offset_norm in RETRIED_NORM:
+        header = decode_header_or_fault((found.symbols * phasor(-offset_norm * times)[:, None])[is_header], noise_var)
         if isinstance(header, Header):
             return header
     return first
@@ -205,32 +205,32 @@ def _header_pilots() -> ComplexArray:
 
 @lru_cache(maxsize=1)
 def _slopes() -> tuple[npt.NDArray[np.float64], ComplexArray]:
-    """Carrier offsets that a preamble may have left, [161] cycles a sample, and what takes each off, [161, 3]."""
+    """Carrier offsets that a preamble may have left, [161] cycles per sample, and what takes each off, [161, 3]."""
     slopes = np.linspace(-4e-4, 4e-4, 161)
-    return slopes, turn(-np.outer(slopes, symbol_times(WAVEFORM.n_header_symbols)))
+    return slopes, phasor(-np.outer(slopes, symbol_times(WAVEFORM.n_header_symbols)))
 
 
-def header_cells(samples: ComplexArray, cfo_cps: float) -> HeaderCells:
+def equalize_header(samples: ComplexArray, cfo_norm: float) -> EqualizedHeader:
     """The header's symbols, equalised by the preamble alone; `samples` begin at the preamble's prefix."""
     n_symbols = WAVEFORM.n_header_symbols
     level = amplitude(samples)
-    still = derotate(samples[: WAVEFORM.preamble_len + n_symbols * WAVEFORM.symbol_len], cfo_cps) / np.float32(level)
-    preamble = fit_preamble(preamble_cells(still))
-    grid, times = symbol_cells(still, n_symbols), symbol_times(n_symbols)
+    still = derotate(samples[: WAVEFORM.preamble_len + n_symbols * WAVEFORM.symbol_len], cfo_norm) / np.float32(level)
+    preamble = estimate_preamble(fft_preamble(still))
+    grid, times = fft_symbols(still, n_symbols), symbol_times(n_symbols)
     pilots = np.sum(grid * np.conj(preamble.channel.h * _header_pilots()), axis=1)
     # What carrier offset the preamble left: the slope that lines up the pilots, held near zero as well
     # as the preamble can tell.
-    slopes, turns = _slopes()
-    rotated = turns @ pilots
+    slopes, phasors = _slopes()
+    rotated = phasors @ pilots
     snr = max(float(np.mean(np.abs(preamble.channel.h) ** 2)), 1e-12) / max(preamble.noise_var, MIN_VARIANCE)
     deviation = np.sqrt((1 + 1 / snr) / (snr * HALF)) / (2 * np.pi * HALF)
     score = 2 * rotated.real / max(preamble.noise_var, MIN_VARIANCE) - 0.5 * (slopes / max(deviation, 1e-7)) ** 2
     slope = slopes[int(np.argmax(score))]
-    grid = grid * turn(-slope * times)[:, None]
+    grid = grid * phasor(-slope * times)[:, None]
     gain = np.maximum(np.abs(preamble.channel.h) ** 2, 1e-12)
     cells = grid * (np.conj(preamble.channel.h) / gain)
     noise_var = np.broadcast_to((preamble.noise_var + preamble.channel.err_var) / gain, grid.shape)
-    return HeaderCells(cells, noise_var, level * preamble.channel.h, float(10 * np.log10(snr)), float(slope))
+    return EqualizedHeader(cells, noise_var, level * preamble.channel.h, float(10 * np.log10(snr)), float(slope))
 
 
 class BurstDetector:
@@ -268,11 +268,11 @@ class BurstDetector:
         captures = self._search()
         # What waits behind a burst that was cut off may be whole; what needs the padding is not.
         captures += [capture for waiting in self._waiting if (capture := self._finished(waiting)) is not None]
-        whole = [c for c in captures if c.start + WAVEFORM.burst_len(c.header.n_cells) <= end + END_SLACK]
+        whole = [c for c in captures if c.start + WAVEFORM.burst_len(c.header.n_elements) <= end + END_SLACK]
         starts = {capture.start for capture in whole}
         for cut in (c for c in [*captures, *self._waiting] if c.start not in starts):
             starts.add(cut.start)
-            self._missed(Miss(cut.start, cut.cfo_cps, None))
+            self._missed(Miss(cut.start, cut.cfo_norm, None))
         stats = self.stats
         self.__init__(self._on_miss)  # type: ignore[misc]
         self.stats = stats
@@ -301,11 +301,11 @@ class BurstDetector:
 
     def _finished(self, waiting: Capture) -> Capture | None:
         """The burst that was waited for, when all of it is there."""
-        n_samples = WAVEFORM.burst_len(waiting.header.n_cells) + TAIL
+        n_samples = WAVEFORM.burst_len(waiting.header.n_elements) + TAIL
         first = waiting.start - self._base
         if len(self._buffer) < first + n_samples:
             return None
-        return Capture(self._buffer[first : first + n_samples].copy(), waiting.start, waiting.header, waiting.cfo_cps)
+        return Capture(self._buffer[first : first + n_samples].copy(), waiting.start, waiting.header, waiting.cfo_norm)
 
     def _scan(self, end: int, threshold: float) -> None:
         """Judge the indices from `_next` to `end`, up to the first burst."""
@@ -323,9 +323,9 @@ class BurstDetector:
             if (found := self._verify(first + peak, float(np.angle(correlation[peak])))) is not None:
                 self._waiting.append(found)
                 self._ends = [last for last in self._ends if last > found.start]
-                self._ends.append(found.start + WAVEFORM.burst_len(found.header.n_cells) - TAIL)
+                self._ends.append(found.start + WAVEFORM.burst_len(found.header.n_elements) - TAIL)
                 self._next, self._block = found.start + HEADER_END, FIRST_BLOCK
-                if len(self._ends) >= MAX_AT_ONCE:
+                if len(self._ends) >= MAX_OVERLAPPING_BURSTS:
                     self._next = max(self._next, min(self._ends))
                 return
             position = max(position + PEAK_SPAN, peak + PEAK_SPAN // 2)
@@ -342,15 +342,15 @@ class BurstDetector:
         if sync is None or sync.start < 0:
             return None
         self.stats.preambles += 1
-        found = header_cells(self._buffer[sync.start :], sync.cfo_cps)
-        header, cfo_cps = read_header(found), sync.cfo_cps + found.cfo_cps
+        found = equalize_header(self._buffer[sync.start :], sync.cfo_norm)
+        header, cfo_norm = read_header(found), sync.cfo_norm + found.cfo_norm
         if isinstance(header, HeaderFault):
             self.stats.bad_headers += 1
             self.stats.foreign_versions += header is HeaderFault.VERSION
-            self._missed(Miss(self._base + sync.start, sync.cfo_cps, header))
+            self._missed(Miss(self._base + sync.start, sync.cfo_norm, header))
             return None
         self.stats.headers += 1
-        return Capture(self._buffer[:0], self._base + sync.start, header, cfo_cps)
+        return Capture(self._buffer[:0], self._base + sync.start, header, cfo_norm)
 
     def _trim(self) -> None:
         keep = min([self._next, *(waiting.start for waiting in self._waiting)]) - LEAD - self._base

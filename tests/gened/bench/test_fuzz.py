@@ -48,7 +48,7 @@ def test_the_largest_frames_that_headers_can_tell_stay_within_the_bound() -> Non
     tracemalloc.start()
     for number in range(6):  # two senders, each of whose frames closes the one before
         header = replace(largest, session=number // 3, frame=number % 3)
-        burst = modulate_burst(BurstContent(header, qpsk_stream(header.n_cells, number)), reduces_crest=False)
+        burst = modulate_burst(BurstContent(header, qpsk_stream(header.n_elements, number)), reduces_papr=False)
         noise = complex_noise(rng, len(burst) + 3000, 0.01)
         noise[: len(burst)] += burst
         n_frames += len(receiver.push(noise))

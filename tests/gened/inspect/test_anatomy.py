@@ -32,15 +32,15 @@ def burst(*, n_analog: int = 3000, side: bytes = bytes(range(30)), caption: str 
     text = pack_records(Records(caption=caption)) if caption else b""
     symbols = complex_noise(np.random.default_rng(1), n_analog, 1.0)
     frame = Frame(7, 3, 9, ImageSize(256, 256), Fraction(1, 24), 10.0, Encoded(symbols, side), text, "qpsk-1/2")
-    return modulate_burst(plan_bursts(frame)[0], reduces_crest=False)  # its error would count as noise
+    return modulate_burst(plan_bursts(frame)[0], reduces_papr=False)  # its error would count as noise
 
 
-def arrived(samples: ComplexArray, *, snr_db: float = 15.0, cfo_cps: float = 0.0, seed: int = 2) -> ComplexArray:
+def arrived(samples: ComplexArray, *, snr_db: float = 15.0, cfo_norm: float = 0.0, seed: int = 2) -> ComplexArray:
     """A burst between gaps, with noise."""
     gap = np.zeros(GAP, np.complex64)
     stream = np.concatenate([gap, samples, gap])
     noise = complex_noise(np.random.default_rng(seed), len(stream), WAVEFORM.noise_var_per_sample(snr_db))
-    return np.asarray(stream * np.exp(2j * np.pi * cfo_cps * np.arange(len(stream))) + noise, np.complex64)
+    return np.asarray(stream * np.exp(2j * np.pi * cfo_norm * np.arange(len(stream))) + noise, np.complex64)
 
 
 def only(samples: ComplexArray) -> Specimen:
@@ -54,11 +54,11 @@ def laid_open(samples: ComplexArray, **settings: Any) -> Anatomy:
 
 
 def test_the_numbers_are_those_of_the_burst() -> None:
-    found = laid_open(burst(), snr_db=12.0, cfo_cps=0.021)
+    found = laid_open(burst(), snr_db=12.0, cfo_norm=0.021)
     assert not found.fault
     assert found.header is not None and (found.header.frame, found.header.session) == (3, 7)
     assert found.caption == CAPTION
-    assert found.cfo_cps == pytest.approx(0.021, abs=1e-6)
+    assert found.cfo_norm == pytest.approx(0.021, abs=1e-6)
     assert found.snr_est_db == pytest.approx(12.0, abs=0.7)
     assert found.evm_db == pytest.approx(-12.0, abs=0.6)
     assert found.papr_db is not None and 7 < found.papr_db < 10
@@ -71,9 +71,9 @@ def test_cells_are_the_receivers_own() -> None:
     specimen = only(arrived(burst()))
     assert isinstance(specimen.found, Capture)
     received, found = demodulate(specimen.found), dissect(specimen, RATE)
-    cells = np.concatenate([one.cells for one in found.sections[1:]])
+    cells = np.concatenate([one.symbols for one in found.sections[1:]])
     assert np.array_equal(cells, received.symbols)
-    assert found.cells is not None and found.cells.grid.shape == found.cells.noise_var.shape
+    assert found.elements is not None and found.elements.grid.shape == found.elements.noise_var.shape
 
 
 @pytest.mark.parametrize(
@@ -94,14 +94,14 @@ def test_parts_follow_each_other_from_the_first_sample_to_the_last(settings: dic
 
 
 def test_pilots_turn_by_what_the_detector_left_and_stand_still_behind_the_correction() -> None:
-    specimen, left_cps = only(arrived(burst(), snr_db=25.0)), 2e-5
+    specimen, left_norm = only(arrived(burst(), snr_db=25.0)), 2e-5
     assert isinstance(specimen.found, Capture)
-    missed = replace(specimen.found, cfo_cps=specimen.found.cfo_cps - left_cps)
+    missed = replace(specimen.found, cfo_norm=specimen.found.cfo_norm - left_norm)
     found = dissect(replace(specimen, found=missed), RATE)
     assert found.pilots is not None
     slope, _ = np.polyfit(found.pilots.times, found.pilots.before_rad, 1)
-    true_cps = left_cps - specimen.found.cfo_cps
-    assert slope / (2 * np.pi) == pytest.approx(true_cps, abs=2e-7)
+    true_norm = left_norm - specimen.found.cfo_norm
+    assert slope / (2 * np.pi) == pytest.approx(true_norm, abs=2e-7)
     assert np.abs(found.pilots.after_rad).max() < 0.1
     assert found.pilots.times[0] == pytest.approx(WAVEFORM.preamble_len + 12 + 128)  # middle of its window
 
@@ -146,14 +146,14 @@ def test_interference_on_some_carriers_for_some_time_shows_where_it_was() -> Non
     body = WAVEFORM.to_time(jam)
     spoilt[first : first + n] += np.concatenate([body[:, -WAVEFORM.cp_len :], body], axis=1).ravel()
     found = laid_open(spoilt, snr_db=20.0)
-    assert found.cells is not None
-    symbol, carrier = np.unravel_index(int(np.nanargmax(found.cells.error_var)), found.cells.error_var.shape)
+    assert found.elements is not None
+    symbol, carrier = np.unravel_index(int(np.nanargmax(found.elements.error_var)), found.elements.error_var.shape)
     assert 25 <= symbol < 40 and 140 <= carrier < 160
 
 
 def test_claimed_and_measured_noise_agree_on_a_clean_channel() -> None:
     found = laid_open(burst(), snr_db=8.0)
-    assert found.cells is not None and found.cells.bias_db == pytest.approx(0, abs=0.4)
+    assert found.elements is not None and found.elements.bias_db == pytest.approx(0, abs=0.4)
 
 
 def with_a_wrong_header(samples: ComplexArray) -> ComplexArray:
@@ -163,13 +163,13 @@ def with_a_wrong_header(samples: ComplexArray) -> ComplexArray:
 
 
 def test_a_wrong_header_is_laid_open_as_far_as_the_header() -> None:
-    found = laid_open(with_a_wrong_header(burst()), cfo_cps=-0.01)
+    found = laid_open(with_a_wrong_header(burst()), cfo_norm=-0.01)
     assert found.fault == "the header fails its checksum"
     assert found.header is None and found.caption is None
     assert [(one.name, one.crc_ok) for one in found.sections] == [("header", False)]
-    assert found.cells is not None and found.cells.grid.shape == (3, 204)
+    assert found.elements is not None and found.elements.grid.shape == (3, 204)
     assert found.channel is not None and found.pilots is not None
-    assert found.cfo_cps == pytest.approx(-0.01, abs=1e-4)
+    assert found.cfo_norm == pytest.approx(-0.01, abs=1e-4)
 
 
 def test_another_format_version_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +221,7 @@ def test_a_place_without_a_preamble_says_why(kind: str, reason: str) -> None:
 
 
 def test_coherence_peaks_behind_the_prefix_and_is_a_share() -> None:
-    samples = arrived(burst(), snr_db=10.0, cfo_cps=0.05)
+    samples = arrived(burst(), snr_db=10.0, cfo_norm=0.05)
     share = coherence(samples, 0.05)
     assert int(np.argmax(share)) == GAP + WAVEFORM.cp_len
     assert share.min() >= 0 and share.max() <= 1

@@ -69,7 +69,7 @@ def test_a_wrong_header_is_told_once_with_its_place_and_reason() -> None:
     (one,) = find(samples * np.exp(2j * np.pi * 0.03 * np.arange(len(samples))))
     assert isinstance(one.found, Miss)
     assert abs(one.start - GAP) <= 2
-    assert one.found.cfo_cps == pytest.approx(0.03, abs=1e-4)
+    assert one.found.cfo_norm == pytest.approx(0.03, abs=1e-4)
     assert one.found.fault is HeaderFault.CHECKSUM
     assert one.end - one.start == MISS_SPAN
 

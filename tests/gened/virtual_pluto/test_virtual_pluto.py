@@ -466,7 +466,7 @@ def power_db(samples: np.ndarray) -> float:
 
 
 def frequency(samples: np.ndarray) -> float:
-    """Of the strongest line, in cycles a sample."""
+    """Of the strongest line, in cycles per sample."""
     spectrum = np.fft.fft(samples)
     return float(np.fft.fftfreq(len(samples))[np.argmax(np.abs(spectrum))])
 

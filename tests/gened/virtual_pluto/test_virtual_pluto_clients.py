@@ -266,7 +266,7 @@ def test_a_frame_goes_from_one_adi_pluto_to_another(start: Start, pluto_of, ppm:
     plutos = start(is_pair=True, snr_db=12.0, freq_offset_ppm=ppm)
     sender, receiver = pluto_of(plutos, 0), pluto_of(plutos, 1)
     frame = random_frame(7, np.random.default_rng(1), n_analog=200)
-    burst = np.concatenate([*modulate_frame(frame, reduces_crest=False), np.zeros(2000)])
+    burst = np.concatenate([*modulate_frame(frame, reduces_papr=False), np.zeros(2000)])
     sender.tx_cyclic_buffer = True
     sender.tx(2**15 * USUAL * burst)
     receiver.rx_buffer_size = 65536
@@ -276,7 +276,7 @@ def test_a_frame_goes_from_one_adi_pluto_to_another(start: Start, pluto_of, ppm:
     whole = [found for found in received if found.erased_fraction == 0]
     assert whole and whole[0].number == 7 and whole[0].text == frame.text
     assert whole[0].snr_est_db == pytest.approx(12.0, abs=1.0)
-    assert whole[0].cfo_est_cps * RATE == pytest.approx(2400 * ppm, abs=200)
+    assert whole[0].cfo_est_norm * RATE == pytest.approx(2400 * ppm, abs=200)
 
 
 # GNU Radio

@@ -23,12 +23,12 @@ from gened.gr_blocks.phy.framing.budget import MAX_BURST_SYMBOLS, frame_symbols
 from gened.gr_blocks.phy.framing.burst import ReceivedBurst
 from gened.gr_blocks.phy.framing.header import (
     HEADER_BYTES,
-    MAX_BURST_CELLS,
+    MAX_BURST_ELEMENTS,
     VERSION,
     Header,
     HeaderFault,
+    decode_header_or_fault,
     encode_header,
-    read_cells,
 )
 from gened.gr_blocks.phy.framing.planning import plan_bursts
 from gened.gr_blocks.phy.framing.records import MAX_TEXT_BYTES, Records, pack_records, unpack_records
@@ -89,12 +89,12 @@ def test_a_header_comes_back_or_is_beyond_what_a_receiver_allocates(header: Head
     is_possible = (
         header.burst < header.n_bursts
         and header.n_symbols <= min(header.n_bursts * MAX_BURST_SYMBOLS, frame_symbols(header.size, header.rate))
-        and header.n_cells <= MAX_BURST_CELLS
+        and header.n_elements <= MAX_BURST_ELEMENTS
     )
     assert found == (header if is_possible else HeaderFault.CONTENT)
     if isinstance(found, Header):
-        assert 0 <= found.n_cells <= MAX_BURST_CELLS
-        assert found.n_side + found.n_text + found.n_analog == found.n_cells
+        assert 0 <= found.n_elements <= MAX_BURST_ELEMENTS
+        assert found.n_side + found.n_text + found.n_analog == found.n_elements
         assert 0 <= found.first_symbol <= found.first_symbol + found.n_analog <= found.n_symbols
 
 
@@ -112,23 +112,23 @@ def test_reading_any_header_allocates_next_to_nothing() -> None:
     assert peak < 2**18
 
 
-N_CELLS = WAVEFORM.n_header_cells
+N_ELEMENTS = WAVEFORM.n_header_elements
 HEADER = plan_bursts(
     Frame(1, 2, 3, ImageSize(64, 64), Fraction(1, 24), 4.0, Encoded(np.ones(9, np.complex64), b"\1"), b"text")
 )[0].header
 
 
 @given(
-    st.lists(st.integers(0, N_CELLS - 1), max_size=8), st.lists(any_complex, max_size=8),
-    st.lists(any_float, max_size=8), st.integers(0, 2 * N_CELLS),
+    st.lists(st.integers(0, N_ELEMENTS - 1), max_size=8), st.lists(any_complex, max_size=8),
+    st.lists(any_float, max_size=8), st.integers(0, 2 * N_ELEMENTS),
 )  # fmt: skip
 def test_any_cells_are_a_header_or_a_fault(
     where: list[int], cells: list[complex], variances: list[float], n: int
 ) -> None:
-    sent = np.resize(encode_header(HEADER, N_CELLS), n)
+    sent = np.resize(encode_header(HEADER, N_ELEMENTS), n)
     symbols = scattered(sent, where, cells)
     noise_var = scattered(np.full(n, 0.1, np.float32), where[::-1], list(np.abs(variances)))
-    found = read_cells(symbols, noise_var)
+    found = decode_header_or_fault(symbols, noise_var)
     assert found == HEADER or isinstance(found, HeaderFault)
 
 
@@ -157,12 +157,12 @@ def test_any_text_comes_back(caption: str, station: str | None) -> None:
 @given(st.binary(min_size=1, max_size=3000), st.integers(1, 256), st.randoms(use_true_random=False))
 @settings(max_examples=60)
 def test_any_k_shares_are_the_whole_and_fewer_are_none(data: bytes, n_bursts: int, random: Any) -> None:
-    sent = dict(enumerate(erasure_code.split(data, n_bursts)))
-    k, m, share_len = erasure_code.plan(len(data), n_bursts)
-    assert len(sent) == m and all(len(share) == share_len for share in sent.values())
+    sent = dict(enumerate(erasure_code.encode(data, n_bursts)))
+    k, m, packet_len = erasure_code.plan(len(data), n_bursts)
+    assert len(sent) == m and all(len(packet) == packet_len for packet in sent.values())
     chosen = random.sample(sorted(sent), k)
-    assert erasure_code.join({number: sent[number] for number in chosen}, len(data), n_bursts) == data
-    assert erasure_code.join({number: sent[number] for number in chosen[1:]}, len(data), n_bursts) is None
+    assert erasure_code.decode({number: sent[number] for number in chosen}, len(data), n_bursts) == data
+    assert erasure_code.decode({number: sent[number] for number in chosen[1:]}, len(data), n_bursts) is None
 
 
 @given(
@@ -202,7 +202,7 @@ class Arrival:
     burst: int
     after_s: float
     where: list[int]
-    cells: list[complex]
+    values: list[complex]
     variances: list[float]
     n_more: int
 
@@ -210,7 +210,7 @@ class Arrival:
 arrivals = st.lists(
     st.builds(
         Arrival, sender=st.integers(0, 4), burst=st.integers(0, 6), after_s=st.floats(0, 3),
-        where=st.lists(st.integers(0, 10**5), max_size=4), cells=st.lists(any_complex, max_size=4),
+        where=st.lists(st.integers(0, 10**5), max_size=4), values=st.lists(any_complex, max_size=4),
         variances=st.lists(any_float, max_size=4), n_more=st.sampled_from([0, 0, 0, 0, -1, 1, -10**5]),
     ),
     max_size=30,
@@ -239,7 +239,7 @@ def test_any_bursts_in_any_order_give_consistent_frames(arriving: list[Arrival])
         now_s += one.after_s
         burst = SENDERS[one.sender][one.burst % len(SENDERS[one.sender])]
         n = max(0, len(burst.symbols) + one.n_more)
-        symbols = scattered(np.resize(burst.symbols, n), one.where, one.cells)
+        symbols = scattered(np.resize(burst.symbols, n), one.where, one.values)
         noise_var = scattered(np.resize(burst.noise_var, n), one.where[::-1], list(np.abs(one.variances)))
         key = burst.header.session, burst.header.frame
         intact[key] = intact.get(key, True) and not one.where and one.n_more == 0
@@ -270,7 +270,7 @@ STREAM = np.concatenate(
                     Encoded(np.exp(1j * np.arange(60)).astype(np.complex64), b"\1"), b"text", "qpsk-1/2",
                 )
             )[0],
-            reduces_crest=False,
+            reduces_papr=False,
         ),
         np.zeros(300, np.complex64),
     ]

@@ -70,7 +70,7 @@ def test_offsets_are_estimated_with_their_signs(cfo_hz: float, sfo_ppm: float) -
     frame = random_frame(0, np.random.default_rng(4))
     frames = send(frame, snr_db=15.0, freq_offset_hz=cfo_hz, sfo_ppm=sfo_ppm, timing_offset=0.5)
     assert len(frames) == 1
-    assert frames[0].cfo_est_cps * RATE == pytest.approx(cfo_hz, abs=2)
+    assert frames[0].cfo_est_norm * RATE == pytest.approx(cfo_hz, abs=2)
     assert frames[0].sfo_est_ppm == pytest.approx(sfo_ppm, abs=2)
 
 
@@ -100,7 +100,7 @@ def test_gain_of_the_channel_is_taken_out() -> None:
 def test_multipath_shorter_than_the_prefix_leaves_no_floor() -> None:
     """At 40 dB an estimate that missed a path, or a window that cut one, would show."""
     frame = random_frame(0, np.random.default_rng(7))
-    sent = np.concatenate([np.zeros(1000), modulate_frame(frame, reduces_crest=False)[0], np.zeros(1000)])
+    sent = np.concatenate([np.zeros(1000), modulate_frame(frame, reduces_papr=False)[0], np.zeros(1000)])
     taps = np.zeros(12, complex)
     taps[[0, 3, 11]] = [0.9, 0.35j, -0.25]
     stream = np.convolve(sent, taps).astype(np.complex64)

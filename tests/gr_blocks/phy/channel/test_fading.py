@@ -59,12 +59,12 @@ def test_whole_delays_are_a_shift() -> None:
 
 
 def test_moving_gains_have_power_one_and_the_autocorrelation_of_jakes() -> None:
-    doppler_cps, times = 1e-3, np.arange(0, 2000, 25.0)
-    gains = jakes_gains(6000, doppler_cps, np.random.default_rng(1))(times)  # [n_times, n_paths]
+    doppler_norm, times = 1e-3, np.arange(0, 2000, 25.0)
+    gains = jakes_gains(6000, doppler_norm, np.random.default_rng(1))(times)  # [n_times, n_paths]
     assert np.mean(np.abs(gains) ** 2) == pytest.approx(1, abs=0.02)
     assert np.mean(np.abs(gains[0]) ** 4) == pytest.approx(2, abs=0.15)  # a Gaussian's
     correlation = np.mean(gains * np.conj(gains[:1]), axis=1)
-    assert np.abs(correlation - j0(2 * np.pi * doppler_cps * times)).max() < 0.05
+    assert np.abs(correlation - j0(2 * np.pi * doppler_norm * times)).max() < 0.05
 
 
 @pytest.mark.parametrize("kind", ["rayleigh-block", "rician-block", "multipath", *TDL])

@@ -14,7 +14,7 @@ from commpy.channelcoding.ldpc import get_ldpc_code_params, ldpc_bp_decode
 
 from gened.errors import ConfigError
 from gened.gr_blocks.phy.coding import ldpc_layered
-from gened.gr_blocks.phy.coding.ldpc import LdpcCode, decode_together
+from gened.gr_blocks.phy.coding.ldpc import LdpcCode, decode_blocks
 from gened.gr_blocks.phy.coding.ldpc_layered import CHANNEL_LIMIT, MESSAGE_LIMIT, SURE
 from gened.gr_blocks.phy.coding.ldpc_matrices import Z_LIST, parity_check_matrix, shifts
 
@@ -226,7 +226,7 @@ def test_blocks_together_come_out_as_often_as_one_by_one(rate: str, ebno_db: flo
     noise_var = 1 / (2 * code.n_info / code.n_coded * 10 ** (ebno_db / 10))
     bits = rng.integers(0, 2, (80, code.n_info), dtype=np.uint8)
     llrs = [noisy_llr(code.encode(one), noise_var, rng) for one in bits]
-    together = decode_together([code] * 80, llrs)
+    together = decode_blocks([code] * 80, llrs)
     right = [np.array_equal(found.bits, one) for found, one in zip(together, bits, strict=True)]
     assert right == [found.converged for found in together]
     alone = sum(np.array_equal(code.decode(llr)[0], one) for llr, one in zip(llrs, bits, strict=True))
@@ -240,7 +240,7 @@ def test_blocks_of_several_sizes_and_codes_keep_their_places() -> None:
     bits = [rng.integers(0, 2, code.n_info, dtype=np.uint8) for code in codes]
     llrs = [noisy_llr(code.encode(one), 0.1, rng) for code, one in zip(codes, bits, strict=True)]
     assert all(
-        np.array_equal(d.bits, one) and d.converged for d, one in zip(decode_together(codes, llrs), bits, strict=True)
+        np.array_equal(d.bits, one) and d.converged for d, one in zip(decode_blocks(codes, llrs), bits, strict=True)
     )
 
 
@@ -249,7 +249,7 @@ def test_no_soft_values_are_too_large_and_noise_does_not_converge() -> None:
     code = LdpcCode.for_payload(1152)
     bits = rng.integers(0, 2, 1152, dtype=np.uint8)
     llrs = [1e4 * (2.0 * code.encode(bits) - 1), 1e4 * rng.standard_normal(code.n_coded), np.zeros(code.n_coded)]
-    sure, noise, nothing = decode_together([code] * 3, llrs)
+    sure, noise, nothing = decode_blocks([code] * 3, llrs)
     assert sure.converged and np.array_equal(sure.bits, bits)
     assert not noise.converged
     assert not nothing.converged  # though all zeros is a codeword
@@ -260,6 +260,6 @@ def test_any_number_of_blocks_gives_what_each_would_give_alone(n_blocks: int) ->
     rng = np.random.default_rng(11)
     code = LdpcCode.for_payload(192)
     llrs = [noisy_llr(code.encode(rng.integers(0, 2, 192, dtype=np.uint8)), 0.9, rng) for _ in range(n_blocks)]
-    for found, llr in zip(decode_together([code] * n_blocks, llrs), llrs, strict=True):
-        (alone,) = decode_together([code], [llr])
+    for found, llr in zip(decode_blocks([code] * n_blocks, llrs), llrs, strict=True):
+        (alone,) = decode_blocks([code], [llr])
         assert np.array_equal(found.llr, alone.llr) and found.converged == alone.converged

@@ -64,7 +64,7 @@ def test_cost_never_falls_with_length_by_more_than_a_block_less_is_worth(name: s
     assert costs[0] == 0
     assert np.all(np.diff(costs) > -100)
     bits = 8 * (np.arange(1, 2048) + 4)
-    assert np.all(costs[1:] * MODES[name].bits_per_cell >= bits - 8)
+    assert np.all(costs[1:] * MODES[name].info_bits_per_symbol >= bits - 8)
 
 
 def test_short_caption_costs_what_the_page_says() -> None:

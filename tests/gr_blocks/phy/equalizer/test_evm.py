@@ -23,7 +23,7 @@ FRAME = Frame(
 )  # fmt: skip
 
 
-def noisy_cells(snr_db: float) -> dict[int, ComplexArray]:
+def noisy_symbols(snr_db: float) -> dict[int, ComplexArray]:
     """Cells of each burst, analogue ones behind the digital."""
     rng = np.random.default_rng(2)
     return {
@@ -37,16 +37,16 @@ HEADER = plan_bursts(FRAME)[0].header
 
 @pytest.mark.parametrize("snr_db", [-3.0, 3.0, 10.0, 25.0])
 def test_against_what_was_sent_it_is_the_noise(snr_db: float) -> None:
-    assert digital_evm_db(HEADER, noisy_cells(snr_db), SIDE, TEXT) == pytest.approx(-snr_db, abs=0.2)
+    assert digital_evm_db(HEADER, noisy_symbols(snr_db), SIDE, TEXT) == pytest.approx(-snr_db, abs=0.2)
 
 
 def test_against_the_nearest_points_it_is_the_noise_where_that_is_small() -> None:
-    assert digital_evm_db(HEADER, noisy_cells(15.0), None, None) == pytest.approx(-15.0, abs=0.2)
-    assert digital_evm_db(HEADER, noisy_cells(0.0), None, None) < -2.0  # too good, as the page says
+    assert digital_evm_db(HEADER, noisy_symbols(15.0), None, None) == pytest.approx(-15.0, abs=0.2)
+    assert digital_evm_db(HEADER, noisy_symbols(0.0), None, None) < -2.0  # too good, as the page says
 
 
 def test_lost_cells_do_not_count() -> None:
-    cells = noisy_cells(10.0)
+    cells = noisy_symbols(10.0)
     cells[0][:50], cells[0][50:60], cells[1][3] = 0, np.nan, np.inf
     assert digital_evm_db(HEADER, cells, SIDE, TEXT) == pytest.approx(-10.0, abs=0.2)
 
@@ -60,7 +60,7 @@ def test_without_digital_cells_there_is_none() -> None:
 @pytest.mark.parametrize("lost", [None, 0, 1])
 def test_a_frame_tells_it_whatever_has_come(lost: int | None) -> None:
     assembler, frames = FrameAssembler(), []
-    cells = noisy_cells(12.0)
+    cells = noisy_symbols(12.0)
     for content in reversed(plan_bursts(FRAME)):
         number = content.header.burst
         if number != lost:

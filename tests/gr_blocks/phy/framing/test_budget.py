@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gened.errors import FrameError
-from gened.gr_blocks.phy.coding.erasure_code import split
+from gened.gr_blocks.phy.coding.erasure_code import encode
 from gened.gr_blocks.phy.coding.modes import MODES, digital_encode
 from gened.gr_blocks.phy.framing.budget import (
     MAX_BURST_SYMBOLS,
@@ -50,7 +50,7 @@ def test_a_frame_of_too_many_bursts_is_refused_with_the_remedy() -> None:
 @pytest.mark.parametrize("n_bytes", [0, 1, 2, 64, 65, 500, 5000])
 @pytest.mark.parametrize("name", MODES)
 def test_side_and_text_cost_what_their_shares_cost(n_bytes: int, name: str, count: int) -> None:
-    sent = sum(len(digital_encode(share, name)) for share in split(bytes(n_bytes), count))
+    sent = sum(len(digital_encode(packet, name)) for packet in encode(bytes(n_bytes), count))
     assert text_symbols(n_bytes, name, count) == sent
     assert side_symbols(n_bytes, name, count) == (0 if n_bytes <= 1 else sent)
 

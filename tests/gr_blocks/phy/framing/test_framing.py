@@ -46,7 +46,7 @@ def receive(content: BurstContent, noise_var: float = 0.01) -> ReceivedBurst:
     """A burst as it arrives over a perfect channel."""
     n = len(content.symbols)
     return ReceivedBurst(
-        content.header, content.symbols, np.full(n, noise_var, np.float32), snr_est_db=20.0, cfo_cps=0.001, n_samples=n
+        content.header, content.symbols, np.full(n, noise_var, np.float32), snr_est_db=20.0, cfo_norm=0.001, n_samples=n
     )
 
 
@@ -67,7 +67,7 @@ def test_bursts_and_assembler_are_exact_inverses(n_bursts: int, side: bytes, tex
     frame = make_frame(n_bursts, side=side, text=text)
     contents = plan_bursts(frame)
     assert len(contents) == n_bursts
-    assert all(len(c.symbols) == c.header.n_cells and c.symbols.dtype == np.complex64 for c in contents)
+    assert all(len(c.symbols) == c.header.n_elements and c.symbols.dtype == np.complex64 for c in contents)
     (got,) = through(frame)
     assert np.array_equal(got.received.symbols, frame.encoded.symbols)
     assert np.all(got.received.noise_var == np.float32(0.01))
@@ -97,7 +97,7 @@ def test_lost_bursts_erase_their_symbols_spread_over_the_picture(n_bursts: int, 
 
 @pytest.mark.parametrize("n_bursts", [2, 3, 7])
 @pytest.mark.parametrize("length", [9, 100, 333])
-def test_text_and_side_survive_every_loss_that_leaves_k_shares(n_bursts: int, length: int) -> None:
+def test_text_and_side_survive_every_loss_that_leaves_k_packets(n_bursts: int, length: int) -> None:
     data = np.random.default_rng(length).bytes(length)
     frame = make_frame(n_bursts, side=data, text=data[::-1])
     k, m, _ = plan(length, n_bursts)
@@ -271,7 +271,7 @@ def test_bursts_under_any_legal_header_do_no_harm(data: bytes) -> None:
     header = Header.unpack(b"\x10" + data)
     if header is None or header.n_symbols > 1 << 20:
         return
-    n = header.n_cells
+    n = header.n_elements
     burst = ReceivedBurst(header, np.ones(n, np.complex64), np.full(n, 0.5, np.float32))
     assembler = FrameAssembler()
     for got in [*assembler.push(burst), *assembler.flush()]:
@@ -290,7 +290,7 @@ def test_too_much_text_or_side_information_is_refused_with_the_limits() -> None:
         plan_bursts(make_frame(1, text=bytes(2048)))
     with pytest.raises(FrameError, match="65535"):
         plan_bursts(make_frame(1, side=bytes(65536), k=0))
-    with pytest.raises(FrameError, match="cells"):
+    with pytest.raises(FrameError, match="payload symbols"):
         plan_bursts(make_frame(1, side=bytes(65535), k=0))
 
 
@@ -303,10 +303,10 @@ def test_unknown_text_mode_lists_the_known_ones() -> None:
 def test_estimates_are_means_over_the_bursts_that_came() -> None:
     first, second = (receive(c) for c in plan_bursts(make_frame(2)))
     assembler = FrameAssembler()
-    assembler.push(replace(first, snr_est_db=10.0, cfo_cps=0.001, sfo_ppm=10.0, n_samples=1000))
-    (got,) = assembler.push(replace(second, snr_est_db=10 * np.log10(30), cfo_cps=0.003, sfo_ppm=20.0, n_samples=500))
+    assembler.push(replace(first, snr_est_db=10.0, cfo_norm=0.001, sfo_ppm=10.0, n_samples=1000))
+    (got,) = assembler.push(replace(second, snr_est_db=10 * np.log10(30), cfo_norm=0.003, sfo_ppm=20.0, n_samples=500))
     assert got.snr_est_db == pytest.approx(10 * np.log10(20))
-    assert got.cfo_est_cps == pytest.approx(0.002)
+    assert got.cfo_est_norm == pytest.approx(0.002)
     assert got.sfo_est_ppm == pytest.approx(15.0)
     assert got.on_air_samples == 1500
     assert 0 < len(got.constellation) <= 4096
@@ -323,10 +323,10 @@ def test_a_burst_that_comes_too_late_does_not_revive_its_frame() -> None:
 
 
 def test_data_shares_that_came_are_told_where_too_few_came() -> None:
-    """768 bytes over seven bursts: five data shares of 154, two more. Three bursts are lost, one of a data share."""
+    """768 bytes over seven bursts: five data packets of 154, two more. Three bursts are lost, one of a data packet."""
     text = bytes(range(256)) * 3
-    sharing = plan(len(text), 7)
-    assert (sharing.k, sharing.m, sharing.share_len) == (5, 7, 154)
+    packets = plan(len(text), 7)
+    assert (packets.k, packets.m, packets.packet_len) == (5, 7, 154)
     (got,) = through(make_frame(7, text=text), lost=(1, 5, 6))
     assert got.text is None and got.partial_text is not None
     data, is_sure = np.frombuffer(got.partial_text.data, np.uint8), got.partial_text.is_sure

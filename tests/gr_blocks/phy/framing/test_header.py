@@ -16,13 +16,13 @@ from gened.gr_blocks.phy.coding.modes import MODES
 from gened.gr_blocks.phy.framing.budget import MAX_BURST_SYMBOLS, frame_symbols
 from gened.gr_blocks.phy.framing.header import (
     HEADER_BYTES,
-    MAX_BURST_CELLS,
+    MAX_BURST_ELEMENTS,
     Header,
     HeaderFault,
     decode_header,
+    decode_header_or_fault,
     encode_header,
     quantize_snr_db,
-    read_cells,
 )
 from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
 from gened.gr_blocks.phy.types import ImageSize
@@ -32,7 +32,7 @@ HEADER = Header(
     rate=Fraction(1, 24), snr_design_db=4.0, side_mode="bpsk-1/2", text_mode="qpsk-1/2", n_symbols=49000, side_len=77,
     text_len=60, side_byte=9,
 )  # fmt: skip
-N_CELLS = int((~WAVEFORM.pilot_mask(WAVEFORM.n_header_symbols)).sum())
+N_ELEMENTS = int((~WAVEFORM.pilot_mask(WAVEFORM.n_header_symbols)).sum())
 
 
 def from_fields(*fields: tuple[int, int]) -> bytes:
@@ -55,7 +55,7 @@ def headers(draw) -> Header:
         text_mode=draw(st.sampled_from(list(MODES))), n_symbols=draw(st.integers(0, frame_symbols(size, rate))),
         side_len=draw(st.integers(0, 500)), text_len=draw(st.integers(0, 2047)), side_byte=draw(st.integers(0, 255)),
     )  # fmt: skip
-    return header if header.n_cells <= MAX_BURST_CELLS else replace(header, n_symbols=0)
+    return header if header.n_elements <= MAX_BURST_ELEMENTS else replace(header, n_symbols=0)
 
 
 def test_layout_is_that_of_the_frozen_wire() -> None:
@@ -79,7 +79,7 @@ def test_random_bytes_give_a_bounded_header_or_none(data: bytes) -> None:
     if header is not None:
         assert header.pack() == data or header.rate.denominator < 512  # an unreduced fraction comes back reduced
         assert header.burst < header.n_bursts <= 256
-        assert header.n_cells <= MAX_BURST_CELLS
+        assert header.n_elements <= MAX_BURST_ELEMENTS
         assert 0 <= header.n_analog <= MAX_BURST_SYMBOLS
         assert header.n_symbols <= frame_symbols(header.size, header.rate)
 
@@ -140,12 +140,12 @@ def test_bursts_share_the_symbols_without_gap_or_overlap(n_bursts: int, n_symbol
     assert max(b.n_analog for b in bursts) - min(b.n_analog for b in bursts) <= 1
 
 
-@pytest.mark.parametrize("n_cells", [252, N_CELLS, 1000])
-def test_cells_bring_the_header_back(n_cells: int) -> None:
-    cells = encode_header(HEADER, n_cells)
-    assert len(cells) == n_cells
+@pytest.mark.parametrize("n_elements", [252, N_ELEMENTS, 1000])
+def test_cells_bring_the_header_back(n_elements: int) -> None:
+    cells = encode_header(HEADER, n_elements)
+    assert len(cells) == n_elements
     assert np.allclose(np.abs(cells), 1, atol=1e-6)
-    assert decode_header(cells, np.full(n_cells, 0.1)) == HEADER
+    assert decode_header(cells, np.full(n_elements, 0.1)) == HEADER
 
 
 def test_header_holds_a_decibel_below_the_weakest_link() -> None:
@@ -155,25 +155,25 @@ def test_header_holds_a_decibel_below_the_weakest_link() -> None:
     n_ok = 0
     for number in range(100):
         header = replace(HEADER, frame=number)
-        noise = np.sqrt(noise_var / 2) * (rng.standard_normal(N_CELLS) + 1j * rng.standard_normal(N_CELLS))
-        cells = (encode_header(header, N_CELLS) + noise).astype(np.complex64)
-        n_ok += decode_header(cells, np.full(N_CELLS, noise_var)) == header
+        noise = np.sqrt(noise_var / 2) * (rng.standard_normal(N_ELEMENTS) + 1j * rng.standard_normal(N_ELEMENTS))
+        cells = (encode_header(header, N_ELEMENTS) + noise).astype(np.complex64)
+        n_ok += decode_header(cells, np.full(N_ELEMENTS, noise_var)) == header
     assert n_ok >= 99
 
 
 def test_noise_zeros_and_broken_cells_give_none() -> None:
     rng = np.random.default_rng(1)
     for _ in range(20):
-        noise = (rng.standard_normal(N_CELLS) + 1j * rng.standard_normal(N_CELLS)).astype(np.complex64)
-        assert read_cells(noise, np.ones(N_CELLS)) is HeaderFault.CHECKSUM
-    assert decode_header(np.zeros(N_CELLS, np.complex64), np.ones(N_CELLS)) is None
-    assert decode_header(np.full(N_CELLS, np.nan, np.complex64), np.full(N_CELLS, np.nan)) is None
+        noise = (rng.standard_normal(N_ELEMENTS) + 1j * rng.standard_normal(N_ELEMENTS)).astype(np.complex64)
+        assert decode_header_or_fault(noise, np.ones(N_ELEMENTS)) is HeaderFault.CHECKSUM
+    assert decode_header(np.zeros(N_ELEMENTS, np.complex64), np.ones(N_ELEMENTS)) is None
+    assert decode_header(np.full(N_ELEMENTS, np.nan, np.complex64), np.full(N_ELEMENTS, np.nan)) is None
     assert decode_header(np.ones(251, np.complex64), np.ones(251)) is None
     assert decode_header(np.zeros(0, np.complex64), np.zeros(0)) is None
 
 
 def test_a_symbol_lost_of_three_is_survived() -> None:
-    cells, noise_var = encode_header(HEADER, N_CELLS), np.full(N_CELLS, 0.1)
+    cells, noise_var = encode_header(HEADER, N_ELEMENTS), np.full(N_ELEMENTS, 0.1)
     noise_var[200:390] = np.inf
     assert decode_header(cells, noise_var) == HEADER
 

@@ -10,7 +10,13 @@ from gened.bench.link import random_frame
 from gened.gr_blocks.phy.framing.burst import BurstContent
 from gened.gr_blocks.phy.framing.planning import plan_bursts
 from gened.gr_blocks.phy.ofdm.modulator import burst_grid, modulate_burst
-from gened.gr_blocks.phy.ofdm.papr_reduction import CODED_MARGIN_DB, limit_db, lower_peaks, papr_db, reduce_crest
+from gened.gr_blocks.phy.ofdm.papr_reduction import (
+    CODED_MARGIN_DB,
+    clip_and_filter,
+    clipping_limit_db,
+    papr_db,
+    reduce_papr,
+)
 from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
 from gened.gr_blocks.phy.receiver import Receiver
 from gened.gr_blocks.phy.types import ComplexArray
@@ -21,7 +27,7 @@ def content(number: int, snr_db: float = 10.0) -> BurstContent:
 
 
 def mean_papr_db(snr_db: float, *, reduces: bool) -> float:
-    return float(np.mean([papr_db(modulate_burst(content(i, snr_db), reduces_crest=reduces)) for i in range(6)]))
+    return float(np.mean([papr_db(modulate_burst(content(i, snr_db), reduces_papr=reduces)) for i in range(6)]))
 
 
 def test_papr_is_that_of_known_signals() -> None:
@@ -42,14 +48,14 @@ def test_peaks_fall_by_nearly_two_decibels() -> None:
 @pytest.mark.parametrize(("snr_db", "error_db"), [(0.0, -22), (10.0, -22), (20.0, -27)])
 def test_the_error_lies_far_under_the_noise_of_the_design_snr(snr_db: float, error_db: float) -> None:
     grid = burst_grid(content(1, snr_db))
-    changed = reduce_crest(grid, snr_db)
+    changed = reduce_papr(grid, snr_db)
     error = np.mean(np.abs(changed - grid) ** 2) / np.mean(np.abs(grid) ** 2)
     assert 10 * np.log10(error) < error_db
 
 
 def test_what_was_meant_keeps_its_strength_in_every_symbol_and_the_power_stays() -> None:
     grid = burst_grid(content(2))
-    changed = reduce_crest(grid, 10.0)
+    changed = reduce_papr(grid, 10.0)
     common = np.sum(changed * np.conj(grid), axis=1).real / np.sum(np.abs(grid) ** 2, axis=1)
     assert common == pytest.approx(common[0], abs=1e-5)
     assert 0.99 < common[0] < 1
@@ -58,7 +64,7 @@ def test_what_was_meant_keeps_its_strength_in_every_symbol_and_the_power_stays()
 
 def test_pilots_bear_as_much_of_the_error_as_the_payload() -> None:
     grid = burst_grid(content(2))
-    error, pilots = np.abs(reduce_crest(grid, 10.0) - grid)[3:] ** 2, WAVEFORM.pilot_mask(len(grid))[3:]
+    error, pilots = np.abs(reduce_papr(grid, 10.0) - grid)[3:] ** 2, WAVEFORM.pilot_mask(len(grid))[3:]
     assert np.mean(error[pilots]) == pytest.approx(np.mean(error[~pilots]), rel=0.2)
 
 
@@ -70,9 +76,7 @@ def test_symbols_with_coded_cells_are_spared_where_their_peaks_were_the_highest(
         grid, n_header = burst_grid(sent), WAVEFORM.n_header_symbols
         n_coded = WAVEFORM.n_payload_symbols(sent.header.n_side + sent.header.n_text)
         coded = slice(n_header, n_header + n_coded)
-        share = np.mean(np.abs(reduce_crest(grid, 20.0, coded) - grid) ** 2, axis=1) / np.mean(
-            np.abs(grid) ** 2, axis=1
-        )
+        share = np.mean(np.abs(reduce_papr(grid, 20.0, coded) - grid) ** 2, axis=1) / np.mean(np.abs(grid) ** 2, axis=1)
         worst["coded"] = max(worst["coded"], float(share[coded].max()))
         worst["picture"] = max(worst["picture"], float(share[coded.stop :].max()))
     assert 10 * np.log10(worst["coded"]) < -20 - CODED_MARGIN_DB + 0.2
@@ -81,7 +85,7 @@ def test_symbols_with_coded_cells_are_spared_where_their_peaks_were_the_highest(
 
 def test_what_a_symbol_becomes_depends_on_that_symbol_alone() -> None:
     grid = burst_grid(content(5))
-    assert np.allclose(lower_peaks(grid[:3], 10.0), lower_peaks(grid, 10.0)[:3], atol=1e-6)
+    assert np.allclose(clip_and_filter(grid[:3], 10.0), clip_and_filter(grid, 10.0)[:3], atol=1e-6)
 
 
 def test_nothing_leaves_the_occupied_carriers() -> None:
@@ -93,7 +97,7 @@ def test_nothing_leaves_the_occupied_carriers() -> None:
 
 
 def test_the_limit_rises_with_the_snr_and_stays_outside_of_its_range() -> None:
-    limits = [limit_db(snr_db) for snr_db in (-5.0, 10.0, 15.0, 20.0, 30.0)]
+    limits = [clipping_limit_db(snr_db) for snr_db in (-5.0, 10.0, 15.0, 20.0, 30.0)]
     assert limits == sorted(limits)
     assert limits[0] == limits[1] < limits[2] < limits[3] == limits[4]
 
@@ -101,7 +105,7 @@ def test_the_limit_rises_with_the_snr_and_stays_outside_of_its_range() -> None:
 @pytest.mark.parametrize("value", [0.0, 1e-20])
 def test_cells_of_no_energy_stay_as_they_are(value: float) -> None:
     grid = np.full((2, WAVEFORM.n_occupied), value, np.complex64)
-    changed: ComplexArray = reduce_crest(grid, 10.0)
+    changed: ComplexArray = reduce_papr(grid, 10.0)
     assert np.isfinite(changed).all()
     assert np.abs(changed).max() <= 2 * value
 
@@ -110,7 +114,7 @@ def test_a_receiver_reads_both_kinds_of_bursts() -> None:
     frame = random_frame(4, np.random.default_rng(4), snr_design_db=10.0)
     gap = np.zeros(800, np.complex64)
     for reduces in (False, True):
-        burst = modulate_burst(plan_bursts(frame)[0], reduces_crest=reduces)
+        burst = modulate_burst(plan_bursts(frame)[0], reduces_papr=reduces)
         receiver = Receiver()
         (got,) = [*receiver.push(np.concatenate([gap, burst, gap])), *receiver.flush()]
         assert got.text == frame.text

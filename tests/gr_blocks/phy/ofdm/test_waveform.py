@@ -45,12 +45,12 @@ def test_every_fifth_carrier_is_a_pilot_within_four_symbols() -> None:
     assert mask.mean() == pytest.approx(0.05, abs=0.002)
 
 
-@pytest.mark.parametrize("n_cells", [0, 1, 193, 194, 195, 774, 775, 776, 8192, 9232])
-def test_symbol_count_is_the_smallest_that_holds_the_cells(n_cells: int) -> None:
-    n = WAVEFORM.n_payload_symbols(n_cells)
+@pytest.mark.parametrize("n_elements", [0, 1, 193, 194, 195, 774, 775, 776, 8192, 9232])
+def test_symbol_count_is_the_smallest_that_holds_the_cells(n_elements: int) -> None:
+    n = WAVEFORM.n_payload_symbols(n_elements)
     room = (~WAVEFORM.pilot_mask(3 + n)[3:]).sum(1)
-    assert room.sum() >= n_cells
-    assert n == 0 or room[:-1].sum() < n_cells
+    assert room.sum() >= n_elements
+    assert n == 0 or room[:-1].sum() < n_elements
 
 
 def test_cells_survive_the_trip_to_samples_and_back_with_their_power() -> None:
@@ -65,7 +65,7 @@ def test_a_burst_has_mean_power_one_and_the_length_that_is_announced() -> None:
     content = plan_bursts(random_frame(0, np.random.default_rng(1)))[0]
     samples = modulate_burst(content)
     assert samples.dtype == np.complex64
-    assert len(samples) == WAVEFORM.burst_len(content.header.n_cells)
+    assert len(samples) == WAVEFORM.burst_len(content.header.n_elements)
     assert np.mean(np.abs(samples) ** 2) == pytest.approx(1, abs=0.02)
     body = samples[WAVEFORM.preamble_len :].reshape(-1, WAVEFORM.symbol_len)
     assert np.array_equal(body[:, :16], body[:, -16:])
@@ -88,4 +88,4 @@ def test_snr_is_energy_over_noise_on_an_occupied_carrier(snr_db: float) -> None:
     noise = np.sqrt(variance / 2) * (rng.standard_normal((2000, 256)) + 1j * rng.standard_normal((2000, 256)))
     measured = np.mean(np.abs(WAVEFORM.to_freq(noise)) ** 2)  # cells have energy 1
     assert -10 * np.log10(measured) == pytest.approx(snr_db, abs=0.03)
-    assert WAVEFORM.cell_noise_var(variance) == pytest.approx(10 ** (-snr_db / 10))
+    assert WAVEFORM.element_noise_var(variance) == pytest.approx(10 ** (-snr_db / 10))

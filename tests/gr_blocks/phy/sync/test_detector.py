@@ -52,7 +52,7 @@ def test_chunk_sizes_change_nothing(chunks: list[int]) -> None:
     assert [c.start for c in pieces] == [c.start for c in whole]
     for one, other in zip(pieces, whole, strict=True):
         assert one.header == other.header
-        assert one.cfo_cps == pytest.approx(other.cfo_cps, abs=1e-12)
+        assert one.cfo_norm == pytest.approx(other.cfo_norm, abs=1e-12)
         assert np.array_equal(one.samples, other.samples)
 
 
@@ -65,12 +65,12 @@ def test_every_arrival_timing_is_the_same_to_the_detector() -> None:
         assert abs(captures[0].start - offset) <= 4, f"offset {offset}"
 
 
-@pytest.mark.parametrize("cfo_cps", [-0.125, -0.0625, -0.00195, 0.0, 0.00196, 0.031, 0.125])
-def test_carrier_offset_is_found_with_its_sign(cfo_cps: float) -> None:
+@pytest.mark.parametrize("cfo_norm", [-0.125, -0.0625, -0.00195, 0.0, 0.00196, 0.031, 0.125])
+def test_carrier_offset_is_found_with_its_sign(cfo_norm: float) -> None:
     sent = np.concatenate([silence(500), burst(), silence(500)])
-    captures = detect(noisy(sent * np.exp(2j * np.pi * cfo_cps * np.arange(len(sent))), 0.0))
+    captures = detect(noisy(sent * np.exp(2j * np.pi * cfo_norm * np.arange(len(sent))), 0.0))
     assert len(captures) == 1
-    assert captures[0].cfo_cps == pytest.approx(cfo_cps, abs=3e-4)
+    assert captures[0].cfo_norm == pytest.approx(cfo_norm, abs=3e-4)
     assert captures[0].header.frame == 0
 
 
@@ -186,7 +186,7 @@ def test_a_forged_header_of_the_longest_burst_hides_nothing() -> None:
     longest = plan_bursts(random_frame(1, np.random.default_rng(1), n_analog=8000))[0]
     forged = modulate_burst(longest)[: WAVEFORM.preamble_len + 3 * WAVEFORM.symbol_len]
     others = np.concatenate([np.concatenate([silence(200), burst(number)]) for number in (2, 3)])
-    assert len(others) < WAVEFORM.burst_len(longest.header.n_cells)
+    assert len(others) < WAVEFORM.burst_len(longest.header.n_elements)
     stream = noisy(np.concatenate([silence(400), forged, others, silence(300)]), 12.0)
     assert [c.header.frame for c in detect(stream)] == [2, 3]
     stream = noisy(np.concatenate([silence(400), forged, others, silence(20000)]), 12.0)
@@ -198,7 +198,7 @@ def test_forged_headers_in_a_row_are_no_work_without_end() -> None:
     forged = modulate_burst(longest)[: WAVEFORM.preamble_len + 3 * WAVEFORM.symbol_len]
     detector = BurstDetector()
     detector.push(noisy(np.concatenate([np.tile(forged, 9), silence(1000)]), 12.0))
-    assert detector.stats.headers == detector_module.MAX_AT_ONCE
+    assert detector.stats.headers == detector_module.MAX_OVERLAPPING_BURSTS
 
 
 def test_search_resumes_right_behind_a_header_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:

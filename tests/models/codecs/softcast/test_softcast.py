@@ -485,7 +485,9 @@ def test_side_information_with_a_margin_is_paid_and_understood(codec: SoftCast) 
         for content in plan_bursts(frame):
             assert content.header.side_mode == encoded.side_mode
             noise_var = np.full(len(content.symbols), 1e-3, np.float32)
-            burst = ReceivedBurst(content.header, content.symbols, noise_var, snr_est_db=30.0, cfo_cps=0.0, n_samples=1)
+            burst = ReceivedBurst(
+                content.header, content.symbols, noise_var, snr_est_db=30.0, cfo_norm=0.0, n_samples=1
+            )
             received += [codec.decode(frame.received) for frame in assembler.push(burst)]
     better, worse = (psnr_db(decoded.x_hat, x) for decoded in received)
     assert better - 1.5 < worse < better
