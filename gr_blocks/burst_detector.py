@@ -16,11 +16,11 @@ from gened.gr_blocks.phy.coding.requirements import require_packages
 from gened.gr_blocks.phy.sync.detector import BurstDetector
 from gened.gr_blocks.phy.types import ComplexArray
 
-CHUNK_LEN = 8192  # samples that the detector is given at once: below that its fixed cost a call dominates
+CHUNK_LEN = 8192  # samples per call of the detector; with fewer its fixed cost per call dominates
 
 
 class burst_detector(gr.sync_block):  # noqa: N801
-    """Finds bursts in a stream, whatever the pieces that the scheduler cuts it into.
+    """Detects bursts in a stream, independently of how the scheduler divides it into calls.
 
     Ports: complex samples in; `bursts` out: a PDU with the burst's samples, `start`, `cfo_cps` and `header`.
     Noise, tones and NaN give nothing.
@@ -39,7 +39,7 @@ class burst_detector(gr.sync_block):  # noqa: N801
         self._n_kept = 0
 
     def work(self, input_items: Any, output_items: Any) -> int:
-        """Called by the scheduler; takes everything."""
+        """Called by the scheduler; accepts everything."""
         samples = input_items[0]
         self._pieces.append(samples.copy())
         self._n_kept += len(samples)
@@ -48,16 +48,16 @@ class burst_detector(gr.sync_block):  # noqa: N801
         return len(samples)
 
     def stop(self) -> bool:
-        """Called by the flowgraph; what the stream still holds is looked at, and the next start begins anew."""
+        """Called by the flowgraph; searches the rest of the stream, and resets the detector for the next start."""
         self._search(is_end=True)
         return True
 
     def stats(self) -> dict[str, int]:
-        """Counters: the detector's own, and those of this block; `n_searched` are samples whose bursts are told."""
+        """Counters of detector and block; `n_searched` is the number of samples whose bursts are counted."""
         return {**dataclasses.asdict(self._detector.stats), **self.counters.as_dict()}
 
     def _search(self, is_end: bool = False) -> None:
-        """An exception here would end the flowgraph, so it costs the samples at hand and no more."""
+        """Searches the collected samples; an exception costs these, where in `work` it would end the flowgraph."""
         samples = np.concatenate([np.zeros(0, np.complex64), *self._pieces])
         self._pieces, self._n_kept = [], 0
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Block: reads caption and station identification out of received frames."""
+"""Block: decodes caption and station identification of received frames."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from gened.gr_blocks.phy.framing.records import partial_caption, unpack_records
 class caption_decoder(MessageBlock):  # noqa: N801
     """Adds `caption`, `caption_partial`, `station` and `crc_ok` to the dictionary of each received frame.
 
-    `crc_ok` is nil when the sender sent no text. `caption_partial` is what is left of a caption whose checksum fails,
-    with a mark where something is missing; `caption` is nil then, and nothing but a screen should take the one for the
-    other. Ports: `frames` in and out; `text` out: a PDU of UTF-8 bytes for each
-    caption that arrived.
+    Only the dictionary is read and extended; symbols and other vectors are neither read nor copied. `crc_ok` is nil
+    when the sender sent no text. `caption_partial` is what is left of a caption whose checksum fails, with U+FFFD where
+    something is missing; `caption` is nil then. It is meant for a screen, and not for an editor. Ports: `frames` in and
+    out; `text` out: a PDU of UTF-8 bytes per caption that arrived complete. Counters: `n_texts`, `n_lost_texts`,
+    `n_partial_texts`.
     """
 
     def __init__(self) -> None:

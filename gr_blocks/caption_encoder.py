@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Block: packs a caption and the station's identification into the frames that pass."""
+"""Block: adds a caption and the station identification to encoded frames."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ MAX_TEXT_PDU_BYTES = 4096
 
 
 class caption_encoder(MessageBlock):  # noqa: N801
-    """Gives each encoded PDU its text: caption and station identification, packed, and the digital mode they travel in.
+    """Adds the packed text, caption and station identification, and its digital mode to each encoded PDU.
 
-    Ports: `encoded` in and out; `text` in: a PDU of UTF-8 bytes, or a symbol, becomes the caption of the frames that
-    follow. A frame whose dictionary has a `caption` of its own keeps that one. A caption too long for a frame is left
-    out and counted (`n_too_long`); the picture is sent all the same.
+    Ports: `encoded` in and out; `text` in: a PDU of UTF-8 bytes, or a symbol, becomes the caption of the following
+    frames. A frame keeps the `caption` of its own dictionary if it has one. A caption too long for a frame is left out
+    and counted (`n_too_long`); the picture is still sent. Counters: `n_frames`, `n_too_long`.
 
     Args:
-        caption: Until a text arrives; empty for none.
+        caption: Caption until a text arrives; empty for none.
         station: Station identification in every frame; empty for none.
-        mode_name: A key of `modes.MODES`, or "auto": one that holds at the SNR that the frame is designed for.
+        mode_name: A key of `modes.MODES`, or "auto": the fastest mode that is reliable at the design SNR of the frame.
 
     Raises:
-        ConfigError: No such mode.
+        ConfigError: The mode is unknown.
     """
 
     def __init__(self, caption: str = "", station: str = "", mode_name: str = AUTO) -> None:
@@ -44,11 +44,11 @@ class caption_encoder(MessageBlock):  # noqa: N801
         self._station = station
 
     def set_caption(self, caption: str) -> None:
-        """The caption from the next frame on."""
+        """Sets the caption from the next frame on."""
         self._caption = caption
 
     def set_station(self, station: str) -> None:
-        """The station identification from the next frame on."""
+        """Sets the station identification from the next frame on."""
         self._station = station
 
     def _take_text(self, message: Any) -> None:
@@ -57,7 +57,7 @@ class caption_encoder(MessageBlock):  # noqa: N801
             return
         data = from_pdu(message, np.uint8)[1]
         if len(data) > MAX_TEXT_PDU_BYTES:
-            raise PduError(f"a text of {len(data)} bytes; at most {MAX_TEXT_PDU_BYTES} are taken")
+            raise PduError(f"a text of {len(data)} bytes; at most {MAX_TEXT_PDU_BYTES} are accepted")
         self._caption = data.tobytes().decode("utf-8", "replace")
 
     def _add_text(self, message: Any) -> None:

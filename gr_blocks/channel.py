@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Block: the channel of `phy/channel.py` between samples, with SNR given in dB."""
+"""Block: applies the channel of `phy/channel/` to samples, with the SNR in dB."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from gened.gr_blocks.phy.types import ComplexArray
 
 
 class channel(gr.basic_block):  # noqa: N801
-    """Noise, carrier and clock offset, fading, front-end faults; what `gened air` does to samples.
+    """Adds noise, carrier and clock offset, fading and front-end faults, as `gened air` does.
 
-    Ports: complex samples in and out. `packet_len` tags in the input tell where a burst begins: block fading draws a
-    gain, and `drop` throws a dice, at each of them; the output carries no tags, as a radio would give none.
+    Ports: complex samples in and out. `packet_len` tags in the input mark the bursts: block fading draws a gain per
+    burst, and `drop` decides per burst whether it is lost. The output has no tags, like that of a radio. It counts
+    nothing and has no thread of its own.
 
     Args:
         sample_rate: Hz.
@@ -30,11 +31,11 @@ class channel(gr.basic_block):  # noqa: N801
         kind: awgn, rayleigh-block, rician-block, multipath, tdl-a, tdl-b or tdl-c.
         sfo_ppm: Clock offset; positive: fewer samples come out than went in.
         drop: Probability that a whole burst is lost.
-        seed: Of noise and gains.
-        config: All of `ChannelConfig`, in the place of the five above.
+        seed: Seed of noise and gains.
+        config: A complete `ChannelConfig` in place of the parameters above, except the sample rate.
 
     Raises:
-        ConfigError: A value out of its range.
+        ConfigError: A value is out of range.
     """
 
     def __init__(
@@ -61,21 +62,25 @@ class channel(gr.basic_block):  # noqa: N801
 
     @property
     def config(self) -> ChannelConfig:
-        """What the channel does at the moment."""
+        """Present configuration of the channel."""
         return self._channel.config
 
     def set_snr_db(self, snr_db: float) -> None:
-        """Another SNR from the next samples on; out of range raises ConfigError."""
+        """Sets the SNR from the next samples on; a value out of range raises ConfigError."""
         self._channel.config = dataclasses.replace(self._channel.config, snr_db=float(snr_db))
 
     def set_freq_offset_hz(self, freq_offset_hz: float) -> None:
-        """Another carrier offset from the next samples on, its phase running on; out of range raises ConfigError."""
+        """Sets the carrier offset from the next samples on, with continuous phase.
+
+        Raises:
+            ConfigError: More than half the sample rate.
+        """
         if abs(freq_offset_hz) > self._channel.sample_rate / 2:
             raise ConfigError(f"a frequency offset of {freq_offset_hz:g} Hz; at most half the sample rate")
         self._channel.config = dataclasses.replace(self._channel.config, freq_offset_hz=float(freq_offset_hz))
 
     def forecast(self, noutput_items: int, ninputs: int) -> list[int]:
-        """Called by the scheduler: any input will do."""
+        """Called by the scheduler; one sample of input is enough."""
         return [1] * ninputs
 
     def general_work(self, input_items: Any, output_items: Any) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Block: captured bursts in, frames out."""
+"""Block: demodulates captured bursts and assembles frames."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ from gened.gr_blocks.phy.framing.burst import ReceivedBurst
 from gened.gr_blocks.phy.types import ReceivedFrame
 
 QUEUE_LEN = 256
-"""Captured bursts that may wait: those of the largest frame, so that a busy machine may be late with all of one."""
+"""Most captured bursts that may wait: those of the largest frame, so that a busy machine may lag by one frame."""
 MAX_QUEUED_SAMPLES = 2**23
-"""Samples in them: 64 MiB, whatever lengths a hostile sender chooses."""
+"""Most samples in them, 64 MiB: bounds the memory that a hostile sender can occupy."""
 POLL_S = 0.1
 MAX_SHOWN = 4096
+"""Most symbols per burst at the port `symbols`."""
 
 
 class frame_demodulator(MessageBlock):  # noqa: N801
-    """Demodulates bursts and assembles frames, in a thread of its own.
+    """Demodulates bursts and assembles frames, in a thread of its own that runs while the flowgraph does.
 
-    Ports: `bursts` in; `frames` out: a PDU for each frame, as soon as it is complete or its time is over; `symbols`
-    out: the equalised digital symbols of each burst, for a constellation sink. A burst that finds 256 others waiting,
-    or eight million samples, is dropped and counted (`n_dropped_bursts`).
+    Ports: `bursts` in; `frames` out: one PDU per frame, as soon as it is complete or its time limit is over; `symbols`
+    out: the equalised digital symbols of each burst, for a constellation sink. A burst that meets 256 waiting bursts,
+    or eight million waiting samples, is dropped. Counters: `n_bursts`, `n_frames`, `n_dropped_bursts`, `n_errors`.
 
     Args:
-        timeout_s: How long a frame waits for its bursts.
+        timeout_s: Longest time that a frame waits for its bursts.
 
     Raises:
         NotReadyError: A package of the channel codes is missing.
@@ -45,7 +46,7 @@ class frame_demodulator(MessageBlock):  # noqa: N801
 
     def __init__(self, timeout_s: float = 2.0) -> None:
         require_packages()
-        super().__init__("frame_demodulator", {"bursts": self._take}, ("frames", "symbols"))
+        super().__init__("frame_demodulator", {"bursts": self._queue}, ("frames", "symbols"))
         self._timeout_s = float(timeout_s)
         self._assembler = FrameAssembler(self._timeout_s)
         self._captures: collections.deque[Capture] = collections.deque()
@@ -54,18 +55,18 @@ class frame_demodulator(MessageBlock):  # noqa: N801
         self._busy = False
         self._thread: threading.Thread | None = None
         self.clock: Callable[[Capture | None], float] = lambda _capture: time.monotonic()
-        """Seconds by which a frame waits: when a burst came; without one, now. A recording has a time of its own."""
+        """Time in seconds that frames wait by: that of a burst, or the present without one. Playback replaces it."""
 
     def start(self) -> bool:
         """Called by the flowgraph."""
         if self._thread is None:
             self._assembler = FrameAssembler(self._timeout_s)
-            self._thread = threading.Thread(target=self._work_off, name="gened-demodulator", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="gened-demodulator", daemon=True)
             self._thread.start()
         return True
 
     def stop(self) -> bool:
-        """Called by the flowgraph; no state outlives it."""
+        """Called by the flowgraph; ends the thread."""
         with self._changed:
             thread, self._thread = self._thread, None
             self._changed.notify_all()
@@ -75,11 +76,11 @@ class frame_demodulator(MessageBlock):  # noqa: N801
 
     @property
     def n_pending(self) -> int:
-        """Bursts waiting or in work, and frames that wait for bursts."""
+        """Bursts that wait or are in progress, and frames that wait for bursts."""
         with self._changed:
             return len(self._captures) + self._busy + self._assembler.n_open
 
-    def _take(self, message: Any) -> None:
+    def _queue(self, message: Any) -> None:
         capture = capture_from_pdu(message)
         with self._changed:
             n_samples = self._n_queued_samples + len(capture.samples)
@@ -88,9 +89,9 @@ class frame_demodulator(MessageBlock):  # noqa: N801
                 self._n_queued_samples = n_samples
                 self._changed.notify_all()
                 return
-        self.counters.report("n_dropped_bursts", "the demodulator is behind the radio")
+        self.counters.report("n_dropped_bursts", "the demodulator is slower than the radio")
 
-    def _work_off(self) -> None:
+    def _run(self) -> None:
         me = threading.current_thread()
         while True:
             with self._changed:
@@ -102,7 +103,7 @@ class frame_demodulator(MessageBlock):  # noqa: N801
                 self._busy = True
             try:
                 self._step(capture)
-            except Exception as exc:  # off the air comes anything; it costs a burst and no more
+            except Exception as exc:  # received data may be anything; it costs this burst only
                 self.counters.report("n_errors", f"{type(exc).__name__}: {exc}")
             with self._changed:
                 self._busy = False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Block: encoded PDUs in, samples out, each burst with a `packet_len` tag on its first sample.
+"""Block: modulates encoded frames into bursts of samples, each with a `packet_len` tag on its first sample.
 
 encoded PDU -> core: bounded queue of frames -> thread: plan, modulate -> bounded queue of bursts -> source: samples
 """
@@ -26,22 +26,25 @@ from gened.gr_blocks.phy.types import ComplexArray, Frame
 
 PACKET_LEN = "packet_len"
 QUEUED_FRAMES = 8
+"""Most frames that wait for modulation."""
 QUEUED_BURSTS = 8
-IDLE_WAIT_S = 0.02  # how long the source sleeps when there is nothing to send, before it lets the scheduler look around
+"""Most bursts that wait for transmission."""
+IDLE_WAIT_S = 0.02
+"""Longest wait of the source for a burst before it returns to the scheduler."""
 
 
 @dataclass(frozen=True)
 class _Burst:
     samples: ComplexArray
     report: Meta | None
-    """Of the frame, with its last burst."""
+    """Report of the frame, with its last burst; None with the others."""
 
 
 class frame_modulator_core(MessageBlock):  # noqa: N801
-    """The half of `frame_modulator` that thinks: frames to bursts, in a thread of its own.
+    """The computing half of `frame_modulator`: modulates frames in a thread of its own.
 
     Args:
-        gap_len: Zeros behind each burst, inside its packet.
+        gap_len: Number of zeros after each burst, inside its packet.
 
     Raises:
         NotReadyError: A package of the channel codes is missing.
@@ -49,7 +52,7 @@ class frame_modulator_core(MessageBlock):  # noqa: N801
 
     def __init__(self, gap_len: int) -> None:
         require_packages()
-        super().__init__("frame_modulator", {"encoded": self._take}, ("reports",))
+        super().__init__("frame_modulator", {"encoded": self._queue}, ("reports",))
         self.bursts: queue.Queue[_Burst] = queue.Queue(QUEUED_BURSTS)
         self._gap = np.zeros(max(0, int(gap_len)), np.complex64)
         self._frames: collections.deque[tuple[Frame, Meta]] = collections.deque()
@@ -59,12 +62,12 @@ class frame_modulator_core(MessageBlock):  # noqa: N801
     def start(self) -> bool:
         """Called by the flowgraph."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work_off, name="gened-modulator", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="gened-modulator", daemon=True)
             self._thread.start()
         return True
 
     def stop(self) -> bool:
-        """Called by the flowgraph; what was not sent is forgotten."""
+        """Called by the flowgraph; ends the thread and drops frames that were not sent."""
         with self._changed:
             thread, self._thread = self._thread, None
             self._frames.clear()
@@ -73,7 +76,7 @@ class frame_modulator_core(MessageBlock):  # noqa: N801
             thread.join(2.0)
         return True
 
-    def _take(self, message: Any) -> None:
+    def _queue(self, message: Any) -> None:
         frame, meta = encoded_from_pdu(message)
         with self._changed:
             has_room = len(self._frames) < QUEUED_FRAMES
@@ -81,12 +84,12 @@ class frame_modulator_core(MessageBlock):  # noqa: N801
                 self._frames.append((frame, meta))
                 self._changed.notify_all()
         if not has_room:
-            self.counters.report("n_dropped_frames", f"frame {frame.number}: the radio is behind")
+            self.counters.report("n_dropped_frames", f"frame {frame.number}: the radio is too slow")
             self.publish(
                 "reports", report_to_pdu(meta, error="dropped: the radio is behind; send pictures more slowly")
             )
 
-    def _work_off(self) -> None:
+    def _run(self) -> None:
         me = threading.current_thread()
         while True:
             with self._changed:
@@ -99,7 +102,7 @@ class frame_modulator_core(MessageBlock):  # noqa: N801
             except GenedError as exc:
                 self.counters.report("n_failed", str(exc))
                 self.publish("reports", report_to_pdu(meta, error=str(exc)))
-            except Exception as exc:  # one strange frame must not end the sender
+            except Exception as exc:  # a single bad frame must not end the transmitter
                 self.counters.report("n_errors", f"{type(exc).__name__}: {exc}")
                 self.publish("reports", report_to_pdu(meta, error=f"{type(exc).__name__}: {exc}"))
 
@@ -134,13 +137,13 @@ class frame_modulator_core(MessageBlock):  # noqa: N801
                 continue
 
     def sent(self, report: Meta) -> None:
-        """Called by the source when the last sample of a frame has left; any thread."""
+        """Publishes the report of a frame whose last sample has left; any thread may call it."""
         self.counters.add("n_sent")
         self.publish("reports", report_to_pdu(report))
 
 
 class burst_source(gr.sync_block):  # noqa: N801
-    """The half of `frame_modulator` that sends: bursts as they come, and zeros between them if asked to."""
+    """The streaming half of `frame_modulator`: outputs bursts, and zeros between them if it is continuous."""
 
     def __init__(self, core: frame_modulator_core, is_continuous: bool) -> None:
         gr.sync_block.__init__(self, name="burst_source", in_sig=None, out_sig=[np.complex64])
@@ -149,9 +152,9 @@ class burst_source(gr.sync_block):  # noqa: N801
         self._burst: _Burst | None = None
         self._position = 0
         self.n_samples = 0
-        """Samples sent since the start of the flowgraph, with those that `work` is just handing over.
+        """Samples sent since the start of the flowgraph, including those of the present call of `work`.
 
-        `nitems_written` learns of these only when `work` has returned, which is after their frame was reported.
+        `nitems_written` includes them only after `work` has returned, and the frame is reported before that.
         """
 
     def work(self, input_items: Any, output_items: Any) -> int:
@@ -188,15 +191,16 @@ class burst_source(gr.sync_block):  # noqa: N801
 
 
 class frame_modulator(gr.hier_block2):  # noqa: N801
-    """Frames as bursts of samples, mean power 1, `packet_len` on the first sample of each.
+    """Modulates frames into bursts of mean power 1, with `packet_len` on the first sample of each.
 
-    Ports: `encoded` in; samples out; `reports` out: one for each frame when its last sample has left, with the symbol
-    counts, or with `error`. A frame that finds 8 others waiting is dropped and counted (`n_dropped_frames`).
+    Ports: `encoded` in; samples out; `reports` out: one per frame when its last sample has left, with the symbol
+    counts, or with `error`. A frame that meets 8 waiting frames is dropped. Counters: `n_frames`, `n_sent`, `n_failed`,
+    `n_dropped_frames`, `n_errors`.
 
     Args:
-        gap_len: Zeros behind each burst; they belong to its packet.
-        is_continuous: Whether zeros are sent while there is nothing to send, for flowgraphs that run on a clock: then a
-            throttle or a radio downstream has to set the pace.
+        gap_len: Number of zeros after each burst; they belong to its packet.
+        is_continuous: Whether zeros are sent between bursts, for flowgraphs that run on a clock: a throttle or a radio
+            downstream must then set the pace.
     """
 
     def __init__(self, gap_len: int = 0, is_continuous: bool = False) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Block: picture PDUs into PNG files."""
+"""Block: writes picture PDUs as PNG files."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ MAX_FILES = 1000
 
 
 def default_folder() -> Path:
-    """Where pictures go when nobody says: a folder of this user's among the temporary files."""
+    """Default folder: one per user among the temporary files."""
     return Path(tempfile.gettempdir()) / f"gened-{os.getuid()}"
 
 
 class image_writer(MessageBlock):  # noqa: N801
-    """Writes each picture to `<folder>/<prefix>-<session>-<frame>.png`, and a mask that it brings to `...-mask.png`.
+    """Writes each picture to `<folder>/<prefix>-<session>-<frame>.png`, and its mask, if any, to `...-mask.png`.
 
-    Ports: `pictures` in; `reports` out: the picture's facts with `path`, and `mask_path` where there is one. A file
-    appears under its name only when it is complete. Nothing but numbers of the picture's dictionary enters the name.
-    When more than `max_files` were written, the oldest goes: a stream that never ends must not fill a disk.
+    Ports: `pictures` in; `reports` out: the picture's facts with `path`, and with `mask_path` if it has a mask. A file
+    appears under its name only when it is complete. Only numbers of the picture's dictionary enter the name. Beyond
+    `max_files` pictures the oldest is deleted, so that an endless stream does not fill the disk. Counters:
+    `n_pictures`, `n_written`.
 
     Args:
-        folder: Made when it is not there; a folder among the temporary files when empty.
-        prefix: First part of the names.
-        max_files: Most pictures kept, their masks not counted.
+        folder: Created if it does not exist; empty: `default_folder()`.
+        prefix: First part of the file names.
+        max_files: Most pictures kept, masks not counted.
     """
 
     def __init__(self, folder: str | Path = "", prefix: str = "received", max_files: int = MAX_FILES) -> None:
@@ -49,17 +50,17 @@ class image_writer(MessageBlock):  # noqa: N801
         paths = {"path": str(path)}
         mask = meta.get("mask")
         if mask is None:
-            _mask_path(path).unlink(missing_ok=True)  # of an earlier run
+            _mask_path(path).unlink(missing_ok=True)  # one of an earlier run
         else:
             save_png(_mask_path(path), mask)
             paths["mask_path"] = str(_mask_path(path))
         save_png(path, image)
         self.counters.add("n_written")
-        self._forget_oldest(path)
+        self._delete_oldest(path)
         self.publish("reports", report_to_pdu(meta, **paths))
 
-    def _forget_oldest(self, path: Path) -> None:
-        if path in self._written:  # the same numbers again: one file, the newest
+    def _delete_oldest(self, path: Path) -> None:
+        if path in self._written:  # the same numbers again: the newest file counts
             self._written.remove(path)
         self._written.append(path)
         if len(self._written) > self._max_files:

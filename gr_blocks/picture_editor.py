@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Block: received pictures out to the editing service, and back as they come, in their order."""
+"""Block: has received pictures edited by the editing service, and passes them on in their order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TIMEOUT_S = 30.0
 
 
 class _Slot:
-    """A picture on its way; filled when its answer has come."""
+    """A picture that is with the service, and the answer when it has arrived."""
 
     def __init__(self, image: Image, mask: Mask | None, meta: Meta) -> None:
         self.image, self.mask, self.meta = image, mask, meta
@@ -30,18 +30,22 @@ class _Slot:
 
 
 class picture_editor(MessageBlock):  # noqa: N801
-    """Asks the service to edit each picture; never waits for it in a handler.
+    """Sends each picture to the editing service; no handler waits for it.
 
-    Ports: `pictures` in; `pictures` out, one for each that came in and in the same order: I_g with `edited` true, or
-    the picture as it came with `edited` false and `edit_reason` - the service is absent, slow, crashed, busy or answers
-    rubbish. Both bring `editor_ms` and `edit_backend`. Words, mask and SNR that a picture brings go with it.
+    Ports: `pictures` in; `pictures` out, one per picture and in the same order: the edited picture with `edited` true,
+    or the unchanged one with `edited` false and `edit_reason`: the service is absent, slow or busy, has crashed, or
+    sent a malformed reply. Both have `editor_ms` and `edit_backend`. Caption, mask and SNR of a picture are sent with
+    it. The connection lasts as long as the flowgraph runs. Counters: `n_edited`, `n_unedited`.
 
     Args:
-        address: Of the service that `gened editor serve` runs.
-        keys: Folder with the client's CURVE keys; none when empty.
-        strength: In [0, 1]; 0 leaves the pictures as they are.
-        timeout_s: A picture that has not come back after so long is passed on as it came.
-        client: To use instead of a connection of its own.
+        address: Address of the service that `gened editor serve` runs.
+        keys: Folder with the client's CURVE keys; empty: no keys.
+        strength: Editing strength in [0, 1]; 0 leaves the pictures unchanged.
+        timeout_s: A picture without an answer after this time is passed on unchanged.
+        client: Connection to use instead of its own.
+
+    Raises:
+        ConfigError: The strength is out of range.
     """
 
     def __init__(
@@ -64,13 +68,13 @@ class picture_editor(MessageBlock):  # noqa: N801
         self._lock = threading.Lock()
 
     def start(self) -> bool:
-        """Called by the flowgraph; connects, which does not wait for the service."""
+        """Called by the flowgraph; connects, without waiting for the service."""
         if self.client is None:
             self.client = EditorClient(self._address, keys=self._keys, timeout_s=self._timeout_s)
         return True
 
     def stop(self) -> bool:
-        """Called by the flowgraph; what is on its way is passed on as it came."""
+        """Called by the flowgraph; pictures that are with the service are passed on unchanged."""
         if self._is_owner and self.client is not None:
             self.client.close()
             self.client = None
@@ -78,7 +82,7 @@ class picture_editor(MessageBlock):  # noqa: N801
 
     @property
     def n_pending(self) -> int:
-        """Pictures that have come and not left."""
+        """Pictures that have arrived and not left."""
         with self._lock:
             return len(self._slots)
 
@@ -96,15 +100,15 @@ class picture_editor(MessageBlock):  # noqa: N801
         with self._lock:
             self._slots.append(slot)
 
-        def answered(edited: Edited) -> None:
+        def on_answer(edited: Edited) -> None:
             slot.answer = edited
             self._pass_on()
 
-        self.client.submit(request, answered)
+        self.client.submit(request, on_answer)
 
     def _pass_on(self) -> None:
-        """What is at the head of the line and has its answer; any thread."""
-        with self._lock:  # held while publishing, so that no two threads change the order
+        """Publishes the pictures at the head of the queue that have their answer; any thread."""
+        with self._lock:  # held while publishing, so that two threads cannot change the order
             while self._slots and self._slots[0].answer is not None:
                 self._publish(self._slots.popleft())
 
@@ -123,7 +127,7 @@ class picture_editor(MessageBlock):  # noqa: N801
 
 
 def _text(meta: Meta) -> str:
-    """The words that arrived whole."""
+    """The caption, if it arrived with a correct checksum."""
     caption = meta.get("caption")
     return caption if isinstance(caption, str) and meta.get("crc_ok") is not False else ""
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Block: photographs from files as picture PDUs, again and again."""
+"""Block: sends a photograph from a file as a picture PDU, periodically."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ def load_picture(path: str | Path = "", max_side: int | None = None) -> Image:
     """A photograph as [H, W, 3] uint8 RGB, as `load_image` gives it.
 
     Args:
-        path: Any file that Pillow opens; empty: the astronaut Eileen Collins, NASA, public domain, from scikit-image.
-        max_side: Larger pictures are reduced until no side is longer.
+        path: Any picture file that Pillow opens; empty: the astronaut Eileen Collins, NASA, public domain, from
+            scikit-image.
+        max_side: Largest side in pixels; larger pictures are reduced.
 
     Raises:
-        ImageError: No such file, not a picture, or outside the sizes that can be sent.
+        ImageError: The file is missing, is not a picture, or has a size that cannot be sent.
     """
     if path:
         return load_image(path, max_side=max_side)
@@ -36,21 +37,21 @@ def _mask(path: str | Path, image: Image) -> Mask | None:
 
 
 class picture_source(MessageBlock):  # noqa: N801
-    """Sends a photograph at once and then every `period_s`.
+    """Sends a photograph when the flowgraph starts and then every `period_s`, from a thread of its own.
 
-    Port: `pictures` out.
+    Port: `pictures` out. Counter: `n_pictures`.
 
     Args:
-        path: A file; a photograph of scikit-image when empty.
+        path: A picture file; empty: a photograph of scikit-image.
         period_s: Seconds between pictures.
-        n_frames: Pictures to send; 0 for no end.
-        caption: Travels with each picture; empty for none.
-        max_side: Longer sides are reduced to this, in pixels.
-        mask: A picture file, white where the photograph is important; empty for none.
+        n_frames: Number of pictures to send; 0: no end.
+        caption: Caption of each picture; empty for none.
+        max_side: Largest side in pixels; larger pictures are reduced.
+        mask: A picture file of the importance, white is important; empty for none.
 
     Raises:
         ImageError: The file is missing or is no picture.
-        ConfigError: A period that is not positive, or a mask of another shape than the photograph's.
+        ConfigError: The period is not positive, or the mask has another shape than the photograph.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class picture_source(MessageBlock):  # noqa: N801
         return True
 
     def set_period_s(self, period_s: float) -> None:
-        """Seconds between pictures, from the next one on."""
+        """Sets the seconds between pictures, from the next one on."""
         self._period_s = max(MIN_PERIOD_S, float(period_s))
 
     def _send(self) -> None:

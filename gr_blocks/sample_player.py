@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A source of samples that come to an end, in a flowgraph that does not.
+"""Block: plays a finite number of samples, then silence.
 
-GNU Radio's own file and vector sources end the flowgraph with their last sample, and with it the message blocks that
-still have bursts to demodulate. This one goes on with silence, slowly, until the flowgraph is stopped.
+GNU Radio's own file and vector sources end the flowgraph with their last sample, while message blocks still have bursts
+to demodulate. This block goes on with zeros, slowly, until the flowgraph is stopped.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from gened.errors import LinkError
 
 SAMPLE_BYTES = 8  # complex64
 SILENCE_LEN = 2048
+"""Zeros per call after the end."""
 SILENCE_S = 0.002
+"""Pause before each of these calls."""
 HOLD_S = 0.002
-"""How often it looks whether it may go on."""
+"""Interval at which it checks whether it may go on."""
 
 
 class Samples(Protocol):
-    """What can be played: a length, and slices that are [n] complex64."""
+    """An array, or an object with a length and with slices that are [n] complex64."""
 
     def __len__(self) -> int: ...
 
@@ -34,10 +36,10 @@ class Samples(Protocol):
 
 
 def map_samples(path: Path) -> npt.NDArray[np.complex64]:
-    """A file of raw complex64 as an array that is read as it is used; a rest of less than a sample is left out.
+    """A file of raw complex64 as a memory-mapped array; an incomplete last sample is left out.
 
     Raises:
-        LinkError: No such file, or it cannot be read.
+        LinkError: The file does not exist or cannot be read.
     """
     try:
         n_samples = path.stat().st_size // SAMPLE_BYTES
@@ -49,8 +51,11 @@ def map_samples(path: Path) -> npt.NDArray[np.complex64]:
 class sample_player(gr.sync_block):  # noqa: N801
     """Plays samples once, then silence.
 
+    Port: complex samples out, as fast as the blocks behind accept them. Each start of the flowgraph plays from the
+    beginning. It counts nothing; `n_samples` is the number of samples to play.
+
     Args:
-        samples: [n] complex64, or what gives slices of them.
+        samples: [n] complex64, or an object with slices of that type.
     """
 
     def __init__(self, samples: Samples) -> None:
@@ -61,11 +66,11 @@ class sample_player(gr.sync_block):  # noqa: N801
 
     @property
     def n_samples(self) -> int:
-        """How many samples there are to play."""
+        """Number of samples to play."""
         return len(self._samples)
 
     def hold_while(self, must_wait: Callable[[], bool]) -> None:
-        """Plays on only while `must_wait()` is false: unlike a radio it can wait for those behind it."""
+        """Plays on only while `must_wait()` is false: unlike a radio, it can wait for the blocks behind it."""
         self._must_wait = must_wait
 
     def start(self) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A sink that keeps samples as a SigMF recording, with what the receiver beside it finds in them.
+"""Block: writes samples as a SigMF recording, with annotations of the bursts that a receiver beside it detects.
 
 ```text
 source --+--> burst_detector --> frame_demodulator --> caption_decoder
@@ -11,18 +11,16 @@ source --+--> burst_detector --> frame_demodulator --> caption_decoder
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pmt
 from gnuradio import gr
 
 from gened.gr_blocks.pdu.facts import FrameFacts
 from gened.gr_blocks.pdu.frame_pdus import facts_from_pdu, place_from_pdu
-from gened.gr_blocks.pdu.message_block import Counters, guarded
+from gened.gr_blocks.pdu.message_block import Counters, register_handlers
 from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
 from gened.gr_blocks.recording.annotation import Annotation
 from gened.gr_blocks.recording.metadata import RecordingError
@@ -43,52 +41,45 @@ class _Early:
 
 
 class sample_recorder(gr.sync_block):  # noqa: N801
-    """Writes samples as they come, and annotations as they are found.
+    """Writes samples as they arrive, and one annotation per burst.
 
-    It has to be connected to the same source as the burst detector, from the same start: positions are counted alike.
-    Ports: complex samples in; `bursts` of the detector and `frames` of the caption decoder in.
+    Connect it to the same source as the burst detector, before the flowgraph starts, since both count positions from
+    there. Ports: complex samples in; `bursts` of the detector and `frames` of the caption decoder in. The caller opens
+    the files before the flowgraph starts and closes them when it has stopped. Counters: `n_bursts`, `n_frames`,
+    `n_untold_bursts`, `n_bad_pdus`, `n_errors`.
 
     Args:
-        writer: Where to; `open` opens it before the flowgraph starts, `close` closes it when that has stopped.
-        n_samples: So many are kept; None: all.
+        writer: Writes the files.
+        n_samples: Number of samples to keep; None: all.
     """
 
     def __init__(self, writer: RecordingWriter, n_samples: int | None = None) -> None:
         gr.sync_block.__init__(self, name="sample_recorder", in_sig=[np.complex64], out_sig=None)
         self.counters = Counters("sample_recorder")
         self.error: RecordingError | None = None
-        """Why it keeps no more."""
+        """Why no more samples are kept; None while the files can be written."""
         self._writer = writer
         self._n_samples = n_samples
         self._is_ended = threading.Event()
         self._early: dict[tuple[int | None, int | None], _Early] = {}
-        for port, handler in (("bursts", self._burst), ("frames", self._frame)):
-            self.message_port_register_in(pmt.intern(port))
-            self._listen(port, handler)
-
-    def _listen(self, port: str, handler: Callable[[Any], None]) -> None:
-        """GNU Radio keeps a handler's name and looks it up on the block, so the guarded one must be found there."""
-        handle = guarded(self.counters, handler)
-        handle.__name__ = f"handle_{port}"
-        setattr(self, handle.__name__, handle)
-        self.set_msg_handler(pmt.intern(port), handle)
+        register_handlers(self, self.counters, {"bursts": self._burst, "frames": self._frame})
 
     @property
     def is_full(self) -> bool:
-        """Whether no more is kept: it has all that was asked for, was told to end, or cannot write."""
+        """Whether no more samples are kept: the number is reached, `end` was called, or the files cannot be written."""
         return self._is_ended.is_set()
 
     @property
     def n_written(self) -> int:
-        """Samples in the file."""
+        """Number of samples in the file."""
         return self._writer.n_samples
 
     def end(self) -> None:
-        """Keeps no further sample; what is found in those that are kept is still told."""
+        """Keeps no further sample; bursts in the samples kept so far are still annotated."""
         self._is_ended.set()
 
     def open(self) -> None:
-        """Makes the files, before the flowgraph starts.
+        """Creates the files, before the flowgraph starts.
 
         Raises:
             RecordingError: They cannot be written.
@@ -96,11 +87,11 @@ class sample_recorder(gr.sync_block):  # noqa: N801
         self._writer.open()
 
     def discard(self) -> None:
-        """Keeps nothing, when the flowgraph has stopped; `close` is still to be called."""
+        """Deletes the recording when the flowgraph has stopped; `close` must still be called."""
         self._writer.discard()
 
     def close(self) -> None:
-        """Writes the metadata, when the flowgraph has stopped.
+        """Writes the metadata when the flowgraph has stopped.
 
         Raises:
             RecordingError: Samples or metadata could not be written; what was written is whole.
@@ -111,17 +102,17 @@ class sample_recorder(gr.sync_block):  # noqa: N801
 
     @property
     def path(self) -> Path:
-        """Of the metadata."""
+        """File of the metadata."""
         return self._writer.meta_path
 
     @property
     def annotations(self) -> tuple[Annotation, ...]:
-        """Bursts that are wholly in the file."""
+        """Annotations of the bursts that are completely in the file."""
         return self._writer.whole_annotations()
 
     @property
     def n_clipped(self) -> int:
-        """Samples beyond what the datatype holds."""
+        """Number of samples beyond the range of the datatype."""
         return self._writer.n_clipped
 
     def stats(self) -> dict[str, int]:
@@ -129,7 +120,7 @@ class sample_recorder(gr.sync_block):  # noqa: N801
         return self.counters.as_dict()
 
     def work(self, input_items: Any, output_items: Any) -> int:
-        """Called by the scheduler; takes everything."""
+        """Called by the scheduler; accepts everything."""
         samples = input_items[0]
         if not self._is_ended.is_set():
             left = len(samples) if self._n_samples is None else self._n_samples - self._writer.n_samples
@@ -137,7 +128,7 @@ class sample_recorder(gr.sync_block):  # noqa: N801
         return len(samples)
 
     def _keep(self, samples: Any) -> None:
-        """An exception in `work` would end the flowgraph, and a full disk is no reason to."""
+        """Writes samples; an error is kept, because an exception in `work` would end the flowgraph."""
         try:
             self._writer.write(samples)
         except RecordingError as exc:

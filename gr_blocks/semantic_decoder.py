@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Block: received frames in, pictures out; the network runs in the worker process."""
+"""Block: decodes received frames into pictures; the network runs in the worker process."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from gened.gr_blocks.phy.types import ReceivedFrame
 from gened.models.serving.worker import CODEC_SERVICE, JobResult, Worker
 
 QUEUE_LEN = 32
+"""Most frames that wait for the worker."""
 MAX_QUEUED_PIXELS = 4 * 4096 * 4096
-"""Pictures in wait are bounded by their size too: a forged stream of the largest ones must not fill the memory."""
+"""Most pixels of waiting frames: a forged stream of the largest pictures must not fill the memory."""
 
 
 class semantic_decoder(MessageBlock):  # noqa: N801
     """Decodes received frames into pictures with the codec that the header names.
 
-    Ports: `frames` in; `pictures` and `reports` out. A picture has a `mask` where the codec tells what is important. A
-    report is sent for a frame that was refused or could not be decoded; its `error` says why. A frame that finds the
-    worker's queue full is refused and counted (`n_refused`).
+    Ports: `frames` in; `pictures` and `reports` out. A picture has a `mask` if the codec knows the importance. A report
+    is sent for a frame that was refused or could not be decoded, with `error` and, for some errors, `error_code`. A
+    frame that meets a full queue is refused. The worker starts with the flowgraph; a worker of its own ends with it.
+    Counters: `n_decoded`, `n_refused`, `n_failed`.
 
     Args:
-        codecs: Names or folders to try besides the registry's own, for codecs that are not installed.
-        worker: To share with other blocks of this side; one of its own when None.
-        queue_len: Frames that may wait for the own worker.
-        n_threads: Threads of the own worker; half of the cores when None or 0.
+        codecs: Names or folders of codecs to try besides those of the registry.
+        worker: Worker to share with other blocks; None: one of its own.
+        queue_len: Most frames that wait for its own worker.
+        n_threads: Threads of its own worker; None or 0: half of the cores.
     """
 
     def __init__(
@@ -47,12 +49,12 @@ class semantic_decoder(MessageBlock):  # noqa: N801
         self.worker = worker or Worker(CODEC_SERVICE, options, queue_len=queue_len, n_threads=n_threads or None)
 
     def start(self) -> bool:
-        """Called by the flowgraph; starts the worker, so that its imports are done when the first frame comes."""
+        """Called by the flowgraph; starts the worker, so that its imports are done when the first frame arrives."""
         self.worker.start()
         return True
 
     def stop(self) -> bool:
-        """Called by the flowgraph; ends the worker that this block made."""
+        """Called by the flowgraph; ends a worker of its own."""
         if self._is_owner:
             self.worker.close()
         return True
@@ -77,7 +79,7 @@ class semantic_decoder(MessageBlock):  # noqa: N801
         return accepted
 
     def _decoded(self, result: JobResult) -> None:
-        """On the worker's thread."""
+        """Publishes the worker's answer; called on the worker's thread."""
         meta, pixels = result.tag
         self._queued_pixels -= pixels
         if result.error is not None:

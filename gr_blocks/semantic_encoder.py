@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Block: picture PDUs in, encoded PDUs out; the network runs in the worker process."""
+"""Block: encodes pictures into analogue symbols; the network runs in the worker process."""
 
 from __future__ import annotations
 
@@ -25,23 +25,24 @@ from gened.models.serving.worker import CODEC_SERVICE, DEFAULT_QUEUE_LEN, JobRes
 class semantic_encoder(MessageBlock):  # noqa: N801
     """Encodes pictures into analogue symbols and side information.
 
-    Ports: `pictures` in; `encoded` and `reports` out. A picture may bring a `mask` of what is important in it. A
-    report is sent for a picture that was refused or could not be encoded; its `error` says why. A picture that finds
-    the worker's queue full is refused and counted (`n_refused`).
+    Ports: `pictures` in; `encoded` and `reports` out. A picture may have a `mask` of its important regions. A report is
+    sent for a picture that was refused or could not be encoded, with `error`. A picture that meets a full queue is
+    refused. The worker starts with the flowgraph; a worker of its own ends with it. Counters: `n_encoded`, `n_refused`,
+    `n_failed`.
 
     Args:
         codec: A name of the registry or a folder of weights.
         rate: Complex symbols per source value, such as "1/24".
         snr_db: Es/N0 that the encoder designs for.
-        session: 16-bit number of this sender's run; random when None or negative.
-        seed: Of whatever the codec draws; frame n uses seed + n.
-        focus: Weight of what is important, 1 for none; the codec's own when None or 0.
+        session: 16-bit number of this transmitter's run; None or negative: random.
+        seed: Seed of the codec's random numbers; frame n uses seed + n.
+        focus: Weight of important regions, 1: none; None or 0: the codec's own.
         refine_steps: Gradient steps that the encoder spends on each picture.
         side_margin_db: How far a burst may fade below the design SNR before the side information is lost.
-        device: Of the own worker's codecs: a PyTorch device, or "numpy" for one that never loads PyTorch.
-        worker: To share with other blocks of this side; one of its own when None.
-        queue_len: Pictures that may wait for the own worker.
-        n_threads: Threads of the own worker; half of the cores when None or 0.
+        device: Device of its own worker's codecs: a PyTorch device, or "numpy" to encode without PyTorch.
+        worker: Worker to share with other blocks; None: one of its own.
+        queue_len: Most pictures that wait for its own worker.
+        n_threads: Threads of its own worker; None or 0: half of the cores.
 
     Raises:
         FrameError: The rate cannot be sent.
@@ -80,33 +81,33 @@ class semantic_encoder(MessageBlock):  # noqa: N801
         )  # fmt: skip
 
     def start(self) -> bool:
-        """Called by the flowgraph; starts the worker, so that its imports are done when the first picture comes."""
+        """Called by the flowgraph; starts the worker, so that its imports are done when the first picture arrives."""
         self.worker.start()
         return True
 
     def stop(self) -> bool:
-        """Called by the flowgraph; ends the worker that this block made."""
+        """Called by the flowgraph; ends a worker of its own."""
         if self._is_owner:
             self.worker.close()
         return True
 
     def set_snr_db(self, snr_db: float) -> None:
-        """The design SNR from the next picture on."""
+        """Sets the design SNR from the next picture on."""
         self._snr_db = float(snr_db)
 
     def set_rate(self, rate: Fraction | str) -> None:
-        """The rate from the next picture on."""
+        """Sets the rate from the next picture on."""
         self._rate = parse_rate(rate)
 
     def set_focus(self, focus: float | None) -> None:
-        """The weight of what is important from the next picture on; the codec's own when None or 0."""
+        """Sets the weight of important regions from the next picture on; None or 0: the codec's own."""
         self._focus = float(focus) if focus else None
 
     def _encode(self, message: Any) -> None:
         image, meta = picture_from_pdu(message)
         number = picture_number(meta, self._n_taken)[1] % 2**16
         self._n_taken = number + 1
-        snr_db = quantize_snr_db(self._snr_db)  # as the header tells it, so that both ends plan alike
+        snr_db = quantize_snr_db(self._snr_db)  # as the header carries it, so that both ends plan alike
         mask = meta.pop("mask", None)
         tag = {**meta, "session": self.session, "frame": number, "snr_design_db": snr_db}
         tag |= {"rate_num": self._rate.numerator, "rate_den": self._rate.denominator}
@@ -122,7 +123,7 @@ class semantic_encoder(MessageBlock):  # noqa: N801
             )
 
     def _encoded(self, result: JobResult) -> None:
-        """On the worker's thread."""
+        """Publishes the worker's answer; called on the worker's thread."""
         meta: Meta = result.tag
         if result.error is not None:
             self.counters.report("n_failed", f"frame {meta['frame']}: {result.error}")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Block: samples out of a ZMQ PULL or SUB socket, whatever is thrown at it.
+"""Block: receives samples from a ZMQ PULL or SUB socket; malformed messages are dropped.
 
 GNU Radio's own `zeromq.pull_source` ends its thread, and with it the flowgraph, at the first message that is not a
-whole number of samples (3.10.5: "Incompatible vector sizes"). This one drops such a message and goes on.
+whole number of samples (3.10.5: "Incompatible vector sizes").
 """
 
 from __future__ import annotations
@@ -20,22 +20,25 @@ from gened.gr_blocks.phy.types import ComplexArray
 
 SAMPLE_BYTES = 8  # complex64
 MAX_MESSAGE_BYTES = 2**24
-"""Two million samples; ZMQ cuts off a peer that announces more before it allocates."""
+"""Two million samples; ZMQ disconnects a peer that announces more before it allocates memory."""
 WAIT_MS = 50
-"""How long the block waits before it lets the scheduler see whether the flowgraph was stopped."""
+"""Longest wait for a message before the block returns to the scheduler."""
 DEFAULT_HWM = 32
 
 
 class zmq_source(gr.sync_block):  # noqa: N801
-    """Raw complex64 from a PUSH socket, or from a PUB socket that others read too.
+    """Receives raw complex64 from a PUSH socket, or from a PUB socket, which may have several readers.
+
+    Port: complex samples out. The socket is open while the flowgraph runs. Counters: `n_messages`, `n_bad_messages`.
 
     Args:
-        address: What to connect to, such as tcp://127.0.0.1:5551; the sender may come later, or come again.
-        hwm: Messages that may wait in the socket; then the sender waits.
-        is_tap: The address publishes (PUB): no sender waits, and what is not read in time is lost.
+        address: Address to connect to, such as tcp://127.0.0.1:5551; the sender may start later, or restart.
+        hwm: Most messages that wait in the socket; beyond it the sender waits.
+        is_tap: Whether the address publishes (PUB): then no sender waits, and samples that are not read in time are
+            lost.
 
     Raises:
-        ConfigError: No address of that kind.
+        ConfigError: The address is malformed.
     """
 
     def __init__(self, address: str = "tcp://127.0.0.1:5551", hwm: int = DEFAULT_HWM, is_tap: bool = False) -> None:
@@ -45,7 +48,7 @@ class zmq_source(gr.sync_block):  # noqa: N801
         self._address = address
         self._hwm = int(hwm)
         self._kind = zmq.SUB if is_tap else zmq.PULL
-        split_address(address)  # so that a wrong one is an error here, and not in a thread later
+        split_address(address)  # a malformed address is an error here, and not later in a thread
         self._socket: zmq.Socket[bytes] | None = None
 
     def start(self) -> bool:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What all message blocks share: handlers that never raise, and counters.
+"""Base of all message blocks: handlers that never raise, and counters.
 
-An exception in a Python message handler ends the block's thread without a word, and the flowgraph then waits for ever.
-So every handler runs inside `guarded`, which counts, logs one line, and goes on.
+An exception in a Python message handler ends the block's thread silently, and the flowgraph then waits for ever. So
+every handler runs inside `guarded`, which counts the exception, logs one line, and continues.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import collections
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pmt
@@ -19,11 +19,11 @@ from gnuradio import gr
 from gened.gr_blocks.pdu.pdus import PduError
 
 LOG_EVERY = 100
-"""After the first ten, only each hundredth message of a kind is logged: a hostile sender must not fill a disk."""
+"""After the first ten, only every hundredth message of a kind is logged: a hostile sender must not fill the disk."""
 
 
 class Counters:
-    """Named counters that several threads may raise, with logging that cannot flood."""
+    """Named counters for several threads, with logging at a bounded rate."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -32,25 +32,25 @@ class Counters:
         self._logger = logging.getLogger(f"gened.{name}")  # GNU Radio's own logger writes to stdout
 
     def add(self, what: str, n: int = 1) -> int:
-        """Raises a counter; returns its new value."""
+        """Increases a counter and returns its new value."""
         with self._lock:
             self._counts[what] += n
             return self._counts[what]
 
     def report(self, what: str, message: str) -> None:
-        """Raises a counter and logs the reason: always for the first ten, then each hundredth."""
+        """Increases a counter and logs the reason: the first ten times, then every hundredth time."""
         count = self.add(what)
         if count <= 10 or count % LOG_EVERY == 0:
             self._logger.warning("%s: %s (%d): %s", self._name, what, count, message)
 
     def as_dict(self) -> dict[str, int]:
-        """A copy of all counters."""
+        """Returns a copy of all counters."""
         with self._lock:
             return dict(self._counts)
 
 
 def guarded(counters: Counters, handler: Callable[[Any], None]) -> Callable[[Any], None]:
-    """`handler` as a function that never raises: bad PDUs count as `n_bad_pdus`, all else as `n_errors`."""
+    """Wraps `handler` so that it never raises: malformed PDUs count as `n_bad_pdus`, other errors as `n_errors`."""
 
     def handle(message: Any) -> None:
         try:
@@ -63,11 +63,24 @@ def guarded(counters: Counters, handler: Callable[[Any], None]) -> Callable[[Any
     return handle
 
 
+def register_handlers(block: Any, counters: Counters, handlers: Mapping[str, Callable[[Any], None]]) -> None:
+    """Registers message ports of a block, with guarded handlers.
+
+    GNU Radio stores a handler's name and reads it from the block, so each becomes an attribute of the block.
+    """
+    for port, handler in handlers.items():
+        block.message_port_register_in(pmt.intern(port))
+        handle = guarded(counters, handler)
+        handle.__name__ = f"handle_{port}"
+        setattr(block, handle.__name__, handle)
+        block.set_msg_handler(pmt.intern(port), handle)
+
+
 class MessageBlock(gr.basic_block):
-    """A block of message ports alone.
+    """A block with message ports only.
 
     Args:
-        name: As GNU Radio shows it.
+        name: Name that GNU Radio shows.
         inputs: Handler of each input port.
         outputs: Names of the output ports.
     """
@@ -75,21 +88,12 @@ class MessageBlock(gr.basic_block):
     def __init__(self, name: str, inputs: dict[str, Callable[[Any], None]], outputs: tuple[str, ...]) -> None:
         gr.basic_block.__init__(self, name=name, in_sig=None, out_sig=None)
         self.counters = Counters(name)
-        for port, handler in inputs.items():
-            self.message_port_register_in(pmt.intern(port))
-            self._listen(port, handler)
+        register_handlers(self, self.counters, inputs)
         for port in outputs:
             self.message_port_register_out(pmt.intern(port))
 
-    def _listen(self, port: str, handler: Callable[[Any], None]) -> None:
-        """GNU Radio keeps a handler's name and looks it up on the block, so the guarded one must be found there."""
-        handle = guarded(self.counters, handler)
-        handle.__name__ = f"handle_{port}"
-        setattr(self, handle.__name__, handle)
-        self.set_msg_handler(pmt.intern(port), handle)
-
     def publish(self, port: str, message: Any) -> None:
-        """Sends a message to everything that is connected to an output port; any thread may call."""
+        """Sends a message to all blocks that are connected to an output port; any thread may call it."""
         self.message_port_pub(pmt.intern(port), message)
 
     def stats(self) -> dict[str, int]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What was found in a recording, a burst an annotation: SigMF's own fields, and ours under `gened:`."""
+"""Annotations of a recording, one per burst: the fields of SigMF, and those of this project under `gened:`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GENERATOR = "gr-gened"
 
 @dataclass(kw_only=True)
 class Annotation:
-    """A burst among the samples; what is not known is None."""
+    """A burst among the samples; a value that is not known is None."""
 
     start: int
     """First sample of the preamble, counted from the beginning of the file."""
@@ -25,27 +25,27 @@ class Annotation:
     """Samples of the burst, preamble included."""
     label: str = ""
     session: int | None = None
-    """Of the sender's run, as its header says."""
+    """Number of the transmitter's run, from the header."""
     frame: int | None = None
     burst: int | None = None
-    """Within the frame, from 0."""
+    """Number of the burst within its frame, from 0."""
     n_bursts: int | None = None
-    """Of the frame."""
+    """Bursts of the frame."""
     snr_est_db: float | None = None
     """Es/N0 on an occupied carrier, over the bursts of the frame."""
     cfo_est_hz: float | None = None
-    """Carrier offset, Hz: of the frame, or of this burst as the detector saw it where the frame was never whole."""
+    """Carrier offset, Hz: of the frame, or the detector's estimate for this burst if the frame was never assembled."""
     crc_ok: bool | None = None
-    """Of the frame's text; None where none was sent or the frame was never whole."""
+    """Whether the frame's text has a correct checksum; None without text, or if the frame was never assembled."""
     caption: str | None = None
     station: str | None = None
 
     def to_sigmf(self, sample_rate: float, center_freq: float) -> dict[str, Any]:
-        """As an entry of `annotations`.
+        """Returns the entry of `annotations`.
 
         Args:
             sample_rate: Hz.
-            center_freq: Hz; the burst's edges are told from there.
+            center_freq: Hz; the frequency edges of the burst are computed from it.
         """
         middle_hz = center_freq + (self.cfo_est_hz or 0.0)
         half_hz = sample_rate * WAVEFORM.n_occupied / WAVEFORM.n_fft / 2
@@ -61,7 +61,7 @@ class Annotation:
 
 
 def from_sigmf(entry: Mapping[str, Any]) -> Annotation:
-    """The annotation of an entry that SigMF's schema allows; a field of ours that is of another type is left out."""
+    """Returns the annotation of an entry that is valid SigMF; fields under `gened:` of another type are ignored."""
     found = {}
     for key, kind in KINDS.items():
         value = entry.get(f"{NAMESPACE}:{key}")
@@ -80,7 +80,7 @@ KINDS: dict[str, type] = {
     "session": int, "frame": int, "burst": int, "n_bursts": int, "snr_est_db": float, "cfo_est_hz": float,
     "crc_ok": bool, "caption": str, "station": str,
 }  # fmt: skip
-"""Our fields and their types."""
+"""Fields under `gened:` and their types."""
 
 
 def _plain(value: Any) -> Any:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How samples lie in a file: `cf32_le` as they are, `ci16_le` in half the room."""
+"""Sample formats of a recording: `cf32_le` without loss, `ci16_le` in half the size."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from gened.errors import ConfigError
 from gened.gr_blocks.phy.types import ComplexArray
 
 FORMATS: dict[str, np.dtype[Any]] = {"cf32_le": np.dtype("<c8"), "ci16_le": np.dtype(("<i2", 2))}
-"""SigMF's names, and how one sample lies in memory."""
+"""SigMF's datatype and the NumPy type of one sample."""
 INT16_STEPS = 32768
 MAX_INT16 = 32767
 
 
 def require_format(name: str) -> str:
-    """The name itself.
+    """Checks a datatype and returns it.
 
     Raises:
-        ConfigError: Not one of `FORMATS`.
+        ConfigError: It is not one of `FORMATS`.
     """
     if name not in FORMATS:
         raise ConfigError(f"datatype {name[:40]!r}; recordings hold {' or '.join(FORMATS)}")
@@ -36,15 +36,15 @@ def sample_bytes(name: str) -> int:
 
 
 def to_file(samples: ComplexArray, name: str, full_scale: float) -> tuple[npt.NDArray[Any], int]:
-    """Samples as they are written, and how many were too large for it.
+    """Converts samples to their format in the file.
 
     Args:
         samples: [n] complex64.
         name: One of `FORMATS`.
-        full_scale: The value that becomes the largest integer; `cf32_le` has none.
+        full_scale: Value that becomes the largest integer; not used by `cf32_le`.
 
     Returns:
-        [n] or [n, 2], little-endian; count of samples that were clipped.
+        [n] or [n, 2], little-endian; and the number of samples that were clipped.
     """
     if name == "cf32_le":
         return np.ascontiguousarray(samples, "<c8"), 0
@@ -55,7 +55,7 @@ def to_file(samples: ComplexArray, name: str, full_scale: float) -> tuple[npt.ND
 
 
 def from_file(stored: npt.NDArray[Any], name: str, full_scale: float) -> ComplexArray:
-    """The way back: [n] complex64."""
+    """Converts samples from their format in the file to [n] complex64."""
     if name == "cf32_le":
         return stored.astype(np.complex64)
     scaled = stored.astype(np.float32) * np.float32(full_scale / INT16_STEPS)
@@ -63,15 +63,15 @@ def from_file(stored: npt.NDArray[Any], name: str, full_scale: float) -> Complex
 
 
 class FileSamples:
-    """Samples of a file that are read as they are used: a length and slices, each a [n] complex64.
+    """Samples of a file that are read when they are used: a length and slices, each [n] complex64.
 
-    Read and not mapped into memory, since a mapped file that somebody shortens ends the process; what is missing then
-    is silence.
+    They are read and not mapped into memory, because shortening a mapped file ends the process that uses it. Samples
+    that are missing are read as zeros.
 
     Args:
-        path: Of the data file.
+        path: The data file.
         name: One of `FORMATS`.
-        n_samples: How many there are.
+        n_samples: Number of samples in the file.
         full_scale: See `to_file`.
     """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The metadata of a recording: what is written, and what of a foreign file is believed."""
+"""Metadata of a recording: composing it, and checking that of a file from elsewhere."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ MAX_FULL_SCALE = 1e6
 
 
 class RecordingError(LinkError):
-    """A recording that cannot be written, or is not what it says."""
+    """A recording cannot be written, or its file is not what its metadata describes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordingInfo:
-    """What is known of a recording before its first sample."""
+    """Properties of a recording that are known before its first sample."""
 
     sample_rate: float
     """Hz."""
     center_freq: float = 0.0
     """Hz; 0 where there is no carrier."""
     hw: str = ""
-    """The radio."""
+    """Name of the radio."""
     description: str = ""
     recorder: str = "gr-gened"
     datatype: str = "cf32_le"
     """One of `FORMATS`."""
     full_scale: float = 1.0
-    """The amplitude that `ci16_le` can just hold: 1 for radios, whose converters end there."""
+    """Largest amplitude that `ci16_le` can store: 1 for radios, the full scale of their converters."""
 
 
 def paths_of(path: Path) -> tuple[Path, Path]:
-    """Metadata and data file of a recording that is named by either, or by what both have in common.
+    """Metadata and data file of a recording, named by either of them or by their common stem.
 
     Raises:
-        RecordingError: It is an archive.
+        RecordingError: The path is an archive.
     """
     if path.suffix == ARCHIVE_SUFFIX:
         raise RecordingError(f"{path} is an archive; unpack it: tar -xf {path.name}")
@@ -64,17 +64,17 @@ def compose(
     sha512: str | None = None,
     n_clipped: int = 0,
 ) -> str:
-    """The metadata as text, validated.
+    """Composes and validates the metadata as text.
 
     Args:
-        info: See there.
-        annotations: In any order.
-        datetime: When the first sample came, ISO 8601.
-        sha512: Of the data file, where it is complete.
-        n_clipped: Samples beyond full scale.
+        info: Properties of the recording.
+        annotations: Its annotations, in any order.
+        datetime: Time of the first sample, ISO 8601.
+        sha512: Checksum of the data file, if it is complete.
+        n_clipped: Number of samples beyond full scale.
 
     Raises:
-        RecordingError: The validator refuses it.
+        RecordingError: The validator of SigMF refuses the result.
     """
     from sigmf import __specification__
 
@@ -83,7 +83,7 @@ def compose(
         capture["core:frequency"] = info.center_freq
     if datetime is not None:
         capture["core:datetime"] = datetime
-    told = {"core:hw": info.hw, "core:description": info.description, "core:sha512": sha512}
+    optional = {"core:hw": info.hw, "core:description": info.description, "core:sha512": sha512}
     content = {
         "global": {
             "core:datatype": info.datatype,
@@ -91,7 +91,7 @@ def compose(
             "core:version": __specification__,
             "core:recorder": info.recorder,
             "core:num_channels": 1,
-            **{key: value for key, value in told.items() if value},
+            **{key: value for key, value in optional.items() if value},
             "core:extensions": [{"name": NAMESPACE, "version": NAMESPACE_VERSION, "optional": True}],
             **({} if info.datatype == "cf32_le" else {FULL_SCALE_KEY: info.full_scale, CLIPPED_KEY: n_clipped}),
         },
@@ -106,10 +106,10 @@ def compose(
 
 
 def require_sigmf(content: Any, where: str) -> None:
-    """Whether SigMF's own validator takes it.
+    """Checks metadata with the validator of SigMF.
 
     Raises:
-        RecordingError: It does not; one line.
+        RecordingError: It is not valid; one line.
     """
     from sigmf.validate import validate
 
@@ -117,19 +117,19 @@ def require_sigmf(content: Any, where: str) -> None:
         raise RecordingError(f"{where} is no SigMF: {_start(content)} instead of an object")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # undeclared extensions of others
+            warnings.simplefilter("ignore")  # about undeclared extensions
             validate(content)
-    except Exception as exc:  # besides its own error the validator raises what it stumbles over
+    except Exception as exc:  # besides its own error the validator raises others
         place = ".".join(str(part) for part in getattr(exc, "absolute_path", ()))
         reason = _start(getattr(exc, "message", None) or f"{type(exc).__name__}: {exc}")
         raise RecordingError(f"{where} is no SigMF: {place + ': ' if place else ''}{reason}") from exc
 
 
 def parse(text: str, where: str) -> dict[str, Any]:
-    """A foreign file's metadata: valid SigMF of one channel of samples that we can read.
+    """Parses the metadata of a file from elsewhere: valid SigMF with one channel in a supported datatype.
 
     Raises:
-        RecordingError: Anything else, in one line.
+        RecordingError: It is anything else; one line.
     """
     try:
         content = json.loads(text, parse_constant=_refuse_constant)
@@ -153,7 +153,7 @@ def _start(value: object) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
-# What is asked of a foreign file besides the schema: each tells what is wrong, or None
+# Requirements on a file from elsewhere besides the schema: each returns what is wrong, or None
 
 
 def _datatype(content: dict[str, Any]) -> str | None:

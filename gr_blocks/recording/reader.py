@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A recording read back. Whoever made it may be hostile: every length is looked at before it is used."""
+"""Read a recording, which may be hostile: every length is checked before it is used."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from gened.gr_blocks.recording.metadata import (
 )
 
 MAX_META_BYTES = 2**25
-"""Twice what a writer makes at most; the validator needs some seconds for so much."""
+"""Twice the largest size that the writer produces; the validator needs some seconds for it."""
 HASHED_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """Samples, and what is told of them."""
+    """A recording: its samples, their properties and the annotations."""
 
     path: Path
-    """Of the metadata."""
+    """File of the metadata."""
     info: RecordingInfo
     samples: FileSamples
     annotations: tuple[Annotation, ...]
-    """By their start."""
+    """Annotations, in the order of the file."""
 
 
 def read_recording(path: Path | str, *, is_verified: bool = True) -> Recording:
-    """A recording in SigMF: FILE.sigmf-meta with FILE.sigmf-data beside it.
+    """Reads a recording in SigMF: FILE.sigmf-meta with FILE.sigmf-data beside it.
 
     Args:
         path: Either file, or their common FILE.
-        is_verified: Compare the data with its checksum, where there is one: reads the file once.
+        is_verified: Whether the data are compared with their checksum, if there is one; this reads the whole file.
 
     Raises:
-        RecordingError: A file is missing, cut off, too large, no SigMF, or of another kind than we read.
+        RecordingError: A file is missing, truncated, too large, no SigMF, or of a kind that is not supported.
     """
     meta_path, data_path = paths_of(Path(path))
     content = parse(_text(meta_path), meta_path.name)
@@ -74,14 +74,14 @@ def read_recording(path: Path | str, *, is_verified: bool = True) -> Recording:
 
 
 def read_raw(path: Path | str, sample_rate: float) -> Recording:
-    """Samples without metadata, little-endian complex64, as SDR programs leave them.
+    """Reads samples without metadata, little-endian complex64, as SDR programs write them.
 
     Args:
         path: The file.
-        sample_rate: Hz; the file cannot tell it.
+        sample_rate: Hz; the file does not contain it.
 
     Raises:
-        RecordingError: It is missing, empty, or no whole number of samples.
+        RecordingError: The file is missing, empty, or does not hold a whole number of samples.
     """
     data_path, info = Path(path), RecordingInfo(sample_rate=sample_rate)
     if not data_path.exists():
@@ -93,7 +93,7 @@ def read_raw(path: Path | str, sample_rate: float) -> Recording:
 
 
 def is_sigmf(path: Path) -> bool:
-    """Whether a path names a recording in SigMF: by its ending, or as what two files that are there have in common."""
+    """Whether a path names a recording in SigMF: by its suffix, or as the common stem of two existing files."""
     is_named = path.suffix in (META_SUFFIX, DATA_SUFFIX, ARCHIVE_SUFFIX)
     return is_named or (not path.is_file() and paths_of(path)[0].is_file())
 
@@ -112,7 +112,7 @@ def _text(path: Path) -> str:
 
 
 def _size(path: Path) -> int:
-    """Of a plain file; a pipe or a device would let one wait for ever."""
+    """Size of a regular file; others are refused, because reading a pipe or a device could block for ever."""
     try:
         status = path.stat()
     except (OSError, ValueError) as exc:

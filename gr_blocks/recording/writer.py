@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A recording as it is made: samples go to the file at once, the metadata is there from the start and whole at the end.
+"""Write a recording: samples go to the file at once; the metadata exist from the start and are complete at the end.
 
-So whatever ends the program, a signal, a full disk or the power, what was written can be read.
+So the recording can be read whatever ends the program: a signal, a full disk or a power failure.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ from gened.gr_blocks.recording.formats import require_format, sample_bytes, to_f
 from gened.gr_blocks.recording.metadata import RecordingError, RecordingInfo, compose, paths_of
 
 ROOM_BYTES = 2**16
-"""Given back of the data, besides what the metadata needs, where a full disk has no room for it."""
+"""Removed from the end of the data, besides the size of the metadata, if a full disk has no room for them."""
 HASHED_AT_ONCE = 2**20
 MAX_ANNOTATIONS = 20_000
-"""Bursts that are told of; a hostile sender must not make metadata that nobody can read."""
+"""Most annotations: a hostile sender must not produce metadata that are too large to read."""
 
 
 class RecordingWriter:
-    """Writes one recording; not for several threads at once.
+    """Writes one recording; only one thread at a time may call it.
 
     Args:
         path: FILE.sigmf-meta, FILE.sigmf-data or FILE.
-        info: See there.
-        overwrites: Whether an older recording of that name goes.
+        info: Properties of the recording.
+        overwrites: Whether an existing recording of that name is replaced.
 
     Raises:
-        ConfigError: An unknown datatype.
-        RecordingError: A recording of that name is there, or the folder cannot be written to.
+        ConfigError: The datatype is unknown.
+        RecordingError: A recording of that name exists.
     """
 
     def __init__(self, path: Path | str, info: RecordingInfo, *, overwrites: bool = False) -> None:
         require_format(info.datatype)
-        compose(info, [])  # a missing package is an error here and not behind the last sample
+        compose(info, [])  # a missing package is an error here, not after the last sample
         self.info = info
         self.meta_path, self.data_path = paths_of(Path(path))
         self.annotations: list[Annotation] = []
-        """May be changed until the end."""
+        """Annotations so far; they may be changed until `close`."""
         self.n_samples = 0
-        """Written."""
+        """Number of samples written."""
         self.n_clipped = 0
-        """Of these, larger than the datatype holds."""
+        """Number of samples among them beyond the range of the datatype."""
         self._datetime: str | None = None
         self._hash: hashlib._Hash | None = hashlib.sha512()
         self._file: io.RawIOBase | None = None
@@ -59,14 +59,14 @@ class RecordingWriter:
                 raise RecordingError(f"{present} exists; choose another name, or add --overwrite")
 
     def open(self) -> None:
-        """Makes the files; an older recording of that name is gone from here on.
+        """Creates the files; an existing recording of that name is deleted.
 
         Raises:
-            RecordingError: The folder cannot be written to.
+            RecordingError: The folder is not writable.
         """
         try:
             self.meta_path.parent.mkdir(parents=True, exist_ok=True)
-            self.meta_path.unlink(missing_ok=True)  # an older one's metadata must not stand beside new samples
+            self.meta_path.unlink(missing_ok=True)  # metadata of an older recording must not stand beside new samples
             self._file = self.data_path.open("wb", buffering=0)
             self._is_begun = True
             self._write_meta(compose(self.info, []))
@@ -74,10 +74,10 @@ class RecordingWriter:
             raise self._failure(exc) from exc
 
     def write(self, samples: ComplexArray) -> None:
-        """Appends samples, [n] complex64; before `open` and behind an error or the end they are ignored.
+        """Appends samples, [n] complex64; before `open`, after an error and after `close` they are ignored.
 
         Raises:
-            RecordingError: The disk is full, above all. Nothing is lost that came before.
+            RecordingError: The file cannot be written, mostly because the disk is full. Earlier samples are kept.
         """
         if self._file is None:
             return
@@ -98,19 +98,19 @@ class RecordingWriter:
         self.n_clipped += n_clipped
 
     def annotate(self, annotation: Annotation) -> bool:
-        """Adds a burst; False when there are `MAX_ANNOTATIONS` already."""
+        """Adds an annotation; returns False if there are `MAX_ANNOTATIONS` already."""
         if len(self.annotations) >= MAX_ANNOTATIONS:
             return False
         self.annotations.append(annotation)
         return True
 
     def close(self) -> None:
-        """Writes the metadata of all that is in the data file; bursts that are not wholly in it are left out.
+        """Writes the metadata; annotations of bursts that are not completely in the data file are left out.
 
-        Where no sample came, there are no files.
+        Without any sample the files are deleted.
 
         Raises:
-            RecordingError: It cannot be written.
+            RecordingError: The metadata cannot be written.
         """
         self._end_data(self.n_samples)
         if self.n_samples == 0:
@@ -129,12 +129,12 @@ class RecordingWriter:
                 raise self._failure(again) from again
 
     def discard(self) -> None:
-        """Keeps nothing: `close` will leave no files."""
+        """Drops all samples: `close` then deletes the files."""
         self._end_data(0)
         self.n_samples = 0
 
     def whole_annotations(self) -> tuple[Annotation, ...]:
-        """Those of bursts that are wholly in the file."""
+        """Annotations of bursts that are completely in the file."""
         return tuple(one for one in self.annotations if one.start + one.count <= self.n_samples)
 
     def _finish(self) -> None:
@@ -147,7 +147,7 @@ class RecordingWriter:
         self._write_meta(text)
 
     def _end_data(self, n_samples: int) -> None:
-        """Closes the data file behind so many whole samples."""
+        """Closes the data file after `n_samples` samples."""
         file, self._file = self._file, None
         if file is None:
             return
@@ -156,7 +156,7 @@ class RecordingWriter:
             file.truncate(n_samples * sample_bytes(self.info.datatype))
 
     def _make_room(self) -> None:
-        """Gives the end of the data back to a full disk, so that what tells of it can be written."""
+        """Truncates the data on a full disk, so that the metadata can be written."""
         each = sample_bytes(self.info.datatype)
         n_bytes = ROOM_BYTES + 1024 * len(self.annotations)
         self.n_samples = max(0, self.n_samples - n_bytes // each)
@@ -171,7 +171,7 @@ class RecordingWriter:
         return found.hexdigest()
 
     def _write_meta(self, text: str) -> None:
-        """Whole or not at all."""
+        """Writes the metadata file completely or not at all."""
         partial = self.meta_path.with_name(f".{self.meta_path.name}.part")
         try:
             partial.write_text(text, encoding="utf-8")
