@@ -210,10 +210,10 @@ def test_flowgraphs_are_top_blocks_and_radios_alone() -> None:
         ("gened.gr_blocks.pdu.facts", {"torch", "gnuradio", "pmt"}),
         ("gened.processes", {"numpy", "torch", "gnuradio", "pydantic"}),
         (
-            "gened.models.training.codecs.deepjscc",
+            "gened.models.training.codecs.deepjscc.run",
             {"ldpc", "zfec", "scipy", "skimage", "matplotlib", "gnuradio", "typer"},
         ),
-        ("gened.models.training.codecs.gened", {"ldpc", "zfec", "skimage", "matplotlib", "gnuradio", "typer"}),
+        ("gened.models.training.codecs.gened.run", {"ldpc", "zfec", "skimage", "matplotlib", "gnuradio", "typer"}),
         ("gened.gr_blocks", {"numpy", "torch", "gnuradio"}),
         ("gened.gr_blocks.phy", {"torch", "gnuradio", "skimage", "PIL"}),
         ("gened.gr_blocks.phy.receiver", {"torch", "gnuradio", "zmq", "skimage"}),

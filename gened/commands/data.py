@@ -60,7 +60,7 @@ def saliency(
     quiet: options.Quiet = False,
 ) -> None:
     """Soft masks by U2-Net-P for all pictures that have no mask; a second run goes on where the first stopped."""
-    from gened.models.training.codecs import saliency as teacher
+    from gened.models.training import saliency as teacher
 
     if check is not None:
         with _progress("comparing", quiet=quiet) as progress:

@@ -37,7 +37,7 @@ def train(
         typer.Option(
             "--data",
             help="Folder of tar shards or of pictures.",
-            show_default="$GENED_DATA/train or ../shared/data/train",
+            show_default="train in $GENED_DATA",
         ),
     ] = None,
     out: Annotated[
@@ -68,10 +68,10 @@ def train(
     folder = data or options.data_folder("train")
     if folder is None or not folder.is_dir():
         raise ConfigError(f"no folder of training pictures{f' {folder}' if folder else ''}; name one with --data")
-    from gened.models.training.trainings import training_for
+    from gened.models.training.trainings import train as run_training
 
     target = out or Path("runs") / path.stem
-    weights = training_for(path)(
+    weights = run_training(
         path, data=folder, out=target, saliency=saliency, minutes=minutes, device=device, threads=threads,
         resume=resume, steps=steps,
     )  # fmt: skip

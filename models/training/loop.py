@@ -1,103 +1,40 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every training has in common: schedule, optimiser, moving average, state, log, and several processes.
+"""The training loop: optimiser, moving average of the weights, state, log.
 
-A run is a function of its configuration, seed and step alone: it may be cut off at any step and go on as if it had not.
-Under `torchrun` each process takes its share of a step's crops and the gradients are averaged; the first one writes.
+A run is a function of its configuration, seed and step alone, so a run that was interrupted and resumed ends with the
+same weights as an uninterrupted one. Under `torchrun` the first process writes the weights, the state and the log.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import os
+import pickle
 import time
-import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gened.errors import CodecError, ConfigError
+from gened.models.training.processes import data_parallel, is_any, rank_and_size
+from gened.models.training.schedule import Schedule, learning_rate
 
 STATE_FILE = "state.pt"
 LOG_FILE = "log.jsonl"
 LOG_STEPS = 100
 AHEAD = 4
-"""Steps whose data are prepared beforehand."""
+"""Steps whose data are prepared in advance."""
 
 Item = TypeVar("Item")
-Config = TypeVar("Config", bound="Schedule")
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long, how fast, from where; a training's own configuration adds to it."""
-
-    steps: int = 12000
-    batch: int = 4
-    """Crops in a step, over all processes."""
-    learning_rate: float = 4e-4
-    final_learning_rate: float = 1e-5
-    warm_up: int = 200
-    hold_share: float = 0.4
-    """Share of the steps before the learning rate begins to fall (a cosine)."""
-    weight_decay: float = 0.01
-    clip_norm: float = 0.5
-    ema_decay: float = 0.999
-    seed: int = 1
-    save_every_s: float = 300.0
-    warm_start: str = ""
-    """Folder of weights to begin from."""
-
-
-def read_config(path: Path, kind: type[Config]) -> Config:
-    """A TOML file that states only what differs from the defaults.
-
-    Raises:
-        ConfigError: No such file, not TOML, an unknown key, or a value of another type.
-    """
-    try:
-        values = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"cannot read the training configuration {path}: {error}") from error
-    defaults = asdict(kind())
-    for key, value in values.items():
-        if key not in defaults:
-            raise ConfigError(f"{path}: unknown key {key!r}; known are {', '.join(sorted(defaults))}")
-        if isinstance(defaults[key], float) and isinstance(value, int):
-            values[key] = float(value)
-        elif type(value) is not type(defaults[key]) and not isinstance(defaults[key], tuple):
-            raise ConfigError(f"{path}: {key} = {value!r}; expected such as {defaults[key]!r}")
-    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    return kind(**fields)
-
-
-def learning_rate(schedule: Schedule, step: int) -> float:
-    """Warm-up, constant, then a cosine down to `final_learning_rate`."""
-    progress = step / schedule.steps
-    rise = min(1.0, (step + 1) / max(1, schedule.warm_up))
-    if progress <= schedule.hold_share:
-        return schedule.learning_rate * rise
-    fall = min(1.0, (progress - schedule.hold_share) / (1 - schedule.hold_share))
-    swing = schedule.learning_rate - schedule.final_learning_rate
-    return rise * (schedule.final_learning_rate + 0.5 * swing * (1 + math.cos(math.pi * fall)))
-
-
-def rank_and_size() -> tuple[int, int]:
-    """Number of this process and how many there are; joins the others when `torchrun` has started it."""
-    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
-        return 0, 1
-    if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    return distributed.get_rank(), distributed.get_world_size()
 
 
 def prepared(make: Callable[[int], Item], first: int, *, threads: int) -> Iterator[Item]:
-    """make(first), make(first + 1), ... without end, a few of them prepared beforehand by threads."""
+    """make(first), make(first + 1), ... without end; `AHEAD` of them are prepared in advance by threads."""
     with ThreadPoolExecutor(max(1, threads)) as pool:
         ahead: list[Future[Item]] = [pool.submit(make, first + i) for i in range(AHEAD)]
         step = first + AHEAD
@@ -111,46 +48,50 @@ def prepared(make: Callable[[int], Item], first: int, *, threads: int) -> Iterat
                 future.cancel()
 
 
-def average_gradients(model: nn.Module) -> None:
-    """The mean over all processes, in each of them."""
-    if not distributed.is_initialized():
-        return
-    for parameter in model.parameters():
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-        distributed.all_reduce(parameter.grad)
-        parameter.grad /= distributed.get_world_size()
-
-
 class Trainer:
     """A network with its optimiser and the moving average of its weights, saved and restored together.
 
     Args:
-        schedule: Of the run.
+        schedule: Configuration of the run.
         model: Trained in place.
-        device: Where to.
+        device: PyTorch device to train on.
     """
 
     def __init__(self, schedule: Schedule, model: nn.Module, device: torch.device) -> None:
         self.schedule, self.device = schedule, device
         self.model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        self.average = AveragedModel(self.model, multi_avg_fn=self._update_average)
+        self.average.update_parameters(self.model)  # the average begins with the initial weights
         self.optimizer = torch.optim.AdamW(self.parameter_groups(), lr=schedule.learning_rate, betas=(0.9, 0.98))
         self.extras: dict[str, nn.Module | torch.optim.Optimizer] = {}
-        """What else a state holds, such as a discriminator and its optimiser; training them is their owner's part."""
+        """Further parts of the state, such as a discriminator and its optimiser; their owner trains them."""
         self.step = 0
         self.seconds = 0.0
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Parameters by what their learning rate is multiplied with, and their weight decay."""
+        """Groups of parameters; `scale` multiplies the learning rate of a group."""
         decay = self.schedule.weight_decay
         return [{"params": list(self.model.parameters()), "scale": 1.0, "weight_decay": decay}]
 
+    def _update_average(self, average: Sequence[Tensor], weights: Sequence[Tensor], n_averaged: Tensor | int) -> None:
+        """Exponential moving average; the decay rises with the step, so that the initial weights are soon forgotten."""
+        decay = min(self.schedule.ema_decay, (1 + int(n_averaged)) / (10 + int(n_averaged)))
+        get_ema_multi_avg_fn(decay)(average, weights, n_averaged)  # type: ignore[no-untyped-call]
+
+    def averaged(self) -> nn.Module:
+        """The model with the averaged weights, for evaluation."""
+        model: nn.Module = self.average.module
+        return model.eval()
+
+    def averaged_weights(self) -> dict[str, Tensor]:
+        """The averaged weights by name."""
+        return dict(self.average.module.state_dict())
+
     def apply(self, loss: Tensor) -> float:
-        """One step down the slope of `loss`; its value.
+        """One optimiser step; returns the value of the loss.
 
         Raises:
-            CodecError: The loss is not a number; the last good state is on disk.
+            CodecError: The loss is not finite; the last good state is on disk.
         """
         if not torch.isfinite(loss):
             raise CodecError(
@@ -161,24 +102,18 @@ class Trainer:
             group["lr"] = learning_rate(self.schedule, self.step) * group["scale"]
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        average_gradients(self.model)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.schedule.clip_norm)
         self.optimizer.step()
         self.step += 1
-        decay = min(self.schedule.ema_decay, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for name, value in self.model.state_dict().items():
-                if value.is_floating_point():
-                    self.average[name].lerp_(value, 1 - decay)
-                else:
-                    self.average[name].copy_(value)
+        self.average.update_parameters(self.model)
         return float(loss.detach())
 
     def save(self, out: Path) -> None:
-        """The state, from which `restore` goes on; the file appears whole or not at all."""
+        """Write the state from which `restore` continues; the file appears whole or not at all."""
         state = {
             "step": self.step, "seconds": self.seconds, "schedule": asdict(self.schedule),
-            "model": self.model.state_dict(), "average": self.average, "optimizer": self.optimizer.state_dict(),
+            "model": self.model.state_dict(), "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "extras": {name: extra.state_dict() for name, extra in self.extras.items()},
         }  # fmt: skip
         part = out / (STATE_FILE + ".part")
@@ -186,27 +121,39 @@ class Trainer:
         part.replace(out / STATE_FILE)
 
     def restore(self, out: Path) -> None:
-        """Go on from the state in a folder.
+        """Continue from the state in a folder.
 
         Raises:
-            ConfigError: There is none.
+            ConfigError: There is no state, or it is not of this training.
         """
         path = out / STATE_FILE
         if not path.exists():
             raise ConfigError(f"nothing to resume: {path} does not exist; start without --resume")
-        state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        for name, value in state["average"].items():
-            self.average[name].copy_(value)
-        for name, extra in self.extras.items():
-            extra.load_state_dict(state["extras"][name])
-        self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        try:
+            state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.average.load_state_dict(_average_state(state))
+            for name, extra in self.extras.items():
+                extra.load_state_dict(state["extras"][name])
+            self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        except (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ConfigError(f"{path} is damaged or of another training ({reason}); start without --resume") from error
+
+
+def _average_state(state: dict[str, Any]) -> dict[str, Tensor]:
+    """The state of the `AveragedModel`; files written before it was used hold the averaged weights alone."""
+    average: dict[str, Tensor] = state["average"]
+    if "n_averaged" in average:
+        return average
+    n_averaged = torch.tensor(int(state["step"]) + 1)
+    return {"n_averaged": n_averaged, **{f"module.{name}": value for name, value in average.items()}}
 
 
 def run(
     trainer: Trainer,
-    losses: Callable[[Any], Tensor],
+    loss: Callable[[Any], Tensor],
     stream: Iterator[Any],
     out: Path,
     *,
@@ -214,23 +161,26 @@ def run(
     keep: Callable[[], dict[str, float]],
     say: Callable[[str], None] = print,
 ) -> None:
-    """Steps until the schedule or the time is over; a log line now and then, a state every few minutes.
+    """Train until the schedule or the time ends, with a log line every `LOG_STEPS` and a state every few minutes.
 
     Args:
         trainer: What is trained.
-        losses: From what the stream gives to the loss of a step.
-        stream: From `trainer.step` on.
+        loss: The loss of a step, from an element of the stream.
+        stream: The data of the steps, from `trainer.step` on.
         out: Folder for state and log.
-        deadline: Of `time.monotonic()`; None: none.
-        keep: Validates and writes the averaged weights; its figures enter the log.
-        say: Where the log lines go as well.
+        deadline: Time of `time.monotonic()` at which training stops; None: none.
+        keep: Validates and writes the averaged weights; its figures are logged.
+        say: Receives each log line as well.
     """
     is_first = rank_and_size()[0] == 0
     board = _board(out) if is_first else None
+    loss = data_parallel(trainer.model, loss)
     last_save = last = time.monotonic()
     values: list[float] = []
     while True:
-        finished = trainer.step >= trainer.schedule.steps or _is_over(deadline, trainer.device)
+        is_over = deadline is not None and time.monotonic() >= deadline
+        # All processes stop at the same step: one that stopped alone would leave the others waiting for its gradient.
+        finished = trainer.step >= trainer.schedule.steps or is_any(is_over, trainer.device)
         if finished or (values and trainer.step % LOG_STEPS == 0):
             record = _record(trainer, values)
             values = []
@@ -244,7 +194,7 @@ def run(
             last = time.monotonic()
         if finished:
             break
-        values.append(trainer.apply(losses(next(stream))))
+        values.append(trainer.apply(loss(next(stream))))
         now = time.monotonic()
         trainer.seconds += now - last
         last = now
@@ -268,18 +218,8 @@ def _log(record: dict[str, Any], out: Path, board: Any) -> None:
             board.add_scalar(key, value, record["step"])
 
 
-def _is_over(deadline: float | None, device: torch.device) -> bool:
-    """Whether the time is over, for all processes alike: one that stops alone would leave the others waiting."""
-    over = deadline is not None and time.monotonic() >= deadline
-    if not distributed.is_initialized():
-        return over
-    votes = torch.tensor([float(over)], device=device)
-    distributed.all_reduce(votes)
-    return bool(votes.item() > 0)
-
-
 def _board(out: Path) -> Any:
-    """A TensorBoard log, where TensorBoard is installed."""
+    """A TensorBoard log; None where TensorBoard is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

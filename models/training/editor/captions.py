@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Words for the pairs of the embedded editor's training, by the layout captioner, as a transmitter would send them.
+"""Captions of the pairs on which the embedded editor is trained, written by the layout captioner of the transmitter.
 
 python -m gened.models.training.editor.captions --pairs runs/pairs
 """
@@ -15,12 +15,11 @@ import numpy as np
 
 from gened.errors import GenedError
 from gened.models.captioning.layout import LayoutCaptioner
-from gened.models.training.editor.pairs import read_parts
-from gened.models.training.editor.train import CAPTIONS_FILE, read_captions
+from gened.models.training.editor.folder import CAPTIONS_FILE, read_captions, read_parts
 
 
 def run(folder: Path, threads: int) -> int:
-    """Appends the captions that are missing; how many those were."""
+    """Append the captions that are missing; returns their number."""
     import torch
 
     torch.set_num_threads(threads)
@@ -40,15 +39,15 @@ def run(folder: Path, threads: int) -> int:
 
 
 def main() -> int:
-    """For `python -m`."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--pairs", type=Path, required=True, help="folder that editor_pairs.py filled")
+    parser.add_argument("--pairs", type=Path, required=True, help="folder with the pairs of editor.pairs")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     try:
         print(f"{run(options.pairs, options.threads)} captions")
     except GenedError as error:
-        print(f"editor_captions: {error}", file=sys.stderr)
+        print(f"captions: {error}", file=sys.stderr)
         return 1
     return 0
 

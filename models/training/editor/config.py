@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from gened.models.training.loop import Schedule
+from gened.models.training.schedule import Schedule
 
 
 @dataclass(frozen=True)

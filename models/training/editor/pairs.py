@@ -1,24 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the codecs really decode, beside what was sent: the material of the embedded editor's training.
+"""Pairs for the training of the embedded editor: crops of photographs, and what the codecs decode of them.
 
-    python -m gened.models.training.editor.pairs --data ../shared/data/train --out runs/pairs --count 6000
+    python -m gened.models.training.editor.pairs --data TRAIN --out runs/pairs --count 6000
 
-Crop number n of a seed is always the same crop, sent by the same codec at the same rate and SNR, so several processes
-may share a folder (`--share 0/2`, `--share 1/2`), and a run that was stopped goes on with the parts that are missing.
+Crop number n of a seed is always the same crop, sent by the same codec at the same rate and SNR. So several processes
+can fill one folder (`--share 0/2`, `--share 1/2`), and a run that was interrupted continues with the missing parts.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from gened.errors import ConfigError, GenedError
@@ -26,53 +24,30 @@ from gened.gr_blocks.phy.channel.config import ChannelConfig, ChannelKind
 from gened.models.codecs.base import Codec
 from gened.models.codecs.registry import load_codec
 from gened.models.data.evaluation_set import Item
-from gened.models.data.shards import UInt8Array
 from gened.models.data.training_set import CropSampler, load_photographs
 from gened.models.evaluation.run.measure import Setting, send
+from gened.models.training.editor.folder import MASK_SIDE, SIDE, Pairs
 
-SIDE = 256
-MASK_SIDE = 64
 PART = 64
-"""Pairs in a file."""
+"""Pairs per file."""
 RATES = ("1/48", "1/36", "1/24", "1/24", "1/12")
 SNR_DB = (-2.0, 15.0)
 FADING_SHARE = 0.15
 WRONG_SNR_SHARE = 0.15
 WRONG_BY_DB = 2.0
-"""Deviation of what the encoder is told from what there is."""
-
-
-class Pairs(NamedTuple):
-    """Pictures before and after the channel."""
-
-    sent: UInt8Array
-    """[n, 256, 256, 3]."""
-    received: UInt8Array
-    """[n, 256, 256, 3]."""
-    mask: UInt8Array
-    """[n, 64, 64]: importance as the receiver knows it, 255 = important; zero where the codec tells none."""
-    snr_db: npt.NDArray[np.float32]
-    """[n] float32: Es/N0 of the channel."""
-    number: npt.NDArray[np.int64]
-    """[n] int64: of the crop."""
-    codec: npt.NDArray[np.str_]
-    """[n] names."""
-    rate: npt.NDArray[np.str_]
-    """[n] such as 1/24."""
-    key: npt.NDArray[np.str_]
-    """[n]: of the photograph."""
+"""Standard deviation of the design SNR from the channel's, in that fraction of the crops, dB."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """How one crop is sent."""
+    """Codec and channel of one crop."""
 
     codec: str
     setting: Setting
 
 
 def draw(number: int, seed: int, shares: dict[str, float]) -> Drawn:
-    """Codec, rate, SNR and channel of crop `number`; the order of the drawings is part of what a seed means."""
+    """Codec, rate, SNR and channel of crop `number`; a seed stands for these draws in this order."""
     rng = np.random.default_rng([seed, number, 16])
     codec = str(rng.choice(list(shares), p=np.array(list(shares.values())) / sum(shares.values())))
     rate = Fraction(str(rng.choice(RATES)))
@@ -90,7 +65,7 @@ def draw(number: int, seed: int, shares: dict[str, float]) -> Drawn:
 
 
 def make_pairs(numbers: range, sampler: CropSampler, codecs: dict[str, Codec], shares: dict[str, float]) -> Pairs:
-    """Sends these crops; one whose frame is lost comes as it would be shown, and is left out."""
+    """Send these crops; those whose frame is lost are left out."""
     rows: list[tuple[Any, ...]] = []
     for number in numbers:
         pixels = sampler(number)
@@ -115,34 +90,8 @@ def make_pairs(numbers: range, sampler: CropSampler, codecs: dict[str, Codec], s
     return Pairs(*columns)
 
 
-def read_parts(folder: Path) -> Iterator[Pairs]:
-    """The parts in a folder, in the order of their numbers.
-
-    Raises:
-        ConfigError: There are none, or one is damaged.
-    """
-    parts = sorted(folder.glob("pairs-*.npz"))
-    if not parts:
-        raise ConfigError(f"no pairs-*.npz in {folder}; python -m gened.models.training.editor.pairs makes them")
-    for part in parts:
-        try:
-            with np.load(part, allow_pickle=False) as content:
-                yield Pairs(*(content[name] for name in Pairs._fields))
-        except (OSError, ValueError, KeyError) as error:
-            raise ConfigError(f"{part} is damaged: {error}; remove it and make it again") from error
-
-
-def read_pairs(folder: Path) -> Pairs:
-    """All parts in a folder.
-
-    Raises:
-        ConfigError: There are none, or one is damaged.
-    """
-    return Pairs(*(np.concatenate(column) for column in zip(*read_parts(folder), strict=True)))
-
-
 def parser() -> argparse.ArgumentParser:
-    """Of the command line."""
+    """The options of the command line."""
     result = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     result.add_argument("--data", type=Path, required=True, help="folder of tar shards or of pictures")
     result.add_argument("--out", type=Path, required=True, help="folder for the pairs")
@@ -196,11 +145,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def main() -> int:
-    """For `python -m`."""
+    """Run the command line."""
     try:
         run(parser().parse_args())
     except GenedError as error:
-        print(f"editor_pairs: {error}", file=sys.stderr)
+        print(f"pairs: {error}", file=sys.stderr)
         return 1
     return 0
 

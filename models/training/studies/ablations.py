@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tables I and II of arXiv:2606.04015 and our own questions: variants of one configuration at equal, small training.
+"""Ablations: tables I and II of arXiv:2606.04015 and further variants, each with the same small training.
 
-    python -m gened.models.training.studies.ablations --data ../shared/data/train --saliency runs/saliency \\
-        --eval ../shared/data/eval/sod --work runs/ablations --out results/codec/ablations.json
+    python -m gened.models.training.studies.ablations --data TRAIN --saliency runs/saliency \\
+        --eval EVAL/sod --work runs/ablations --out results/codec/ablations.json
 
-Each variant begins from the shipped decoder without its branches and is trained with the same crops, steps and seed,
-and measured on the same pictures. (From the linear code alone, all lay within 0.1 dB of each other after 150 steps.)
-A variant whose weights lie in the folder of the work already is only measured; what was cut off goes on.
+Each variant begins with the trunk of the shipped decoder, is trained on the same crops with the same steps and seed,
+and is measured on the same pictures. (From the linear code alone, all lay within 0.1 dB of each other after 150 steps.)
+A variant whose weights are in the work folder is only measured; an interrupted training is resumed.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ import torch
 
 from gened import paths
 from gened.errors import GenedError
-from gened.models.training.codecs.gened import CONFIG_FILE, train
-from gened.models.training.codecs.gened_config import GenedTraining
-from gened.models.training.loop import STATE_FILE, read_config
+from gened.models.training.codecs.gened.config import GenedTraining
+from gened.models.training.loop import STATE_FILE
+from gened.models.training.run import CONFIG_FILE
+from gened.models.training.schedule import read_config
+from gened.models.training.trainings import train
 
 PAPER = paths.TRAINING_CONFIGS / "paper.toml"
 SMALL: dict[str, Any] = {
@@ -39,13 +41,13 @@ METRICS = ("psnr", "masks", "st_lpips", "brisque")
 
 @dataclass(frozen=True)
 class Variant:
-    """What differs from the paper's configuration."""
+    """One variant: its differences from the configuration of the paper."""
 
     name: str
     meaning: str
     changes: dict[str, Any]
     focus: float | None = None
-    """At evaluation; None: the codec's own."""
+    """Weight of important blocks at evaluation; None: the codec's own."""
 
 
 VARIANTS = (
@@ -76,12 +78,12 @@ VARIANTS = (
 
 
 def configured(variant: Variant, changes: dict[str, Any]) -> GenedTraining:
-    """The training of a variant."""
+    """The configuration of a variant."""
     return replace(read_config(PAPER, GenedTraining), **{**SMALL, **variant.changes, **changes})
 
 
 def is_done(folder: Path, config: GenedTraining) -> bool:
-    """Whether the weights in a folder are of this whole training."""
+    """Whether the weights in a folder come from this training, completed."""
     try:
         training = json.loads((folder / CONFIG_FILE).read_text())["training"][config.stage]
     except (OSError, ValueError, KeyError):
@@ -95,7 +97,7 @@ def _plain(value: Any) -> Any:
 
 
 def measured(variant: Variant, folder: Path, pictures: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Rows of the evaluation, one an SNR."""
+    """Rows of the evaluation, one per SNR."""
     from gened.models.codecs.registry import load_codec
     from gened.models.evaluation.run.evaluate import evaluate
 
@@ -108,7 +110,7 @@ def measured(variant: Variant, folder: Path, pictures: Path, arguments: argparse
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Trains and measures; the table as it is written."""
+    """Train and measure; returns the table."""
     changes = {} if arguments.steps is None else {"steps": arguments.steps}
     rows: list[dict[str, Any]] = []
     trainings: dict[str, Any] = {}
@@ -134,7 +136,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Of the command line."""
+    """The options of the command line."""
     result = argparse.ArgumentParser(description="Train and measure the variants of the ablation table.")
     result.add_argument("--data", type=Path, required=True, help="folder of tar shards or of pictures")
     result.add_argument("--saliency", type=Path, help="a teacher's maps for the shards")
@@ -152,7 +154,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """For `python -m`."""
+    """Run the command line."""
     arguments = parser().parse_args()
     try:
         found = run(arguments)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Words of captions in the order that the text packing needs, for `gr_blocks/phy/framing/caption_words.py`.
+"""Makes the dictionary of caption phrases for the text packing, `gr_blocks/phy/framing/caption_words.py`.
 
     python -m gened.models.training.studies.caption_dictionary --data TRAIN --lines runs/pairs/captions.jsonl \\
         --out gr_blocks/phy/framing/caption_words.py
 
-Made once. It is on the wire: another dictionary is another number beside this one, never in its place.
+The dictionary is part of the wire format: it never changes, and a further one is added under another number.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from gened.errors import ConfigError, GenedError
 from gened.models.data.shards import JSON_SUFFIX, list_shards, read_captions, read_members
 
 LONGEST = 4
-"""Words of a phrase."""
+"""Largest number of words in a phrase."""
 MIN_COUNT, MIN_LEN = 3, 4
 REFERENCE_COST = 2.2
-"""Bytes that a phrase from the dictionary costs."""
+"""Bytes that a reference to the dictionary costs."""
 LINE = 100
 HEADER = '''# SPDX-License-Identifier: GPL-3.0-or-later
 """Words and phrases of captions, the most telling last: dictionary 1 of the text packing. On the wire; never changed.
@@ -109,7 +109,7 @@ def module_text(words: bytes) -> str:
 
 
 def main() -> int:
-    """For `python -m`."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of tar shards with captions")
     parser.add_argument("--lines", type=Path, help='file of {"caption": text} lines: what captioners say')

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The default `--focus` of a trained `gened`, chosen on photographs that its importance network never saw.
+"""The default `--focus` of a trained `gened`, chosen on photographs excluded from its importance network's training.
 
     python -m gened.models.training.studies.choose_focus --data TRAIN --codec models/weights/gened --write
 
-The heaviest weight whose cost over the whole picture, against a weight of 1, stays within `MAX_COST_DB` on the mean of
-all SNRs; with --write it is put into the codec's config.json. Weights and the codec's id stay as they are.
+It is the largest weight whose loss of PSNR over the whole picture, against a weight of 1, is at most `MAX_COST_DB` on
+average over all SNRs. With --write it is put into the codec's config.json; weights and the codec's id do not change.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from PIL import Image
 
 from gened.errors import ConfigError, GenedError
 from gened.models.data.training_set import Photograph, load_photographs
-from gened.models.training.codecs.gened import CONFIG_FILE, is_held_out
+from gened.models.training.codecs.gened.importance import is_held_out
+from gened.models.training.run import CONFIG_FILE
 
 FOCUSES = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
 SNRS_DB = (1.0, 4.0, 7.0, 10.0)
@@ -40,13 +41,13 @@ class Figures(NamedTuple):
 
 
 def choose(figures: Sequence[Figures]) -> Figures:
-    """The heaviest weight that costs no more than `MAX_COST_DB` against the first, which is the weight of 1."""
+    """The largest weight that costs at most `MAX_COST_DB` against the first, which is the weight of 1."""
     allowed = [one for one in figures if figures[0].psnr_db - one.psnr_db <= MAX_COST_DB]
     return max(allowed, key=lambda one: one.focus)
 
 
 def write_folder(photographs: Sequence[Photograph], folder: Path) -> None:
-    """Pictures and masks as the evaluation reads them."""
+    """Write pictures and masks as the evaluation reads them."""
     for name in ("images", "masks"):
         (folder / name).mkdir()
     for index, photograph in enumerate(photographs):
@@ -56,7 +57,7 @@ def write_folder(photographs: Sequence[Photograph], folder: Path) -> None:
 
 
 def measure(codec: str, photographs: Sequence[Photograph]) -> list[Figures]:
-    """A line for each weight."""
+    """Figures of each of `FOCUSES`."""
     from gened.models.codecs.registry import load_codec
     from gened.models.evaluation.run.evaluate import evaluate
 
@@ -75,7 +76,7 @@ def measure(codec: str, photographs: Sequence[Photograph]) -> list[Figures]:
 
 
 def run(arguments: argparse.Namespace) -> Figures:
-    """Measures, chooses, and writes if asked to.
+    """Measure, choose, and write if asked to.
 
     Raises:
         GenedError: No photograph with a mask, or no codec.
@@ -95,7 +96,7 @@ def run(arguments: argparse.Namespace) -> Figures:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Of the command line."""
+    """The options of the command line."""
     result = argparse.ArgumentParser(description="Choose the default --focus of a trained gened.")
     result.add_argument("--data", type=Path, required=True, help="folder of tar shards or of pictures, with masks")
     result.add_argument("--codec", required=True, help="folder with the weights")
@@ -105,7 +106,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """For `python -m`."""
+    """Run the command line."""
     try:
         run(parser().parse_args())
     except GenedError as error:

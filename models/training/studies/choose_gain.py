@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How much of the embedded editor's change a strength of 1 should be: measured on photographs that it never saw.
+"""The gain of the embedded editor at a strength of 1, chosen on photographs excluded from its training.
 
     python -m gened.models.training.studies.choose_gain --pairs runs/pairs --weights runs/editor --gains 0.6,0.8,1
 
-Sends held-out photographs of the pairs again by `gened` at 1/24 and prints, for each gain, what the editing brings. The
-gain is then written into `config.json` by `--write`.
+Sends held-out photographs of the pairs again by `gened` at rate 1/24 and prints the metrics before and after editing,
+for each gain. `--write` writes a gain into the editor's `config.json`.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from gened.errors import ConfigError, GenedError
 from gened.models.codecs.registry import load_codec
 from gened.models.evaluation.run.evaluate import evaluate
 from gened.models.evaluation.run.workers import EditorPlan
-from gened.models.training.editor.pairs import read_parts
-from gened.models.training.editor.train import CONFIG_FILE, HELD_OUT
+from gened.models.training.editor.folder import read_parts
+from gened.models.training.editor.sampler import HELD_OUT
+from gened.models.training.run import CONFIG_FILE
 
 METRICS = ("psnr", "st_lpips", "brisque", "kid")
 KEYS = ("psnr_db", "st_lpips", "brisque", "kid")
 
 
 def write_held_out(pairs: Path, folder: Path, count: int) -> None:
-    """One crop, as it was sent, of each of the first so many photographs that the training leaves out.
+    """Write one crop, as it was sent, of each of the first `count` photographs that the training leaves out.
 
     Raises:
         ConfigError: There are no pairs, or none that was left out.
@@ -46,7 +47,7 @@ def write_held_out(pairs: Path, folder: Path, count: int) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Prints a line for each gain and SNR."""
+    """Print one line per gain and SNR; write a gain if asked to."""
     snrs_db = [float(part) for part in arguments.snr.split(",")]
     with tempfile.TemporaryDirectory() as folder:
         write_held_out(arguments.pairs, Path(folder), arguments.count)
@@ -67,9 +68,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Of the command line."""
+    """The options of the command line."""
     result = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    result.add_argument("--pairs", type=Path, required=True, help="folder that editor_pairs.py filled")
+    result.add_argument("--pairs", type=Path, required=True, help="folder with the pairs of editor.pairs")
     result.add_argument("--weights", type=Path, required=True, help="folder of the editor; its own gain should be 1")
     result.add_argument("--gains", default="0.6,0.8,1")
     result.add_argument("--snr", default="1,7", help="dB")
@@ -82,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """For `python -m`."""
+    """Run the command line."""
     try:
         run(parser().parse_args())
     except GenedError as error:

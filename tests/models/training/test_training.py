@@ -3,55 +3,26 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from safetensors.torch import load_file
 
 from gened.errors import ConfigError
 from gened.models.codecs.deepjscc.network import DeepJsccConfig, DeepJsccNetwork, water_filling
 from gened.models.data.training_set import CropSampler, load_photographs
 from gened.models.training import loop
-from gened.models.training.codecs import deepjscc
-from gened.models.training.codecs.linear import fit_linear_code
-
-
-def smooth_picture(seed: int, height: int = 150, width: int = 170) -> Image.Image:
-    """Random colours, enlarged: something with the spectrum of a photograph's background."""
-    small = np.random.default_rng(seed).integers(0, 256, (6, 7, 3), dtype=np.uint8)
-    return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
-
-
-@pytest.fixture
-def shards(tmp_path: Path) -> Path:
-    """A tiny tar shard of six pictures, one of them with a mask."""
-    folder = tmp_path / "shards"
-    folder.mkdir()
-    with tarfile.open(folder / "small-000.tar", "w") as shard:
-        for index in range(6):
-            members = {f"{index:03}.jpg": smooth_picture(index)}
-            if index == 2:
-                members[f"{index:03}.mask.png"] = Image.new("1", (170, 150), 1)
-            for name, picture in members.items():
-                buffer = io.BytesIO()
-                picture.save(buffer, "PNG" if name.endswith("png") else "JPEG")
-                info = tarfile.TarInfo(name)
-                info.size = buffer.tell()
-                buffer.seek(0)
-                shard.addfile(info, buffer)
-    return folder
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.toml"
-    path.write_text("steps = 4\nbatch = 2\ngroup = 2\ncrop = 64\nlinear_crops = 24\n")
-    return path
+from gened.models.training.codecs.deepjscc import run as deepjscc
+from gened.models.training.codecs.deepjscc.config import DeepJsccTraining
+from gened.models.training.codecs.deepjscc.linear import LinearCode, fit_linear_code
+from gened.models.training.codecs.deepjscc.run import DeepJsccRun
+from gened.models.training.run import CONFIG_FILE, WEIGHTS_FILE, RunOptions
+from gened.models.training.schedule import read_config
+from gened.models.training.trainings import train
 
 
 def test_a_shard_gives_pictures_with_their_masks(shards: Path) -> None:
@@ -80,35 +51,41 @@ def test_an_unknown_key_is_named(tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
     path.write_text("stepps = 4\n")
     with pytest.raises(ConfigError, match="unknown key 'stepps'"):
-        loop.read_config(path, deepjscc.TrainConfig)
+        read_config(path, DeepJsccTraining)
 
 
-def test_a_run_that_was_cut_ends_with_the_same_weights(shards: Path, config: Path, tmp_path: Path) -> None:
+def test_a_run_that_was_cut_ends_with_the_same_weights(
+    shards: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    deepjscc.train(config, data=shards, out=whole, threads=1)
-    trainer_steps = 2
-    deepjscc.train(config, data=shards, out=cut, threads=1, minutes=0)  # no time: only the beginning is saved
+    fitted: list[LinearCode] = []
+
+    def fit_once(*arguments: Any, **options: Any) -> LinearCode:
+        """The same for both runs; its principal components take most of the time."""
+        fitted[:] = fitted or [fit_linear_code(*arguments, **options)]
+        return fitted[0]
+
+    monkeypatch.setattr(deepjscc, "fit_linear_code", fit_once)
+    train(config, data=shards, out=whole, threads=1)
+    train(config, data=shards, out=cut, threads=1, minutes=0)  # no time: only the initial state is saved
     state = torch.load(cut / loop.STATE_FILE, weights_only=True)
     assert state["step"] == 0
-    photographs = load_photographs(shards, min_side=64)
-    settings = loop.read_config(config, deepjscc.TrainConfig)
-    trainer = deepjscc.DeepJsccTrainer(settings, DeepJsccNetwork(DeepJsccConfig()), torch.device("cpu"))
-    trainer.restore(cut)
-    sampler = CropSampler(photographs, crop=64, seed=1, max_reduction=2.5, max_aspect=1.5)
-    for step in range(trainer_steps):
-        trainer.apply(trainer.loss(torch.from_numpy(sampler.batch(2 * step, 2))))
-    trainer.save(cut)
-    deepjscc.train(config, data=shards, out=cut, threads=1, resume=True)
-    one, two = (deepjscc.load_file(folder / deepjscc.WEIGHTS_FILE) for folder in (whole, cut))
+    run = DeepJsccRun(read_config(config, DeepJsccTraining), RunOptions(shards, cut, threads=1, resume=True))
+    run.trainer.restore(cut)
+    for step in range(2):
+        run.trainer.apply(run.loss(run.step_data(step)))
+    run.trainer.save(cut)
+    train(config, data=shards, out=cut, threads=1, resume=True)
+    one, two = (load_file(folder / WEIGHTS_FILE) for folder in (whole, cut))
     assert one.keys() == two.keys()
     for name, value in one.items():
         assert torch.allclose(value.float(), two[name].float(), atol=2e-3), name
-    assert json.loads((cut / deepjscc.CONFIG_FILE).read_text())["training"]["steps"] == 4
+    assert json.loads((cut / CONFIG_FILE).read_text())["training"]["steps"] == 4
 
 
 def test_resuming_nothing_is_an_error(shards: Path, config: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nothing to resume"):
-        deepjscc.train(config, data=shards, out=tmp_path / "none", resume=True)
+        train(config, data=shards, out=tmp_path / "none", resume=True)
 
 
 def test_the_untrained_network_is_the_linear_code(shards: Path) -> None:
@@ -146,7 +123,7 @@ def test_every_configuration_key_is_told_with_its_default() -> None:
     for row in rows:
         keys, defaults = (cell.split(", ") for cell in row.split("|")[1:3])
         told |= dict(zip((key.strip(" `") for key in keys), (default.strip() for default in defaults), strict=False))
-    for name, value in vars(deepjscc.TrainConfig()).items():
+    for name, value in vars(DeepJsccTraining()).items():
         assert name in told, name
         expected = {"": "none"}.get(value, value) if isinstance(value, str) else value
         assert (told[name] if isinstance(value, str) else float(told[name])) == expected, name

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The analytic beginning of `deepjscc`: principal components of patches of training photographs."""
+"""The linear code from which `deepjscc` begins: principal components of patches of training photographs."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from gened.models.data.training_set import CropSampler
 
 
 class LinearCode(NamedTuple):
-    """An orthonormal transform with what it expects."""
+    """An orthonormal transform with the statistics of its coefficients."""
 
     basis: npt.NDArray[np.float32]
     """[n, 3 patch^2], rows orthonormal, channel-major (c, y, x)."""
     mean: npt.NDArray[np.float32]
     """[3 patch^2]."""
     variance: npt.NDArray[np.float32]
-    """[n], falling."""
+    """Of the coefficients, [n], in falling order."""
 
 
 def fit_linear_code(sampler: CropSampler, *, patch: int, n: int, n_crops: int, first: int = 0) -> LinearCode:
     """Principal components of the patches of `n_crops` crops.
 
     Args:
-        sampler: Where the crops come from; its crop size is a multiple of `patch`.
+        sampler: Source of the crops; its crop size is a multiple of `patch`.
         patch: Side of a patch in pixels.
         n: Components kept.
-        n_crops: Crops looked at.
+        n_crops: Number of crops.
         first: Number of the first crop.
     """
     size = 3 * patch * patch

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All that a training of `gened` depends on."""
+"""Configuration of a training of `gened`; equation numbers are those of arXiv:2606.04015."""
 
 from __future__ import annotations
 
@@ -7,58 +7,67 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gened.models.codecs.gened.config import Branch
-from gened.models.training.loop import Schedule
+from gened.models.training.schedule import Schedule
 
 
 @dataclass(frozen=True)
 class GenedTraining(Schedule):
-    """All that a run depends on; saved with the weights."""
+    """Everything that a run depends on; saved with the weights."""
 
     codec: Literal["gened"] = "gened"
     stage: Literal["decoder", "importance", "both"] = "decoder"
-    """"both": encoder, where there is one, and decoder together, through a channel that has a slope."""
+    """"decoder": the receiver's network behind the real linear code; "importance": the transmitter's importance
+    network; "both": encoder network (with `encoder`) and decoder network together, through a differentiable channel."""
     statistics: str = "models/weights/softcast"
-    """Folder with the linear code's statistics, where there is no `warm_start`."""
+    """Folder with the statistics of the linear code, used without a `warm_start`."""
     trunk_only: bool = False
-    """Of the decoder that a warm start gives, take no branches and no importance prediction: those begin anew, and
-    variants that differ in them start equal."""
+    """Take the trunk of the warm start's decoder and no branches and no importance prediction: those begin with random
+    weights, so that variants which differ in them have equal chances."""
     crop: int = 256
+    """Side of the square crops, pixels; a multiple of 32."""
     max_reduction: float = 2.5
+    """Largest factor by which a photograph is reduced before it is cropped."""
     max_aspect: float = 1.5
+    """Largest ratio by which the sides of a photograph are changed against each other."""
     rates: tuple[str, ...] = ("1/48", "1/36", "1/24", "1/24", "1/12")
-    """One of them is drawn for each crop."""
+    """Rates, of which one is drawn per crop."""
     snr_min_db: float = -3.0
     snr_max_db: float = 14.0
     high_snr_share: float = 0.1
-    """Share of the crops whose SNR lies between `snr_max_db` and 22."""
+    """Fraction of the crops whose SNR lies between `snr_max_db` and 22 dB."""
     mismatch_share: float = 0.2
-    """Share of the crops that arrive at another SNR than they were made for, by a deviation of 2 dB."""
+    """Fraction of the crops whose channel SNR differs from the design SNR, by a standard deviation of 2 dB."""
     erasure_share: float = 0.15
+    """Fraction of the crops that lose symbols."""
     max_erasure: float = 0.2
+    """Largest fraction of the symbols that such a crop loses."""
     focus_share: float = 0.4
-    """Share of the crops with a mask, at a weight of 2, 4 or 8."""
+    """Fraction of the crops sent with their mask, at a weight of 2, 4 or 8."""
     focus: float = 4.0
-    """Default weight of the codec that is written."""
+    """Default weight of important blocks in the codec that is written."""
     objective: Literal["log", "mse", "paper"] = "log"
-    """"log": logarithm of each picture's squared error, weighted by the focus; "mse": plain squared error, nothing of
-    masks; "paper": eq. (26)."""
+    """"log": logarithm of each picture's squared error, weighted by the focus; "mse": plain squared error, without any
+    loss on masks; "paper": eq. (26)."""
     mask_loss: float = 0.02
-    """Objective "log": weight of the mask heads' cross-entropy."""
+    """Objective "log": weight of the cross-entropy of the mask heads."""
     match_loss: Literal["full", "paper"] = "full"
-    """"paper": eq. (21), which scores only what is foreground; it drifts to a mask of ones."""
+    """"full": cross-entropy over all pixels; "paper": eq. (21), over the foreground alone, whose optimum is a mask of
+    ones."""
     lambda_match: float = 1.0
     lambda_foreground: float = 1e-4
-    """For pixels of 0 to 255, as the paper has it."""
+    """For pixels of 0 to 255, as in the paper."""
     lambda_background: float = 0.01
     lambda_background_mse: float = 0.0
-    """Objective "paper": weight of what the paper leaves out, the background's squared error, as eq. (22) counts it."""
+    """Objective "paper": weight of the background's squared error, computed as in eq. (22), which the paper omits."""
     contextual_temperature: float = 0.5
+    """tau of eq. (25)."""
     clip: str = ""
-    """CLIP that teaches S, a repository or a folder for `transformers`; empty: masks and maps alone do."""
+    """CLIP that supervises S: a repository or a folder for `transformers`; empty: masks and saliency maps alone."""
     encoder: bool = False
-    """Stage "both": whether the transmitter gets a correcting network."""
+    """Stage "both": whether the transmitter has a correcting network."""
     foreground: Branch = "swin"
     background: Branch = "cbam"
     dual: bool = True
+    """False: one branch for foreground and background."""
     predicts: bool = True
     """False: no importance prediction."""

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from gened.models.codecs.analog.blocks import BLOCK
-from gened.models.training.codecs.gened_config import GenedTraining
-from gened.models.training.codecs.gened_samples import Sample
+from gened.models.training.codecs.gened.config import GenedTraining
+from gened.models.training.codecs.gened.samples import Sample
 from gened.models.trunks import Vgg16Features
 
 EPSILON = 1e-6

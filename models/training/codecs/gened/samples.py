@@ -17,7 +17,7 @@ from gened.models.codecs.analog.linear import Analysis, LinearCoder, LinearEstim
 from gened.models.codecs.base import Map, Picture
 from gened.models.codecs.gened.decoder import DecoderInput
 from gened.models.data.training_set import CropSampler
-from gened.models.training.codecs.gened_config import GenedTraining
+from gened.models.training.codecs.gened.config import GenedTraining
 
 FIRST_VALIDATION_CROP = 1 << 41
 """A number that training never reaches."""

@@ -12,7 +12,8 @@ from PIL import Image
 
 from gened.errors import ConfigError
 from gened.models.codecs.gened.context_matching import TEMPERATURE, ContextMatching, FrozenClip
-from gened.models.training.codecs import gened
+from gened.models.training.run import WEIGHTS_FILE
+from gened.models.training.trainings import train
 
 WORDS = ("a", "photo", "of", "the", "main", "object")
 
@@ -76,8 +77,8 @@ def test_a_tiny_clip_teaches_the_importance_network(tmp_path: Path) -> None:
         Image.fromarray(np.pad(np.full((40, 40), 255, np.uint8), 20)).save(tmp_path / "data" / "masks" / f"{index}.png")
     path = tmp_path / "clip.toml"
     path.write_text(f'codec = "gened"\nstage = "importance"\nclip = "{clip}"\nsteps = 2\nbatch = 2\ncrop = 64\n')
-    out = gened.train(path, data=tmp_path / "data", out=tmp_path / "out", threads=1)
-    assert (out / gened.WEIGHTS_FILE).exists()
+    out = train(path, data=tmp_path / "data", out=tmp_path / "out", threads=1)
+    assert (out / WEIGHTS_FILE).exists()
 
 
 def test_where_there_is_no_clip_is_said(tmp_path: Path) -> None:

@@ -12,16 +12,21 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from two_processes import train_in_two
 
 from gened.errors import ConfigError
 from gened.models.data.training_set import CropSampler, load_photographs
 from gened.models.editing.base import EditRequest
 from gened.models.editing.registry import load_editor
 from gened.models.training.editor import pairs as editor_pairs
-from gened.models.training.editor import train as editor
+from gened.models.training.editor import sampler as editor_sampler
 from gened.models.training.editor.config import EditorTraining
+from gened.models.training.editor.folder import read_captions, read_pairs
+from gened.models.training.editor.run import TRAINING, EditorRun, load_weights
+from gened.models.training.loop import STATE_FILE
+from gened.models.training.run import RunOptions
 from gened.models.training.studies import choose_gain
-from gened.models.training.trainings import training_for
+from gened.models.training.trainings import train, training_for
 
 needs_trunk = pytest.mark.skipif(
     importlib.util.find_spec("stlpips_pytorch") is None, reason="the losses' trunk is an extra: gr-gened[metrics]"
@@ -45,7 +50,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_pairs_are_what_a_codec_makes_of_crops(pairs: Path) -> None:
-    found = editor_pairs.read_pairs(pairs)
+    found = read_pairs(pairs)
     assert found.sent.shape == found.received.shape == (12, 256, 256, 3)
     np.testing.assert_array_equal(found.number, np.arange(12))
     assert set(found.codec) == {"softcast"} and set(found.rate) <= {"1/48", "1/36", "1/24", "1/12"}
@@ -58,10 +63,10 @@ def test_pairs_are_what_a_codec_makes_of_crops(pairs: Path) -> None:
 
 def test_damaged_or_missing_pairs_are_one_line(tmp_path: Path, pairs: Path) -> None:
     with pytest.raises(ConfigError, match="editor.pairs makes them"):
-        editor_pairs.read_pairs(tmp_path)
+        read_pairs(tmp_path)
     (tmp_path / "pairs-0000000.npz").write_bytes(b"PK nothing")
     with pytest.raises(ConfigError, match="is damaged"):
-        editor_pairs.read_pairs(tmp_path)
+        read_pairs(tmp_path)
     for wrong in (["--share", "2/2"], ["--codecs", "softcast=-1"], ["--codecs", "softcast=x"]):
         arguments = ["--data", str(pairs.parent), "--out", str(tmp_path), *wrong]
         with pytest.raises(ConfigError):
@@ -75,7 +80,7 @@ def configured(**values: Any) -> EditorTraining:
 def test_a_batch_is_a_function_of_its_numbers_and_words_forbid_turning_over(pairs: Path) -> None:
     captions = dict.fromkeys(range(12), "a cat, left")
     config = configured(no_text_share=0.0, no_snr_share=0.5)
-    sampler = editor.PairSampler(editor_pairs.read_pairs(pairs), captions, config)
+    sampler = editor_sampler.PairSampler(read_pairs(pairs), captions, config)
     one, again = sampler(range(8)), sampler(range(8))
     for a, b in zip(one.given, again.given, strict=True):
         assert torch.equal(torch.nan_to_num(a), torch.nan_to_num(b))
@@ -91,16 +96,17 @@ def test_a_batch_is_a_function_of_its_numbers_and_words_forbid_turning_over(pair
 def test_a_training_goes_on_where_it_was_cut_off_and_its_weights_are_an_editor(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(editor, "HELD_OUT", 7)
+    monkeypatch.setattr(editor_sampler, "HELD_OUT", 7)
+    monkeypatch.setattr(editor_sampler, "N_VALIDATION", 1)
     lines = [json.dumps({"number": n, "caption": "a grey wall"}) for n in range(6)]
     (pairs / "captions.jsonl").write_text("\n".join(lines))
     try:
-        whole = editor.train(configured(), data=pairs, out=tmp_path / "whole", threads=1)
-        editor.train(configured(), data=pairs, out=tmp_path / "parts", threads=1, steps=2)
-        parts = editor.train(configured(), data=pairs, out=tmp_path / "parts", threads=1, resume=True)
+        whole = train(configured(), data=pairs, out=tmp_path / "whole", threads=1)
+        train(configured(), data=pairs, out=tmp_path / "parts", threads=1, steps=2)
+        parts = train(configured(), data=pairs, out=tmp_path / "parts", threads=1, resume=True)
     finally:
         (pairs / "captions.jsonl").unlink()
-    one, two = (editor.load_weights(folder) for folder in (whole, parts))
+    one, two = (load_weights(folder) for folder in (whole, parts))
     assert all(torch.allclose(one[name], two[name], atol=2e-3) for name in one)
     description = json.loads((whole / "config.json").read_text())
     assert description["training"]["captions"] == 6 and description["training"]["steps_done"] == 3
@@ -110,8 +116,19 @@ def test_a_training_goes_on_where_it_was_cut_off_and_its_weights_are_an_editor(
 
 
 @needs_trunk
+def test_editor_and_critic_train_in_two_processes(pairs: Path, tmp_path: Path) -> None:
+    config = tmp_path / "editor.toml"
+    config.write_text('codec = "editor"\nsteps = 3\nbatch = 2\ncrop = 64\nwarm_up = 1\nadversarial_from = 1\n')
+    output = train_in_two(config, pairs, tmp_path / "out")
+    assert '"step": 3' in output
+    critic = torch.load(tmp_path / "out" / STATE_FILE, weights_only=True)["extras"]["critic"]
+    begun = EditorRun(configured(), RunOptions(pairs, tmp_path, threads=1)).critic.state_dict()
+    assert any(not torch.equal(value, critic[name]) for name, value in begun.items())
+
+
+@needs_trunk
 def test_the_critic_learns_what_a_photograph_looks_like(pairs: Path, tmp_path: Path) -> None:
-    run = editor.Run(configured(batch=4), data=pairs, out=tmp_path, device="cpu", threads=1)
+    run = EditorRun(configured(batch=4), RunOptions(pairs, tmp_path, threads=1))
     batch = run.step_data(0)
     trunk = run.distance.trunk
     real, made = ((trunk.stages(x), x) for x in (batch.x, batch.given.x_hat))
@@ -122,22 +139,22 @@ def test_the_critic_learns_what_a_photograph_looks_like(pairs: Path, tmp_path: P
 
     before = gap()
     for _ in range(15):
-        run._teach_critic(real, made)
+        run.teach_critic(real, made)
     assert gap() > before
 
 
 def test_what_cannot_be_trained_is_one_line(pairs: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="crop"):
-        editor.Run(configured(crop=60), data=pairs, out=tmp_path, device="cpu", threads=1)
+        EditorRun(configured(crop=60), RunOptions(pairs, tmp_path, threads=1))
     with pytest.raises(ConfigError, match="no --saliency"):
-        editor.train(configured(), data=pairs, out=tmp_path, saliency=tmp_path)
+        train(configured(), data=pairs, out=tmp_path, saliency=tmp_path)
     path = tmp_path / "captions.jsonl"
     path.write_text('{"number": 3}\n')
     with pytest.raises(ConfigError, match="line 1"):
-        editor.read_captions(tmp_path)
+        read_captions(tmp_path)
     config = tmp_path / "editor.toml"
     config.write_text('codec = "editor"\n')
-    assert training_for(config) is editor.train
+    assert training_for(config) is TRAINING
 
 
 def test_the_gain_is_chosen_on_photographs_that_were_left_out(
@@ -147,7 +164,7 @@ def test_the_gain_is_chosen_on_photographs_that_were_left_out(
         choose_gain.write_held_out(pairs, tmp_path, 5)
     monkeypatch.setattr(choose_gain, "HELD_OUT", 1)
     choose_gain.write_held_out(pairs, tmp_path, 2)
-    found = editor_pairs.read_pairs(pairs)
+    found = read_pairs(pairs)
     written = sorted(tmp_path.glob("*.png"))
     assert len(written) == 2
     for path in written:

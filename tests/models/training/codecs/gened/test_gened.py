@@ -18,13 +18,16 @@ from gened.gr_blocks.phy.types import Received
 from gened.models.codecs.gened.codec import LINEAR, Gened
 from gened.models.codecs.registry import load_codec
 from gened.models.training import loop
-from gened.models.training.codecs import gened
-from gened.models.training.codecs import gened_losses as losses
-from gened.models.training.codecs.gened_config import GenedTraining
+from gened.models.training.codecs.gened import losses, weights
+from gened.models.training.codecs.gened.config import GenedTraining
+from gened.models.training.codecs.gened.run import make_run
+from gened.models.training.codecs.gened.samples import decoder_input
+from gened.models.training.run import WEIGHTS_FILE, RunOptions
+from gened.models.training.schedule import read_config
 from gened.models.training.studies import ablations, choose_focus
-from gened.models.training.trainings import training_for
+from gened.models.training.trainings import train, training_for
 
-ROOT = Path(__file__).resolve().parents[4]
+ROOT = Path(__file__).resolve().parents[5]
 
 
 @pytest.fixture
@@ -52,8 +55,8 @@ def configured(folder: Path, **values: object) -> Path:
 
 
 def test_a_sample_is_a_function_of_seed_and_number_and_holds_what_was_told(pictures: Path, tmp_path: Path) -> None:
-    config = loop.read_config(configured(tmp_path, focus_share=1.0), GenedTraining)
-    run = gened.Run(config, data=pictures, saliency=None, out=tmp_path, device="cpu", threads=1)
+    config = read_config(configured(tmp_path, focus_share=1.0), GenedTraining)
+    run = make_run(config, RunOptions(pictures, tmp_path, threads=1))
     one, again = run.sender.sample(7), run.sender.sample(7)
     assert all(np.array_equal(a, b) for a, b in zip(one, again, strict=True))
     assert set(np.unique(one.sent)) <= {0.0, 1.0}
@@ -64,20 +67,20 @@ def test_a_sample_is_a_function_of_seed_and_number_and_holds_what_was_told(pictu
 
 
 def test_the_untrained_decoder_gives_the_linear_picture(pictures: Path, tmp_path: Path) -> None:
-    config = loop.read_config(configured(tmp_path), GenedTraining)
-    run = gened.Run(config, data=pictures, saliency=None, out=tmp_path, device="cpu", threads=1)
+    config = read_config(configured(tmp_path), GenedTraining)
+    run = make_run(config, RunOptions(pictures, tmp_path, threads=1))
     batch = run.step_data(0)
-    found = run.networks["decoder"].eval()(gened.decoder_input(batch, torch.device("cpu")))
+    found = run.networks["decoder"].eval()(decoder_input(batch, torch.device("cpu")))
     assert torch.allclose(found.x_hat, batch.picture, atol=1e-6)
 
 
 def test_both_stages_run_and_what_they_write_is_a_codec(pictures: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     config = configured(tmp_path)
-    training_for(config)(config, data=pictures, out=first, threads=1)
+    train(config, data=pictures, out=first, threads=1)
     config = configured(tmp_path, stage="importance", warm_start=str(first), learning_rate=1e-2, warm_up=1)
-    training_for(config)(config, data=pictures, out=second, threads=1)
-    before, after = (load_file(folder / gened.WEIGHTS_FILE) for folder in (first, second))
+    train(config, data=pictures, out=second, threads=1)
+    before, after = (load_file(folder / WEIGHTS_FILE) for folder in (first, second))
     assert before.keys() == after.keys()
     changed = {key.partition(".")[0] for key in before if not np.array_equal(before[key], after[key])}
     assert changed == {"importance"}
@@ -86,7 +89,7 @@ def test_both_stages_run_and_what_they_write_is_a_codec(pictures: Path, tmp_path
 
 def test_encoder_and_decoder_train_together_and_what_they_write_is_a_codec(pictures: Path, tmp_path: Path) -> None:
     config = configured(tmp_path, stage="both", encoder=True, learning_rate=1e-2, warm_up=1, focus_share=1.0)
-    training_for(config)(config, data=pictures, out=tmp_path / "both", threads=1)
+    train(config, data=pictures, out=tmp_path / "both", threads=1)
     codec = load_codec(str(tmp_path / "both"))
     assert isinstance(codec, Gened) and codec.networks is not None and codec.networks.encoder is not None
     assert float(codec.networks.encoder.out.weight.abs().max()) > 0
@@ -101,8 +104,8 @@ def test_encoder_and_decoder_train_together_and_what_they_write_is_a_codec(pictu
 
 def test_the_channel_with_a_slope_is_the_channel(pictures: Path, tmp_path: Path) -> None:
     """What training carries is what symbols carry: linear code, noise and estimate, to a rounded scale."""
-    config = loop.read_config(configured(tmp_path, stage="both"), GenedTraining)
-    run = gened.Run(config, data=pictures, saliency=None, out=tmp_path, device="cpu", threads=1)
+    config = read_config(configured(tmp_path, stage="both"), GenedTraining)
+    run = make_run(config, RunOptions(pictures, tmp_path, threads=1))
     flight = run.sender.flight(range(2), validation_snr_db=7.0)
     still = flight._replace(noises=[0 * noise for noise in flight.noises])
     found, change = run.trainer.model.eval()(still, torch.device("cpu"))
@@ -138,7 +141,7 @@ def test_every_variant_takes_a_step(variant: ablations.Variant, pictures: Path, 
     if importlib.util.find_spec("stlpips_pytorch") is None:
         pytest.skip("the contextual loss needs the trunk in stlpips-pytorch")
     config = ablations.configured(variant, {"crop": 64, "batch": 1, "steps": 1})
-    run = gened.Run(config, data=pictures, saliency=None, out=tmp_path, device="cpu", threads=1)
+    run = make_run(config, RunOptions(pictures, tmp_path, threads=1))
     loss = run.loss(run.step_data(0))
     loss.backward()  # type: ignore[no-untyped-call]
     assert torch.isfinite(loss)
@@ -148,11 +151,11 @@ def test_every_variant_takes_a_step(variant: ablations.Variant, pictures: Path, 
 def test_a_run_that_was_cut_ends_with_the_same_weights(pictures: Path, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     config = configured(tmp_path, steps=2, warm_up=1)
-    gened.train(config, data=pictures, out=whole, threads=1)
-    gened.train(config, data=pictures, out=cut, threads=1, minutes=0)
+    train(config, data=pictures, out=whole, threads=1)
+    train(config, data=pictures, out=cut, threads=1, minutes=0)
     assert torch.load(cut / loop.STATE_FILE, weights_only=True)["step"] == 0
-    gened.train(config, data=pictures, out=cut, threads=1, resume=True)
-    one, two = (load_file(folder / gened.WEIGHTS_FILE) for folder in (whole, cut))
+    train(config, data=pictures, out=cut, threads=1, resume=True)
+    one, two = (load_file(folder / WEIGHTS_FILE) for folder in (whole, cut))
     for name, value in one.items():
         assert np.allclose(value.astype(np.float32), two[name].astype(np.float32), atol=2e-3), name
 
@@ -197,23 +200,23 @@ def test_the_papers_losses_are_its_equations() -> None:
 def test_weights_of_another_shape_are_named(pictures: Path, tmp_path: Path) -> None:
     config = configured(tmp_path, warm_start=str(ROOT / "models" / "weights" / "gened"), dual=False)
     with pytest.raises(ConfigError, match="not of the shape that is configured"):
-        gened.train(config, data=pictures, out=tmp_path / "out")
+        train(config, data=pictures, out=tmp_path / "out")
 
 
 def test_weights_that_are_none_and_unknown_codecs_are_named(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere"):
-        gened.train(configured(tmp_path, warm_start="nowhere"), data=pictures, out=tmp_path / "out")
+        train(configured(tmp_path, warm_start="nowhere"), data=pictures, out=tmp_path / "out")
     with pytest.raises(ConfigError, match="known are deepjscc, editor, gened"):
         training_for(configured(tmp_path, codec="jpeg"))
     with pytest.raises(ConfigError, match="crop = '64'; expected such as 256"):
-        loop.read_config(configured(tmp_path, crop="64"), GenedTraining)
+        read_config(configured(tmp_path, crop="64"), GenedTraining)
 
 
 def test_the_statistics_are_kept_as_they_were(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    gened.train(configured(tmp_path, steps=1), data=pictures, out=out, threads=1)
+    train(configured(tmp_path, steps=1), data=pictures, out=out, threads=1)
     statistics = load_file(ROOT / "models" / "weights" / "softcast" / "model.safetensors")
-    written = load_file(out / gened.WEIGHTS_FILE)
+    written = load_file(out / WEIGHTS_FILE)
     for name, value in statistics.items():
         assert np.array_equal(written[LINEAR + name], value), name
 
@@ -224,7 +227,7 @@ def test_the_default_focus_is_the_heaviest_that_costs_little(
     lines = [choose_focus.Figures(*line) for line in ((1, 27.0, 26.0, 0.5), (2, 26.9, 26.5, 0.5), (4, 26.5, 26.9, 0.5))]
     assert choose_focus.choose(lines).focus == 2
     folder = tmp_path / "codec"
-    gened.train(configured(tmp_path, steps=1), data=pictures, out=folder, threads=1)
+    train(configured(tmp_path, steps=1), data=pictures, out=folder, threads=1)
     monkeypatch.setattr(choose_focus, "FOCUSES", (1.0, 2.0))
     monkeypatch.setattr(choose_focus, "SNRS_DB", (10.0,))
     monkeypatch.setattr(choose_focus, "MAX_COST_DB", 100.0)
@@ -238,15 +241,14 @@ def test_the_default_focus_is_the_heaviest_that_costs_little(
 
 def test_variants_of_the_branches_begin_from_the_same_trunk(pictures: Path, tmp_path: Path) -> None:
     starts = [
-        gened.Run(
-            ablations.configured(variant, {"crop": 64, "batch": 1}),
-            data=pictures, saliency=None, out=tmp_path, device="cpu", threads=1,
+        make_run(
+            ablations.configured(variant, {"crop": 64, "batch": 1}), RunOptions(pictures, tmp_path, threads=1)
         ).networks["decoder"].state_dict()
         for variant in ablations.VARIANTS if variant.name in ("paper", "cbam")
     ]  # fmt: skip
     warm, _ = starts
-    shipped = gened.load_start(ablations.configured(ablations.VARIANTS[0], {}))[1]["decoder"]
-    assert shipped and not any(name.startswith(gened.BRANCHES) for name in shipped)
+    shipped = weights.load_start(ablations.configured(ablations.VARIANTS[0], {}))[1]["decoder"]
+    assert shipped and not any(name.startswith(weights.BRANCHES) for name in shipped)
     for start in starts:
         assert all(torch.equal(start[name], shipped[name]) for name in shipped)
-    assert any(name.startswith(gened.BRANCHES) for name in warm)
+    assert any(name.startswith(weights.BRANCHES) for name in warm)

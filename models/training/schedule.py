@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The configuration that every training shares, and the learning rate that follows from it."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gened.errors import ConfigError
+
+Config = TypeVar("Config", bound="Schedule")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Length, learning rate and start of a training; each training adds its own keys in a subclass."""
+
+    steps: int = 12000
+    batch: int = 4
+    """Crops per step, over all processes."""
+    learning_rate: float = 4e-4
+    final_learning_rate: float = 1e-5
+    warm_up: int = 200
+    """Steps over which the learning rate rises linearly."""
+    hold_share: float = 0.4
+    """Fraction of the steps before the learning rate begins to fall (a cosine)."""
+    weight_decay: float = 0.01
+    clip_norm: float = 0.5
+    """Largest L2 norm of the gradient of all parameters together."""
+    ema_decay: float = 0.999
+    """Decay of the exponential moving average of the weights, the weights that are written."""
+    seed: int = 1
+    save_every_s: float = 300.0
+    warm_start: str = ""
+    """Folder of weights to begin from; empty: random weights."""
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """The keys of a training configuration, unchecked.
+
+    Raises:
+        ConfigError: The file cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read the training configuration {path}: {error}") from error
+
+
+def read_config(path: Path, kind: type[Config]) -> Config:
+    """The configuration in a TOML file, which states only what differs from the defaults.
+
+    Raises:
+        ConfigError: The file cannot be read, is not TOML, or holds an unknown key or a value of another type.
+    """
+    values = load_toml(path)
+    defaults = asdict(kind())
+    for key, value in values.items():
+        if key not in defaults:
+            raise ConfigError(f"{path}: unknown key {key!r}; known are {', '.join(sorted(defaults))}")
+        if isinstance(defaults[key], float) and isinstance(value, int):
+            values[key] = float(value)
+        elif type(value) is not type(defaults[key]) and not isinstance(defaults[key], tuple):
+            raise ConfigError(f"{path}: {key} = {value!r}; expected such as {defaults[key]!r}")
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    return kind(**fields)
+
+
+def learning_rate(schedule: Schedule, step: int) -> float:
+    """The learning rate of a step: linear warm-up, constant, then half a cosine down to `final_learning_rate`."""
+    progress = step / schedule.steps
+    rise = min(1.0, (step + 1) / max(1, schedule.warm_up))
+    if progress <= schedule.hold_share:
+        return schedule.learning_rate * rise
+    fall = min(1.0, (progress - schedule.hold_share) / (1 - schedule.hold_share))
+    swing = schedule.learning_rate - schedule.final_learning_rate
+    return rise * (schedule.final_learning_rate + 0.5 * swing * (1 + math.cos(math.pi * fall)))
