@@ -20,6 +20,7 @@ from gened.models.codecs.registry import load_codec
 from gened.models.training import loop
 from gened.models.training.codecs.gened import losses, weights
 from gened.models.training.codecs.gened.config import GenedTraining
+from gened.models.training.codecs.gened.decoder import DecoderRun
 from gened.models.training.codecs.gened.run import make_run
 from gened.models.training.codecs.gened.samples import decoder_input
 from gened.models.training.run import WEIGHTS_FILE, RunOptions
@@ -57,6 +58,7 @@ def configured(folder: Path, **values: object) -> Path:
 def test_a_sample_is_a_function_of_seed_and_number_and_holds_what_was_told(pictures: Path, tmp_path: Path) -> None:
     config = read_config(configured(tmp_path, focus_share=1.0), GenedTraining)
     run = make_run(config, RunOptions(pictures, tmp_path, threads=1))
+    assert isinstance(run, DecoderRun)
     one, again = run.sender.sample(7), run.sender.sample(7)
     assert all(np.array_equal(a, b) for a, b in zip(one, again, strict=True))
     assert set(np.unique(one.sent)) <= {0.0, 1.0}
@@ -106,6 +108,7 @@ def test_the_channel_with_a_slope_is_the_channel(pictures: Path, tmp_path: Path)
     """What training carries is what symbols carry: linear code, noise and estimate, to a rounded scale."""
     config = read_config(configured(tmp_path, stage="both"), GenedTraining)
     run = make_run(config, RunOptions(pictures, tmp_path, threads=1))
+    assert isinstance(run, DecoderRun)
     flight = run.sender.flight(range(2), validation_snr_db=7.0)
     still = flight._replace(noises=[0 * noise for noise in flight.noises])
     found, change = run.trainer.model.eval()(still, torch.device("cpu"))
