@@ -48,7 +48,7 @@ class Photograph(NamedTuple):
     """[H, W], 255 = foreground; the data set's own annotation."""
     captions: tuple[str, ...] = ()
     saliency: UInt8Array | None = None
-    """[64, 64] over the whole picture, 255 = salient; a teacher network's, see `training/codecs/saliency.py`."""
+    """[64, 64] over the whole picture, 255 = salient; a teacher network's, see `training/saliency.py`."""
 
 
 def _read_shard(path: Path) -> list[Photograph]:
