@@ -8,7 +8,7 @@ source -> burst_detector -> frame_demodulator -> caption_decoder -> semantic_dec
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +123,7 @@ class Receiver(gr.top_block):
     Args:
         profile: Where the samples come from.
         codecs: Names or folders of codecs besides the registry's own.
+        codec_options: Options of those codecs' constructors.
         out_dir: Pictures are written here as PNG; None: nothing is written.
         timeout_s: How long a frame waits for its bursts.
         on_frame: Called with each frame before it is decoded, still packed, and its facts; a thread of the flowgraph.
@@ -146,6 +147,7 @@ class Receiver(gr.top_block):
         profile: RadioProfile,
         *,
         codecs: Sequence[str] = (),
+        codec_options: Mapping[str, Any] | None = None,
         out_dir: Path | str | None = None,
         timeout_s: float = 2.0,
         on_frame: OnFrame | None = None,
@@ -163,7 +165,7 @@ class Receiver(gr.top_block):
         self.detector = burst_detector()
         self.demodulator = frame_demodulator(timeout_s)
         self.captions = caption_decoder()
-        self.decoder = semantic_decoder(codecs, worker=worker, n_threads=n_threads)
+        self.decoder = semantic_decoder(codecs, codec_options=codec_options, worker=worker, n_threads=n_threads)
         self.editor = None if editor is None else picture_editor(strength=edit_strength, client=editor)
         self._exit = _exit(profile.sample_rate, on_frame, on_picture, on_edited)
         if self.source.can_wait:

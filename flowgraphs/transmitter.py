@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from fractions import Fraction
 from typing import Any
 
 from gnuradio import gr
@@ -22,6 +21,7 @@ from gened.gr_blocks.pdu.facts import SentFacts
 from gened.gr_blocks.pdu.frame_pdus import Image, Mask, picture_to_pdu, sent_facts_from_pdu
 from gened.gr_blocks.pdu.message_block import MessageBlock
 from gened.gr_blocks.semantic_encoder import semantic_encoder
+from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.serving.worker import Worker
 
 MAX_IN_FLIGHT = 4
@@ -42,16 +42,12 @@ class Transmitter(gr.top_block):
     Args:
         profile: Where the samples go.
         codec: A name of the registry or a folder of weights.
-        rate: Complex symbols per source value.
-        snr_db: Es/N0 to design for.
+        options: Settings of the encoder: rate, design SNR and more.
+        codec_options: Options of the codec's constructor; see `load_codec`.
         caption: Of pictures that come without one; empty for none.
         station: Station identification in every frame; empty for none.
         caption_mode: A key of `modes.MODES`, or "auto".
         session: 16-bit number of this run; random when None.
-        seed: Of whatever the codec draws.
-        focus: Weight of what is important; the codec's own when None.
-        refine_steps: Gradient steps that the encoder spends on each picture.
-        side_margin_db: See `semantic_encoder`.
         device: See `semantic_encoder`.
         gap_len: Zeros behind each burst.
         is_continuous: Zeros while there is nothing to send, for sinks that run on a clock.
@@ -69,16 +65,12 @@ class Transmitter(gr.top_block):
         profile: RadioProfile,
         *,
         codec: str = "softcast",
-        rate: Fraction | str = "1/24",
-        snr_db: float = 10.0,
+        options: EncodeOptions | None = None,
+        codec_options: Mapping[str, Any] | None = None,
         caption: str = "",
         station: str = "",
         caption_mode: str = AUTO,
         session: int | None = None,
-        seed: int = 0,
-        focus: float | None = None,
-        refine_steps: int = 0,
-        side_margin_db: float = 0.0,
         device: str = "cpu",
         gap_len: int = 0,
         is_continuous: bool = False,
@@ -91,8 +83,8 @@ class Transmitter(gr.top_block):
         self._n_in_flight = 0
         self._changed = threading.Condition()
         self.encoder = semantic_encoder(
-            codec, rate, snr_db, session=session, seed=seed, focus=focus, refine_steps=refine_steps,
-            side_margin_db=side_margin_db, device=device, worker=worker, n_threads=n_threads,
+            codec, options=options or EncodeOptions(), session=session, codec_options=codec_options, device=device,
+            worker=worker, n_threads=n_threads,
         )  # fmt: skip
         self.captions = caption_encoder(caption, station, caption_mode)
         self.modulator = frame_modulator(gap_len, is_continuous)

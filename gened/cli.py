@@ -3,39 +3,135 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from gened import __version__
-from gened.commands.air import air
-from gened.commands.bench import bench
-from gened.commands.calibrate import calibrate
-from gened.commands.check import check
-from gened.commands.companion import companion
-from gened.commands.data import data
-from gened.commands.doctor import doctor
-from gened.commands.editor import editor
-from gened.commands.evaluate import evaluate
 from gened.commands.exit_codes import epilog, exit_code
-from gened.commands.inspect import inspect
-from gened.commands.loopback import loopback
-from gened.commands.plot import plot
-from gened.commands.receive import receive
-from gened.commands.record import record
-from gened.commands.replay import replay
 from gened.commands.signals import Interrupted, raise_on_signals
-from gened.commands.survey import survey
-from gened.commands.train import train
-from gened.commands.transmit import transmit
-from gened.commands.virtual_pluto import virtual_pluto
 from gened.errors import GenedError
+
+LINK = "The link"
+CODECS = "Codecs"
+TOOLS = "Tools"
+
+
+class Entry(NamedTuple):
+    """A subcommand in the list of `gened --help`."""
+
+    name: str
+    panel: str
+
+    @property
+    def word(self) -> str:
+        """Its module in `gened.commands`, and the function or group there."""
+        return self.name.replace("-", "_")
+
+    @property
+    def summary(self) -> str:
+        """First paragraph of its help, read from the source: an import of all commands would take longer."""
+        source = (Path(__file__).parent / "commands" / f"{self.word}.py").read_text(encoding="utf-8")
+        function, group = source.find(f"\ndef {self.word}("), source.find(f"\n{self.word} = typer.Typer(")
+        opening, closing = ('"""', '"""') if function >= 0 else ('help="', '"')
+        begin = source.find(opening, max(function, group)) + len(opening)
+        return " ".join(source[begin : source.find(closing, begin)].split("\n\n")[0].split())
+
+
+COMMANDS = (
+    Entry("loopback", LINK),
+    Entry("transmit", LINK),
+    Entry("air", LINK),
+    Entry("receive", LINK),
+    Entry("record", LINK),
+    Entry("replay", LINK),
+    Entry("inspect", LINK),
+    Entry("evaluate", CODECS),
+    Entry("plot", CODECS),
+    Entry("train", CODECS),
+    Entry("virtual-pluto", TOOLS),
+    Entry("doctor", TOOLS),
+    Entry("calibrate", TOOLS),
+    Entry("survey", TOOLS),
+    Entry("companion", TOOLS),
+    Entry("check", TOOLS),
+    Entry("editor", LINK),
+    Entry("data", CODECS),
+    Entry("bench", TOOLS),
+)
+
+
+class LazyCommands(dict[str, Any]):
+    """The subcommands by name; a module is imported when its command is looked up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entries = {entry.name: entry for entry in COMMANDS}
+
+    def __missing__(self, name: str) -> Any:
+        entry = self._entries[name]
+        target = getattr(importlib.import_module(f"gened.commands.{entry.word}"), entry.word)
+        holder = typer.Typer(add_completion=False)
+        if isinstance(target, typer.Typer):
+            holder.add_typer(target, name=name, epilog=epilog())
+            command: Any = typer.main.get_group(holder).commands[name]
+        else:
+            holder.command(name, epilog=epilog())(target)
+            command = typer.main.get_command(holder)
+        self[name] = command
+        return command
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The command; the default for an unknown name."""
+        return self[name] if name in self._entries else default
+
+
+class LazyGroup(TyperGroup):
+    """`gened` itself: its help lists the subcommands without importing one."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = LazyCommands()
+        self._is_listing = False
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the order of the help."""
+        return list(self.commands)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The subcommand; while the help is printed, only its name and summary."""
+        if not self._is_listing:
+            return self.commands.get(cmd_name)
+        entry = next(entry for entry in COMMANDS if entry.name == cmd_name)
+        return TyperCommand(entry.name, help=entry.summary, rich_help_panel=entry.panel)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Prints the help."""
+        self._is_listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._is_listing = False
+
 
 app = typer.Typer(
     name="gened",
+    cls=LazyGroup,
     help="Photographs over GNU Radio, by analogue joint source-channel coding, with a caption beside them.",
     epilog=epilog(),
     no_args_is_help=True,
@@ -43,32 +139,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-LINK = "The link"
-CODECS = "Codecs"
-TOOLS = "Tools"
-for command, panel in (
-    (loopback, LINK),
-    (transmit, LINK),
-    (air, LINK),
-    (receive, LINK),
-    (record, LINK),
-    (replay, LINK),
-    (inspect, LINK),
-    (evaluate, CODECS),
-    (plot, CODECS),
-    (train, CODECS),
-    (virtual_pluto, TOOLS),
-    (doctor, TOOLS),
-    (calibrate, TOOLS),
-    (survey, TOOLS),
-    (companion, TOOLS),
-    (check, TOOLS),
-):
-    app.command(rich_help_panel=panel, epilog=epilog())(command)
-app.add_typer(editor, name="editor", rich_help_panel=LINK, epilog=epilog())
-app.add_typer(data, name="data", rich_help_panel=CODECS, epilog=epilog())
-app.add_typer(bench, name="bench", rich_help_panel=TOOLS, epilog=epilog())
 
 
 def _show_version(is_asked: bool) -> None:

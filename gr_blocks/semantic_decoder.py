@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ class semantic_decoder(MessageBlock):  # noqa: N801
 
     Args:
         codecs: Names or folders of codecs to try besides those of the registry.
+        codec_options: Options of those codecs' constructors; see `load_codec`.
         worker: Worker to share with other blocks; None: one of its own.
         queue_len: Most frames that wait for its own worker.
         n_threads: Threads of its own worker; None or 0: half of the cores.
@@ -38,6 +39,7 @@ class semantic_decoder(MessageBlock):  # noqa: N801
         self,
         codecs: Sequence[str] = (),
         *,
+        codec_options: Mapping[str, Any] | None = None,
         worker: Worker | None = None,
         queue_len: int = QUEUE_LEN,
         n_threads: int | None = None,
@@ -45,7 +47,8 @@ class semantic_decoder(MessageBlock):  # noqa: N801
         super().__init__("semantic_decoder", {"frames": self._decode}, ("pictures", "reports"))
         self._is_owner = worker is None
         self._queued_pixels = 0
-        options = {"codecs": tuple(name for name in codecs if name)}
+        names = tuple(name for name in codecs if name)
+        options = {"codecs": names, "options": {name: dict(codec_options or {}) for name in names}}
         self.worker = worker or Worker(CODEC_SERVICE, options, queue_len=queue_len, n_threads=n_threads or None)
 
     def start(self) -> bool:

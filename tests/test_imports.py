@@ -25,6 +25,7 @@ BASE = "gened base"
 """Modules of `gened` that every part may use; they use one another alone."""
 BASE_MODULES = {
     "gened", "gened.errors", "gened.addresses", "gened.hostile", "gened.paths", "gened.processes", "gened.provenance",
+    "gened.option_fields",
 }  # fmt: skip
 PHY = "gened.gr_blocks.phy"
 SERVING = "gened.models.serving"
@@ -64,6 +65,7 @@ DOORS_TO_MODELS = {
     "gened.models.data",
     "gened.models.captioning.detector",
     "gened.models.captioning.registry",
+    "gened.models.codecs.encode_options",
     "gened.models.codecs.registry",
     "gened.models.editing.base",
     "gened.models.editing.registry",

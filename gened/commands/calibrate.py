@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gened.commands import options, radio_options
+from gened.commands.generated import Given, from_records
 from gened.commands.signals import stop_on_signals
+from gened.fieldwork.config import CalibrateConfig
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,30 +21,13 @@ if TYPE_CHECKING:
     from gened.fieldwork.calibrate import Calibration
 
 
+@from_records
 def calibrate(
+    config: Given[CalibrateConfig],
     radio: Annotated[
         str, typer.Option("--radio", metavar="NAME_OR_FILE", help="A profile from hw_config, or a .yaml file.")
     ],
     set_: radio_options.Set = None,
-    may_transmit: radio_options.Transmit = False,
-    max_gain: Annotated[
-        float | None,
-        typer.Option(
-            "--max-gain", metavar="DB", help="Never transmit with more gain.",
-            show_default="the profile's tx.gain_db; all that an emulated radio has",
-        ),
-    ] = None,
-    min_gain: Annotated[
-        float | None,
-        typer.Option(
-            "--min-gain", metavar="DB", help="Begin with so much.", show_default="the lowest that the radio has"
-        ),
-    ] = None,
-    step: Annotated[float, typer.Option("--step", metavar="DB", min=0.25, max=30, help="From level to level.")] = 5.0,
-    sweep: Annotated[
-        str, typer.Option("--sweep", help="gain, or backoff: the distance to full scale, at the profile's gain.")
-    ] = "gain",
-    bursts: Annotated[int, typer.Option("--bursts", min=1, max=1000, help="Of each level.")] = 20,
     write: Annotated[
         Path | None,
         typer.Option(
@@ -54,8 +39,6 @@ def calibrate(
     out: Annotated[
         Path, typer.Option("--out", help="Folder for calibrate.json and calibrate.png; made if absent.")
     ] = Path("out/calibrate"),
-    timeout: options.Timeout = 10.0,
-    seed: options.Seed = 0,
     json_only: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
@@ -64,7 +47,6 @@ def calibrate(
 
     from gened.fieldwork.calibrate import run_calibrate
     from gened.fieldwork.calibrate_report import line_of, write_calibrated, write_calibration
-    from gened.fieldwork.level_plan import CalibrateConfig
     from gened.hw_config.profile import load_profile, parse_overrides
     from gened.hw_config.writing import require_new_file
     from gened.link.link_errors import NoFrameError
@@ -73,25 +55,15 @@ def calibrate(
         require_new_file(write, may_overwrite=overwrite)
     settings = parse_overrides(set_ or ())
     hardware = load_profile(radio, settings)
-    config = CalibrateConfig(
-        hardware=hardware,
-        may_transmit=may_transmit,
-        sweep=sweep,  # type: ignore[arg-type]  # it checks the word itself
-        step_db=step,
-        min_gain_db=min_gain,
-        max_gain_db=max_gain,
-        n_bursts=bursts,
-        seed=seed,
-        timeout_s=timeout,
-    )
+    chosen = config.make(hardware=hardware)
     console = Console(stderr=True, quiet=quiet, highlight=False)
     console.print(f"{hardware.name}: {hardware.law.strip()}", soft_wrap=True)
     with stop_on_signals() as stop:
         with console.status(f"calibrate: sweeps {hardware.name}; Ctrl-C ends it and mutes the transmitter"):
             result = run_calibrate(
-                config, stop=stop, on_level=lambda told: console.print(line_of(told), soft_wrap=True)
+                chosen, stop=stop, on_level=lambda told: console.print(line_of(told), soft_wrap=True)
             )
-        told = write_calibration(out, result, sys.argv, seed=seed)
+        told = write_calibration(out, result, sys.argv, seed=chosen.seed)
         if write is not None and result.offset is not None:
             write_calibrated(write, radio, settings, result, may_overwrite=overwrite)
         if json_only:

@@ -12,6 +12,7 @@ import typer
 from gened.commands import options
 from gened.commands.signals import stop_on_signals
 from gened.errors import EditorError
+from gened.option_fields import parse_name_values
 
 if TYPE_CHECKING:
     from gened.models.editing.base import Edited, EditRequest
@@ -62,7 +63,7 @@ def serve(
     from gened.models.editing.registry import load_editor
     from gened.models.serving.editor_server import EditorServer
 
-    chosen = options.parse_options(option)
+    chosen = parse_name_values(option or ())
     devices = tuple(device) if device else (options.default_device(backend),)
     console = Console(stderr=True, quiet=quiet, highlight=False)
     server = EditorServer(
@@ -107,7 +108,7 @@ def edit(
     snr: Annotated[float | None, typer.Option("--snr", help="Es/N0 at which it was received, dB.")] = None,
     mask: Annotated[Path | None, typer.Option("--mask", help="A picture, white where it is important.")] = None,
     strength: options.EditStrength = 1.0,
-    seed: options.Seed = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of what the editor draws.")] = 0,
     address: Annotated[
         str | None, typer.Option("--address", help="Ask this service.", show_default="edit in this process")
     ] = None,
@@ -127,7 +128,7 @@ def edit(
         snr_est_db=snr, strength=strength, seed=seed,
     )  # fmt: skip
     edited = (
-        _asked(request, address, keys) if address else _made(request, backend, device, options.parse_options(option))
+        _asked(request, address, keys) if address else _made(request, backend, device, parse_name_values(option or ()))
     )
     if not edited.edited:
         raise EditorError(f"not edited: {edited.reason}")

@@ -6,16 +6,20 @@ from __future__ import annotations
 import json
 import resource
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from enum import StrEnum
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gened.commands import options
+from gened.commands.generated import Given, from_records
 from gened.errors import ConfigError
+from gened.gr_blocks.phy.channel.config import ChannelConfig
+from gened.link.config import EditConfig
+from gened.models.codecs.encode_options import EncodeOptions
+from gened.option_fields import Options, parse_name_values
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -54,18 +58,12 @@ Resize = Annotated[
     ),
 ]
 Snrs = Annotated[str, typer.Option("--snr", metavar="DB,...", help="Es/N0 values, dB, also told to the encoder.")]
-EvaluationChannel = Annotated[
-    str,
-    typer.Option("--channel", metavar="KIND", help=f"One of {options.CHANNELS}, rayleigh-fast (not over loopback)."),
-]
 OverOption = Annotated[
     Over, typer.Option("--over", help="Straight through the channel model, or as samples through the whole waveform.")
 ]
 Mask = Annotated[
     MaskSource,
-    typer.Option(
-        "--mask", help="What the encoder knows: nothing is important; the mask in masks/; what it finds itself."
-    ),
+    typer.Option("--mask", help="Importance that the encoder receives: none; the mask in masks/; its own estimate."),
 ]
 Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help="The first so many pictures only.", show_default="all")
@@ -88,26 +86,22 @@ def peak_memory_mib() -> float:
     )
 
 
+@from_records
 def evaluate(
     data: Data,
+    encode: Annotated[Given[EncodeOptions], Options(without=("snr_db", "seed"))],
+    channel: Annotated[Given[ChannelConfig], Options(without=("snr_db", "seed"))],
+    edit: Annotated[Given[EditConfig], Options(without=("keys", "timeout_s"), defaults={"editor": "", "device": ""})],
     codec: options.CodecName = "",
+    codec_option: options.CodecOption = None,
     resize: Resize = None,
-    rate: options.Rate = Fraction(1, 24),
     snr: Snrs = "1,4,7,10",
-    channel: EvaluationChannel = "awgn",
     over: OverOption = Over.CHANNEL,
-    freq_offset: options.FreqOffset = 0.0,
-    sfo_ppm: options.SfoPpm = 0.0,
-    drop: options.Drop = 0.0,
-    erasure: Annotated[float, typer.Option("--erasure", help="Share of symbols lost at random.")] = 0.0,
     impair: options.Impair = None,
     snr_error: Annotated[
-        float, typer.Option("--snr-error", help="The encoder is told so much more than there is, dB.")
+        float, typer.Option("--snr-error", help="SNR mismatch: added to the SNR that the encoder receives, dB.")
     ] = 0.0,
     mask: Mask = MaskSource.CODEC,
-    focus: options.Focus = None,
-    refine: options.Refine = 0,
-    side_margin: options.SideMargin = 0.0,
     metrics: Annotated[
         str,
         typer.Option(
@@ -120,10 +114,6 @@ def evaluate(
         str | None,
         typer.Option("--clip", metavar="NAME_OR_FOLDER", help="CLIP model for clip_score.", show_default=False),
     ] = None,
-    editor: options.EditorName = "",
-    editor_device: options.EditorDevice = "",
-    editor_option: options.EditorOption = None,
-    edit_strength: options.EditStrength = 1.0,
     edit_words: Annotated[
         Words, typer.Option("--edit-words", help="What the editor is told: its caption, nothing, or another picture's.")
     ] = Words.RIGHT,
@@ -165,23 +155,22 @@ def evaluate(
     from gened.provenance import run_meta
 
     snrs_db = options.parse_numbers(snr)
-    config = options.channel_config(
-        channel, snr_db=0.0, freq_offset_hz=freq_offset, sfo_ppm=sfo_ppm, drop=drop, seed=0, impair=impair
-    )
-    config = replace(config, erasure=erasure)
+    settings = encode.make()
+    config = options.channel_config(channel, impair)
     if out is not None:
         require_writable(out)
     names = parse_metrics(metrics)
     codec_name = options.default_codec(codec)
-    chosen = load_codec(codec_name, device=device)
+    codec_options = parse_name_values(codec_option or ())
+    chosen = load_codec(codec_name, device=device, **codec_options)
     plan = None
+    editor = edit["editor"]
     if editor and editor != "none":
         if "://" in editor:
             raise ConfigError("evaluation loads its editor itself: name a backend, not a service")
         plan = EditorPlan(
-            editor, device=editor_device or options.default_device(editor),
-            options=options.parse_options(editor_option),
-            strength=edit_strength, words=edit_words.value, captioner=captioner,
+            editor, device=edit["device"] or options.default_device(editor), options=dict(edit["options"]),
+            strength=edit["strength"], words=edit_words.value, captioner=captioner,
         )  # fmt: skip
     about = describe(
         data,
@@ -192,10 +181,12 @@ def evaluate(
         resize=resize,
         over=over.value,
         mask=mask.value,
-        focus=focus,
-        refine=refine,
-        side_margin_db=side_margin,
-        erasure=erasure,
+        focus=settings.focus,
+        refine=settings.refine_steps,
+        side_margin_db=settings.side_margin_db,
+        encode_options=settings.chosen(),
+        codec_options=codec_options,
+        erasure=config.erasure,
         snr_error_db=snr_error,
         seeds=seeds,
         workers=workers,
@@ -207,15 +198,14 @@ def evaluate(
         rows = run(
             chosen,
             data,
-            rate=rate,
+            encode=settings,
             snrs_db=snrs_db,
             channel=config,
             resize=resize,
             over=over.value,
             mask=mask.value,
-            focus=focus,
             snr_error_db=snr_error,
-            options={k: v for k, v in {"refine_steps": refine, "side_margin_db": side_margin}.items() if v},
+            codec_options=codec_options,
             metrics=names,
             clip=clip,
             seeds=seeds,

@@ -44,7 +44,9 @@ def inspect(
         ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="The figure: .png, .svg or .pdf.")] = Path("out/inspect.png"),
-    timeout: options.Timeout = 10.0,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.1, help="Give up when no sample has come for so long, s.")
+    ] = 10.0,
     sample_rate: Annotated[
         float,
         typer.Option(

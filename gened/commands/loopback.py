@@ -6,14 +6,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gened.commands import options, radio_options
+from gened.commands.generated import Given, from_records
 from gened.commands.signals import stop_on_signals
+from gened.link.config import AirConfig, LoopbackConfig, ReceiveConfig, TransmitConfig
+from gened.option_fields import Options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,43 +31,38 @@ WIDE = 110
 """Columns of a terminal that shows all figures."""
 
 
+@from_records
 def loopback(
     context: typer.Context,
-    photos: options.Photos,
-    snr: options.Snr = 10.0,
-    snr_design: options.SnrDesign = None,
-    channel: options.Channel = "awgn",
-    freq_offset: options.FreqOffset = 2000.0,
-    sfo_ppm: options.SfoPpm = 0.0,
-    drop: options.Drop = 0.0,
-    drop_burst: options.DropBurst = None,
+    config: Annotated[Given[LoopbackConfig], Options(defaults={"out": Path("out/loopback")})],
+    transmit: Annotated[
+        Given[TransmitConfig],
+        Options(
+            without=("address", "control", "out"),
+            defaults={"codec": "", "encode.snr_db": None, "timeout_s": 60.0},
+            shown_defaults={"codec": options.BEST_CODEC, "encode.snr_db": "that of --snr"},
+        ),
+    ],
+    air: Annotated[
+        Given[AirConfig],
+        Options(
+            without=("channel.erasure", "tx_address", "tx_control", "rx_address", "rx_control"),
+            defaults={"channel.freq_offset_hz": 2000.0},
+        ),
+    ],
+    receive: Annotated[
+        Given[ReceiveConfig],
+        Options(
+            without=("out", "n_frames", "until_end", "codecs", "codec_options", "sample_rate", "address", "control"),
+            defaults={"edit.editor": "", "edit.device": ""},
+        ),
+    ],
     impair: options.Impair = None,
-    rate: options.Rate = Fraction(1, 24),
-    codec: options.CodecName = "",
     numpy: options.Numpy = False,
-    mask: options.Mask = None,
-    mask_box: options.MaskBox = None,
-    focus: options.Focus = None,
-    refine: options.Refine = 0,
-    side_margin: options.SideMargin = 0.0,
-    caption: options.Caption = None,
     caption_file: options.CaptionFile = None,
-    captioner: options.CaptionerName = "layout",
-    captioner_option: options.CaptionerOption = None,
-    caption_bytes: options.CaptionBytes = 106,
-    caption_mode: options.CaptionMode = "auto",
-    station: options.Station = "",
-    frames: options.Frames = None,
-    interval: options.Interval = 0.0,
-    max_side: options.MaxSide = None,
     radio: radio_options.Radio = "",
     set_: radio_options.Set = None,
     may_transmit: radio_options.Transmit = False,
-    sample_rate: options.SampleRate = 1e6,
-    speed: options.Speed = 1.0,
-    seed: options.Seed = 0,
-    out: options.Out = Path("out/loopback"),
-    timeout: options.Timeout = 60.0,
     port: Annotated[
         int | None,
         typer.Option(
@@ -76,21 +73,6 @@ def loopback(
             show_default="four that are free",
         ),
     ] = None,
-    tap: Annotated[
-        str | None,
-        typer.Option(
-            "--tap",
-            metavar="ADDRESS",
-            help="Publish the samples here too, for those who only look.",
-            show_default=False,
-        ),
-    ] = None,
-    editor: options.EditorName = "",
-    editor_keys: options.EditorKeys = None,
-    editor_device: options.EditorDevice = "",
-    editor_option: options.EditorOption = None,
-    edit_strength: options.EditStrength = 1.0,
-    edit_timeout: options.EditTimeout = 60.0,
     live: options.Live = "line",
     json_only: options.Json = False,
     quiet: options.Quiet = False,
@@ -105,97 +87,47 @@ def loopback(
     """
     from rich.console import Console
 
-    from gened.link.air import AirConfig
-    from gened.link.loopback import LoopbackConfig, run_loopback
-    from gened.link.receive import ReceiveConfig
-    from gened.link.transmit import TransmitConfig
+    from gened.link.loopback import run_loopback
 
-    device = options.encoder_device(numpy)
-    codec = options.default_codec(codec, device=device)
-    options.require_codec(codec)
-    captions = options.all_captions(caption, caption_file)
-    options.require_text(captions, station, caption_mode)
-    simulated = options.channel_config(
-        channel, snr_db=snr, freq_offset_hz=freq_offset, sfo_ppm=sfo_ppm, drop=drop, seed=seed, impair=impair
-    )
+    simulated = options.channel_config(air["channel"], impair)
+    design_db = transmit["encode"]["snr_db"]
     tx, rx, tx_control, rx_control = _addresses(port)
-    link = radio_options.loopback_link(context, radio, set_, sample_rate, simulated, may_transmit)
-    air = None
-    if link is None:
-        air = AirConfig(
-            channel=simulated,
-            sample_rate=sample_rate,
-            tx_address=tx,
-            tx_control=tx_control,
-            rx_address=rx,
-            rx_control=rx_control,
-            tap=tap,
-            speed=speed,
-            drop_bursts=frozenset(drop_burst or ()),
-        )
-    config = LoopbackConfig(
-        transmit=TransmitConfig(
-            photos=tuple(photos),
-            n_frames=frames,
-            captions=captions,
-            describe=options.caption_config(
-                captioner, chosen=captioner_option, max_bytes=caption_bytes, without_torch=numpy
-            ),
-            caption_mode=caption_mode,
-            station=station,
-            codec=codec,
-            rate=rate,
-            snr_design_db=snr if snr_design is None else snr_design,
-            seed=seed,
-            interval_s=interval,
-            max_side=max_side,
-            mask=mask,
-            mask_boxes=tuple(options.parse_box(text) for text in mask_box or ()),
-            focus=focus,
-            refine_steps=refine,
-            side_margin_db=side_margin,
-            device=device,
-            address=tx,
-            control=tx_control,
-            timeout_s=timeout,
-            out=None,
-        ),
-        air=air,
-        radio=link,
-        receive=ReceiveConfig(
-            address=rx,
-            control=rx_control,
-            out=None,
-            n_frames=None,
-            timeout_s=timeout,
-            until_end=True,
-            codecs=(codec,),
-            live_s=options.live_s(live, has_json=json_only),
-            edit=options.edit_config(
-                editor,
-                keys=editor_keys,
-                device=editor_device,
-                chosen=editor_option,
-                strength=edit_strength,
-                timeout_s=edit_timeout,
-            ),
-        ),
-        out=out,
-        argv=tuple(sys.argv),
-        seed=seed,
+    sending = options.transmit_config(
+        transmit,
+        is_numpy=numpy,
+        caption_file=caption_file,
+        encode=transmit["encode"].make(snr_db=simulated.snr_db if design_db is None else design_db),
+        address=tx,
+        control=tx_control,
     )
+    link = radio_options.loopback_link(context, radio, set_, air["sample_rate"], simulated, may_transmit)
+    emulator = None
+    if link is None:
+        emulator = air.make(
+            channel=simulated, tx_address=tx, tx_control=tx_control, rx_address=rx, rx_control=rx_control
+        )
+    receiving = receive.make(
+        address=rx,
+        control=rx_control,
+        until_end=True,
+        codecs=(sending.codec,),
+        codec_options=sending.codec_options,
+        live_s=options.live_s(live, has_json=json_only),
+        edit=options.edit_config(receive["edit"]),
+    )
+    chosen = config.make(transmit=sending, air=emulator, radio=link, receive=receiving, argv=tuple(sys.argv))
     console = Console(stderr=True, quiet=quiet, highlight=False)
     if link is not None and link.tx.hardware is not None:
         console.print(f"{link.tx.hardware.name}: {link.tx.hardware.law.strip()}", soft_wrap=True)
-    progress = _Progress(console, frames or len(photos), has_live_json=live == "json")
+    progress = _Progress(console, chosen.transmit.n_frames_in_all, has_live_json=live == "json")
     with stop_on_signals() as stop, progress:
-        report = run_loopback(config, stop=stop, on_progress=progress.told)
+        report = run_loopback(chosen, stop=stop, on_progress=progress.told)
     if json_only:
         from gened.reports.report import report_text
 
         print(report_text(report))
     else:  # what is printed line by line is not to end in a table
-        _print_result(console if live == "json" else Console(), report, out)
+        _print_result(console if live == "json" else Console(), report, chosen.out)
 
 
 def _addresses(port: int | None) -> tuple[str, str, str, str]:

@@ -5,55 +5,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gened.errors import ConfigError
+from gened.gr_blocks.phy.channel.config import IMPAIRMENTS
 from gened.paths import ROOT
 
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from gened.commands.generated import Given
     from gened.gr_blocks.phy.channel.config import ChannelConfig
-    from gened.link.describing import CaptionConfig
-    from gened.link.editing import EditConfig
+    from gened.link.config import CaptionConfig, EditConfig, TransmitConfig
 
-CHANNELS = "awgn, rayleigh-block, rician-block, multipath, tdl-a, tdl-b, tdl-c"
-CAPTION_MODES = "bpsk-1/2x2, bpsk-1/2, qpsk-1/2, qpsk-3/4, 16qam-1/2, 16qam-3/4, 64qam-1/2, 64qam-3/4"
-"""Those of `phy/modes.py`, which takes NumPy to load; a test holds them together."""
-OTHER_NAMES = {"rician": "rician-block"}
-"""What people call a channel of which there is one kind only."""
-MAX_RATE_NUMERATOR, MAX_RATE_DENOMINATOR = 8, 512  # what the header can tell
-IMPAIRMENTS = (
-    "timing_offset",
-    "rician_k_db",
-    "delay_spread",
-    "doppler_hz",
-    "linewidth_hz",
-    "iq_gain_db",
-    "iq_phase_deg",
-    "dc_offset",
-    "clip_db",
-    "bits",
-)
-"""What `--impair` may name, as `ChannelConfig` does."""
-
-
-def parse_rate(text: str) -> Fraction:
-    """A rate such as 1/24 or 0.05."""
-    try:
-        value = Fraction(text).limit_denominator(MAX_RATE_DENOMINATOR)
-    except (ValueError, ZeroDivisionError, OverflowError) as error:
-        raise typer.BadParameter(f"'{text}' is not a rate; write it like 1/24") from error
-    if not 0 < value <= 1 or value.numerator > MAX_RATE_NUMERATOR:
-        raise typer.BadParameter(
-            f"{text} cannot be sent; rates are fractions up to 1 with a numerator up to {MAX_RATE_NUMERATOR} "
-            f"and a denominator up to {MAX_RATE_DENOMINATOR}"
-        )
-    return value
+BEST_CODEC = "gened, or softcast where it cannot run"
+"""Words for the default of --codec."""
 
 
 def parse_numbers(text: str) -> tuple[float, ...]:
@@ -67,46 +36,20 @@ def parse_numbers(text: str) -> tuple[float, ...]:
     return values
 
 
-def parse_box(text: str) -> tuple[int, int, int, int]:
-    """A box LEFT,TOP,WIDTH,HEIGHT such as 100,40,64,64.
+def channel_config(channel: Given[ChannelConfig], impair: list[str] | None, **others: float) -> ChannelConfig:
+    """The channel with its impairments.
 
-    Raises:
-        ConfigError: Not four whole numbers, or nothing in the box.
-    """
-    try:
-        left, top, width, height = (int(part) for part in text.split(","))
-    except ValueError as error:
-        raise ConfigError(f"'{text}' is not a box; write LEFT,TOP,WIDTH,HEIGHT in pixels, like 100,40,64,64") from error
-    if left < 0 or top < 0 or width < 1 or height < 1:
-        raise ConfigError(f"the box {text} has nothing in it; LEFT and TOP count from 0, WIDTH and HEIGHT from 1")
-    return left, top, width, height
-
-
-def channel_config(
-    kind: str, *, snr_db: float, freq_offset_hz: float, sfo_ppm: float, drop: float, seed: int, impair: list[str] | None
-) -> ChannelConfig:
-    """The channel of `air`, `loopback` and `evaluate`.
+    Args:
+        channel: Values of the options.
+        impair: Values of --impair.
+        **others: Fields that are no options of the command.
 
     Raises:
         ConfigError: An unknown channel or impairment, or a value out of range.
     """
-    from gened.gr_blocks.phy.channel.config import ChannelConfig
+    from gened.gr_blocks.phy.channel.config import impaired
 
-    kind = OTHER_NAMES.get(kind, kind)
-    extra: dict[str, Any] = {}
-    for item in impair or []:
-        name, _, value = item.partition("=")
-        if name not in IMPAIRMENTS:
-            raise ConfigError(f"impairment '{name}'; known are {', '.join(IMPAIRMENTS)}")
-        try:
-            extra[name] = int(value) if name == "bits" else float(value)
-        except ValueError as error:
-            raise ConfigError(f"'{item}' is not an impairment; write it like linewidth_hz=100") from error
-    values = {"snr_db": snr_db, "freq_offset_hz": freq_offset_hz, "sfo_ppm": sfo_ppm, "drop": drop, **extra}
-    for name, value in values.items():
-        if not abs(value) < float("inf"):
-            raise ConfigError(f"{name} is {value}; give a finite number")
-    return ChannelConfig(kind=kind, seed=seed, **values)  # type: ignore[arg-type]  # it checks the kind itself
+    return impaired(channel.make(**others), impair or ())
 
 
 def data_folder(*parts: str) -> Path | None:
@@ -116,40 +59,18 @@ def data_folder(*parts: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-Snr = Annotated[float, typer.Option("--snr", help="Es/N0 on an occupied carrier, dB.")]
-SnrDesign = Annotated[
-    float | None,
-    typer.Option("--snr-design", help="SNR that the sender is told and codes for, dB.", show_default="that of --snr"),
-]
-FreqOffset = Annotated[
-    float, typer.Option("--freq-offset", help="Carrier frequency offset, Hz; up to 12.5 % of the sample rate.")
-]
-SfoPpm = Annotated[
-    float, typer.Option("--sfo-ppm", help="Sampling clock offset, ppm; positive: the burst arrives shorter.")
-]
-SampleRate = Annotated[float, typer.Option("--sample-rate", min=1e3, max=1e9, help="Samples a second.")]
-Channel = Annotated[str, typer.Option("--channel", metavar="KIND", help=f"One of {CHANNELS}.")]
-Drop = Annotated[float, typer.Option("--drop", help="Probability that a whole burst is lost.")]
-DropBurst = Annotated[
-    list[int] | None,
-    typer.Option("--drop-burst", min=0, help="Lose this burst, counted from 0 over the whole run; repeatable."),
-]
 Impair = Annotated[
     list[str] | None,
-    typer.Option("--impair", metavar="NAME=VALUE", help=f"Repeatable; names are {', '.join(IMPAIRMENTS)}."),
+    typer.Option(
+        "--impair",
+        metavar="NAME=VALUE",
+        help=f"Impairment of the radios or the channel; repeatable. Names are {', '.join(IMPAIRMENTS)}.",
+        show_default=False,
+    ),
 ]
 Speed = Annotated[
     float,
     typer.Option("--speed", min=0, help="Times real time; 0: bursts pass as fast as the receiver reads them."),
-]
-Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Give up when nothing came for so long, s.")]
-Out = Annotated[Path, typer.Option("--out", help="Folder for pictures and report.json; made if absent.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Of noise, fading and all else that is drawn.")]
-Rate = Annotated[
-    Fraction,
-    typer.Option(
-        "--rate", parser=parse_rate, metavar="FRACTION", help="Complex symbols per source value (3 per pixel)."
-    ),
 ]
 CodecName = Annotated[
     str,
@@ -157,67 +78,21 @@ CodecName = Annotated[
         "--codec",
         metavar="NAME",
         help="A known codec or a folder with weights.",
-        show_default="gened, or softcast where it cannot run",
+        show_default=BEST_CODEC,
     ),
 ]
-Caption = Annotated[
-    list[str] | None, typer.Option("--caption", help="Text beside the picture; repeat it for one caption a photograph.")
-]
-CaptionFile = Annotated[
-    Path | None,
-    typer.Option("--caption-file", metavar="FILE", help="Captions in UTF-8, a line a photograph.", show_default=False),
-]
-CaptionerName = Annotated[
-    str,
-    typer.Option(
-        "--captioner", metavar="NAME",
-        help="Who describes a photograph without caption: layout, transformers, or none.",
-    ),
-]  # fmt: skip
-CaptionerOption = Annotated[
+CodecOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--captioner-option", metavar="NAME=VALUE", help="Of the captioner, such as model=FOLDER; repeatable.",
+        "--codec-option", metavar="NAME=VALUE", help="Option of the codec's constructor; repeatable.",
         show_default=False,
     ),
 ]  # fmt: skip
-CaptionBytes = Annotated[int, typer.Option("--caption-bytes", help="Most bytes that a captioner may use.")]
-CaptionMode = Annotated[
-    str,
+CaptionFile = Annotated[
+    Path | None,
     typer.Option(
-        "--caption-mode",
-        metavar="MODE",
-        help=f"{CAPTION_MODES}, or auto: the fastest that holds at the SNR.",
+        "--caption-file", metavar="FILE", help="Captions in UTF-8, one line per photograph.", show_default=False
     ),
-]
-Station = Annotated[str, typer.Option("--station", help="Station identification (a call sign) in every frame.")]
-Frames = Annotated[
-    int | None,
-    typer.Option(
-        "--frames", min=1, max=65536, help="Frames in all, the photographs in turn.", show_default="one a photograph"
-    ),
-]
-Interval = Annotated[
-    float,
-    typer.Option(
-        "--interval",
-        min=0,
-        help="Seconds from the start of one frame to that of the next.",
-        show_default="none: one after another",
-    ),
-]
-MaxSide = Annotated[
-    int | None,
-    typer.Option(
-        "--max-side",
-        min=64,
-        max=4096,
-        help="Make larger photographs smaller, pixels.",
-        show_default="refuse those over 4096",
-    ),
-]
-Photos = Annotated[
-    list[Path], typer.Argument(metavar="PHOTO...", help="Picture files, 64x64 to 4096x4096.", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout, and nothing else there.")]
 ResultFile = Annotated[
@@ -234,153 +109,76 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Device = Annotated[str, typer.Option("--device", help="PyTorch device: cpu or cuda.")]
 
 
-Mask = Annotated[
-    Path | None,
-    typer.Option(
-        "--mask",
-        metavar="FILE",
-        help="A picture of the photograph's shape, white where it is important.",
-        show_default=False,
-    ),
-]
-MaskBox = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--mask-box",
-        metavar="LEFT,TOP,WIDTH,HEIGHT",
-        help="What is important, in pixels of the photograph; repeatable.",
-        show_default=False,
-    ),
-]
-Focus = Annotated[
-    float | None,
-    typer.Option("--focus", metavar="W", help="Weight of what is important, 1 for none.", show_default="the codec's"),
-]
-Refine = Annotated[
-    int,
-    typer.Option(
-        "--refine", metavar="N", min=0, max=500, help="Gradient steps that the sender spends on each photograph."
-    ),
-]
-SideMargin = Annotated[
-    float,
-    typer.Option(
-        "--side-margin", metavar="DB", min=0, max=30,
-        help="How far a burst may fade below the design SNR before class map and mask are lost.",
-    ),
-]  # fmt: skip
-EditorName = Annotated[
-    str,
-    typer.Option(
-        "--editor", metavar="NAME",
-        help="Edit what is received: embedded, realesrgan, diffusers, or tcp://HOST:PORT of a service.",
-        show_default="none",
-    ),
-]  # fmt: skip
-EditorKeys = Annotated[
-    Path | None,
-    typer.Option("--editor-keys", metavar="DIR", help="CURVE keys for the service.", show_default="no encryption"),
-]
-EditorOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--editor-option", metavar="NAME=VALUE", help="Of the editor, such as model=FOLDER; repeatable.",
-        show_default=False,
-    ),
-]  # fmt: skip
-EditorDevice = Annotated[
-    str, typer.Option("--editor-device", help="PyTorch device of the editor.", show_default="cuda, or cpu")
-]
 EditStrength = Annotated[
     float, typer.Option("--edit-strength", min=0, max=1, help="0 leaves the picture as it is, 1 is all.")
-]
-EditTimeout = Annotated[
-    float,
-    typer.Option("--edit-timeout", min=0.1, help="Deliver a picture as received when it is not back after so long, s."),
 ]
 Numpy = Annotated[
     bool, typer.Option("--numpy", help="Encode with NumPy alone: PyTorch is never loaded at the transmitter.")
 ]
 
 
-def parse_options(texts: list[str] | None) -> dict[str, Any]:
-    """Options of an editor or a captioner, NAME=VALUE: numbers, true and false as such, all else as text.
+def transmit_config(
+    given: Given[TransmitConfig], *, is_numpy: bool = False, caption_file: Path | None = None, **others: Any
+) -> TransmitConfig:
+    """The transmitter, with its codec and its texts checked before anything is started.
+
+    Args:
+        given: Values of the options; without those of the captioner no photograph is described.
+        is_numpy: Whether the transmitter must do without PyTorch.
+        caption_file: Further captions, one per line.
+        **others: Further fields, see `Given.make`.
 
     Raises:
-        ConfigError: No NAME=VALUE.
+        GenedError: An unknown codec, captioner or mode, a text that is too long, or a number out of range.
     """
-    found: dict[str, Any] = {}
-    for text in texts or []:
-        name, equals, value = text.partition("=")
-        if not equals or not name.isidentifier():
-            raise ConfigError(f"'{text}' is not an option; write it like model=FOLDER")
-        found[name] = _plain_value(value)
-    return found
+    device = "numpy" if is_numpy else "cpu"
+    codec = default_codec(given["codec"], device=device)
+    require_codec(codec)
+    captions = (*given["captions"], *(() if caption_file is None else read_captions(caption_file)))
+    require_text(captions, given.get("station", ""), given.get("caption_mode", "auto"))
+    describe = given.get("describe")
+    if describe is not None:
+        others["describe"] = caption_config(describe, without_torch=is_numpy)
+    return given.make(codec=codec, device=device, captions=captions, **others)
 
 
-def _plain_value(text: str) -> Any:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-def all_captions(captions: list[str] | None, file: Path | None) -> tuple[str, ...]:
-    """Captions from the command line, then those of the file.
+def read_captions(file: Path) -> list[str]:
+    """The captions in a file, one per line.
 
     Raises:
-        ConfigError: The file cannot be read, or holds none.
+        ConfigError: The file cannot be read, or has none.
     """
-    found = list(captions or ())
-    if file is not None:
-        try:
-            lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read the captions in {file}: {error}") from error
-        if not any(lines):
-            raise ConfigError(f"{file} holds no caption; write one a line, in UTF-8")
-        found += lines
-    return tuple(found)
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the captions in {file}: {error}") from error
+    if not any(lines):
+        raise ConfigError(f"{file} holds no caption; write one a line, in UTF-8")
+    return lines
 
 
-def caption_config(
-    captioner: str, *, chosen: list[str] | None, max_bytes: int, without_torch: bool
-) -> CaptionConfig | None:
-    """Who describes the photographs; None where nobody does.
+def caption_config(given: Given[CaptionConfig], *, without_torch: bool) -> CaptionConfig | None:
+    """The captioner; None for "none".
 
     Raises:
-        GenedError: An unknown captioner, or an option that is none.
+        GenedError: An unknown captioner, or a value out of range.
     """
-    if not captioner or captioner == "none":
+    if given["captioner"] in ("", "none"):
         return None
-    from gened.link.describing import CaptionConfig
-
-    values = parse_options(chosen)
-    if captioner == "layout" and without_torch:
-        values = {"detects": False, **values}
-    return CaptionConfig(captioner=captioner, options=values, max_bytes=max_bytes)
+    if given["captioner"] == "layout" and without_torch:
+        return given.make(options={"detects": False, **given["options"]})
+    return given.make()
 
 
-def edit_config(
-    editor: str, *, keys: Path | None, device: str, chosen: list[str] | None, strength: float, timeout_s: float
-) -> EditConfig | None:
-    """Who edits; None where nobody does.
+def edit_config(given: Given[EditConfig]) -> EditConfig | None:
+    """The editor; None for "none".
 
     Raises:
-        GenedError: An unknown editor, or an option that is none.
+        GenedError: An unknown editor, or a value out of range.
     """
-    if not editor or editor == "none":
+    if given["editor"] in ("", "none"):
         return None
-    from gened.link.editing import EditConfig
-
-    return EditConfig(
-        editor=editor, keys=keys, device=device or default_device(editor), options=parse_options(chosen),
-        strength=strength, timeout_s=timeout_s,
-    )  # fmt: skip
+    return given.make(device=given["device"] or default_device(given["editor"]))
 
 
 def default_device(backend: str) -> str:
@@ -416,11 +214,6 @@ def one_line(text: str) -> Text:
     from rich.text import Text
 
     return Text(text, no_wrap=True, overflow="ellipsis")
-
-
-def encoder_device(is_numpy: bool) -> str:
-    """The device that the transmitter's codec is asked to run on."""
-    return "numpy" if is_numpy else "cpu"
 
 
 def default_codec(name: str, *, device: str = "cpu") -> str:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,6 @@ import typer
 
 from gened.commands import options
 from gened.commands.evaluate import (
-    EvaluationChannel,
     Limit,
     Mask,
     MaskSource,
@@ -20,10 +18,23 @@ from gened.commands.evaluate import (
     Resize,
     pictures_progress,
 )
+from gened.commands.generated import Given, from_records
 from gened.errors import ConfigError
+from gened.gr_blocks.phy.channel.config import ChannelConfig
+from gened.link.config import EditConfig
+from gened.models.codecs.encode_options import EncodeOptions
+from gened.option_fields import Options
 
 
+@from_records
 def plot(
+    encode: Annotated[Given[EncodeOptions], Options(without=("snr_db", "seed"))],
+    channel: Annotated[
+        Given[ChannelConfig], Options(without=("snr_db", "freq_offset_hz", "sfo_ppm", "erasure", "seed"))
+    ],
+    edit: Annotated[
+        Given[EditConfig], Options(without=("keys", "device", "strength", "timeout_s"), defaults={"editor": ""})
+    ],
     results: Annotated[
         list[Path] | None,
         typer.Argument(metavar="RESULT.json...", help="Files of gened evaluate --out.", show_default=False),
@@ -42,19 +53,13 @@ def plot(
         typer.Option("--codec", metavar="NAME", help="Sheet: a codec or a folder with weights; repeatable."),
     ] = None,
     snr: Annotated[str, typer.Option("--snr", metavar="DB,...", help="Sheet: Es/N0 values, dB.")] = "1,10",
-    rate: options.Rate = Fraction(1, 24),
     resize: Resize = None,
     limit: Limit = None,
-    channel: EvaluationChannel = "awgn",
     over: OverOption = Over.CHANNEL,
-    drop: options.Drop = 0.0,
     mask: Mask = MaskSource.CODEC,
-    focus: options.Focus = None,
     draw_mask: Annotated[
         bool, typer.Option("--draw-mask", help="Sheet: outline what the receiver holds for important.")
     ] = False,
-    editor: options.EditorName = "",
-    editor_option: options.EditorOption = None,
     device: options.Device = "cpu",
     quiet: options.Quiet = False,
 ) -> None:
@@ -67,17 +72,15 @@ def plot(
         from gened.models.evaluation.run.measure import Setting
 
         extras = Extras(draws_masks=draw_mask)
-        if editor and editor != "none":
+        if edit["editor"] not in ("", "none"):
             from gened.models.captioning.registry import load_captioner
             from gened.models.editing.registry import load_editor
 
-            chosen = options.parse_options(editor_option)
-            extras = Extras(draw_mask, load_editor(editor, device=device, **chosen), load_captioner("layout"))
+            backend = load_editor(edit["editor"], device=device, **edit["options"])
+            extras = Extras(draw_mask, backend, load_captioner("layout"))
 
         snrs_db = options.parse_numbers(snr)
-        config = options.channel_config(
-            channel, snr_db=0.0, freq_offset_hz=0.0, sfo_ppm=0.0, drop=drop, seed=0, impair=None
-        )
+        setting = Setting(encode=encode.make(), channel=channel.make(), over=over.value, mask=mask.value)
         with pictures_progress(quiet=quiet) as progress:
             task = progress.add_task(f"{data.name or data}", total=None)
             make_sheet(
@@ -85,7 +88,7 @@ def plot(
                 data,
                 out,
                 snrs_db=snrs_db,
-                setting=Setting(rate=rate, channel=config, over=over.value, mask=mask.value, focus=focus),
+                setting=setting,
                 resize=resize,
                 limit=limit,
                 extras=extras,

@@ -32,6 +32,7 @@ Set = Annotated[
         "--set", metavar="KEY=VALUE", help="Change a key of the radio's profile; repeatable.", show_default=False
     ),
 ]
+SampleRate = Annotated[float, typer.Option("--sample-rate", min=1e3, max=1e9, help="Samples per second.")]
 AirSamples = Annotated[
     str, typer.Option("--address", help="Where the air's samples are; nobody else receives them then.")
 ]

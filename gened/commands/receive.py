@@ -13,31 +13,19 @@ from typing import Annotated, Any
 import typer
 
 from gened.commands import options, radio_options
+from gened.commands.generated import Given, from_records
 from gened.commands.signals import stop_on_signals
+from gened.link.config import KeepConfig, ReceiveConfig
+from gened.option_fields import Options
 
 
+@from_records
 def receive(
     context: typer.Context,
-    out: options.Out = Path("out/received"),
-    frames: Annotated[
-        int | None, typer.Option("--frames", min=1, help="End after so many.", show_default="go on")
-    ] = None,
-    timeout: Annotated[
-        float, typer.Option("--timeout", min=0.1, help="Give up when no frame came for so long, s.")
-    ] = 60.0,
-    until_end: Annotated[
-        bool, typer.Option("--until-end", help="End when the air says that the transmitter has sent all.")
-    ] = False,
-    codec: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--codec",
-            metavar="NAME",
-            help="A further codec or folder with weights to look in; repeatable.",
-            show_default=False,
-        ),
-    ] = None,
-    sample_rate: options.SampleRate = 1e6,
+    config: Annotated[
+        Given[ReceiveConfig],
+        Options(defaults={"out": Path("out/received"), "edit.editor": "", "edit.device": ""}),
+    ],
     from_: Annotated[
         Path | None,
         typer.Option(
@@ -55,14 +43,6 @@ def receive(
     ] = None,
     radio: radio_options.Radio = "",
     set_: radio_options.Set = None,
-    address: Annotated[str, typer.Option("--address", help="Where the air's samples are.")] = "tcp://127.0.0.1:5551",
-    control: radio_options.AirControl = "tcp://127.0.0.1:5553",
-    editor: options.EditorName = "",
-    editor_keys: options.EditorKeys = None,
-    editor_device: options.EditorDevice = "",
-    editor_option: options.EditorOption = None,
-    edit_strength: options.EditStrength = 1.0,
-    edit_timeout: options.EditTimeout = 60.0,
     live: options.Live = "line",
     json_only: options.Json = False,
     quiet: options.Quiet = False,
@@ -70,38 +50,25 @@ def receive(
     """Receive pictures: find the bursts among the samples, decode them, write the pictures. Ends with Ctrl-C."""
     from rich.console import Console
 
-    from gened.link.receive import ReceiveConfig, run_receive
-    from gened.link.record import KeepConfig
+    from gened.link.receive import run_receive
     from gened.monitor.driver_output import drivers_to_stderr
     from gened.monitor.live_figures import line
 
-    for name in codec or []:
+    for name in config["codecs"]:
         options.require_codec(name)
+    sample_rate = config["sample_rate"]
     hardware = radio_options.chosen_radio(context, radio, set_, sample_rate)
     recorded = None if from_ is None else radio_options.recorded(context, from_)
-    config = ReceiveConfig(
+    chosen = config.make(
         radio=recorded or radio_options.clocked(hardware, "rx", False),
         keep=None if record is None else KeepConfig(path=record),
-        address=radio_options.address_of(context, hardware, "rx", address),
-        control=control,
+        address=radio_options.address_of(context, hardware, "rx", config["address"]),
         sample_rate=recorded.sample_rate if recorded else sample_rate if hardware is None else hardware.sample_rate,
-        out=out,
-        n_frames=frames,
-        timeout_s=timeout,
-        until_end=until_end,
-        codecs=tuple(codec or ()),
-        edit=options.edit_config(
-            editor,
-            keys=editor_keys,
-            device=editor_device,
-            chosen=editor_option,
-            strength=edit_strength,
-            timeout_s=edit_timeout,
-        ),
+        edit=options.edit_config(config["edit"]),
         live_s=options.live_s(live, has_json=json_only),
         argv=tuple(sys.argv),
     )
-    place = config.address if hardware is None or config.radio is None else hardware.name
+    place = chosen.address if hardware is None or chosen.radio is None else hardware.name
     place = place if from_ is None else str(from_)
     console = Console(stderr=True, quiet=quiet, highlight=False)
     causes: dict[str, int] = {}
@@ -125,7 +92,7 @@ def receive(
         stop_on_signals() as stop,
         console.status(options.one_line(f"receiver: listens to {place}; Ctrl-C ends it")) as status,
     ):
-        received = run_receive(config, stop=stop, on_frame=hear)
+        received = run_receive(chosen, stop=stop, on_frame=hear)
     if json_only:
         print(json.dumps({"frames": received, "causes": causes}, indent=1, default=str))
 

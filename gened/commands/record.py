@@ -5,36 +5,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gened.commands import options, radio_options
+from gened.commands.generated import Given, from_records
 from gened.commands.signals import stop_on_signals
+from gened.link.config import RecordConfig
 
 if TYPE_CHECKING:
     from gened.link.record import Recorded
 
 
+@from_records
 def record(
     context: typer.Context,
-    out: Annotated[
-        Path, typer.Option("--out", metavar="FILE.sigmf-meta", help="The recording; its samples are FILE.sigmf-data.")
-    ],
-    seconds: Annotated[
-        float | None, typer.Option("--seconds", min=0.001, help="Keep so much, s.", show_default="go on")
-    ] = None,
-    frames: Annotated[
-        int | None, typer.Option("--frames", min=1, help="End after so many.", show_default="go on")
-    ] = None,
-    datatype: Annotated[str, typer.Option("--datatype", help="cf32_le, or ci16_le for half the size.")] = "cf32_le",
-    description: Annotated[str, typer.Option("--description", help="What it is a recording of.")] = "",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="An older recording of that name goes.")] = False,
-    timeout: Annotated[
-        float, typer.Option("--timeout", min=0.1, help="Give up when no sample came for so long, s.")
-    ] = 10.0,
-    sample_rate: options.SampleRate = 1e6,
+    config: Given[RecordConfig],
+    sample_rate: radio_options.SampleRate = 1e6,
     radio: radio_options.Radio = "",
     set_: radio_options.Set = None,
     address: radio_options.AirSamples = "tcp://127.0.0.1:5551",
@@ -51,17 +39,11 @@ def record(
     """Record samples in SigMF, and note where bursts are and what they say. Ends with Ctrl-C; nothing is lost then."""
     from rich.console import Console
 
-    from gened.link.record import KeepConfig, RecordConfig, run_record
+    from gened.link.record import run_record
     from gened.monitor.driver_output import drivers_to_stderr
 
     profile = radio_options.listening(context, radio, set_, sample_rate, address, tap)
-    config = RecordConfig(
-        keep=KeepConfig(path=out, seconds=seconds, datatype=datatype, description=description, overwrites=overwrite),
-        profile=profile,
-        control=None if profile.is_clocked else control,
-        n_frames=frames,
-        timeout_s=timeout,
-    )
+    chosen = config.make(profile=profile, control=None if profile.is_clocked else control)
     console = Console(stderr=True, quiet=quiet, highlight=False)
     place = profile.address if profile.hardware is None else profile.hardware.name
     with (
@@ -69,7 +51,7 @@ def record(
         stop_on_signals() as stop,
         console.status(f"recorder: listens to {place}; Ctrl-C ends it") as line,
     ):
-        recorded = run_record(config, stop=stop, on_state=lambda state: line.update(told(state)))
+        recorded = run_record(chosen, stop=stop, on_state=lambda state: line.update(told(state)))
         console.print(summary(recorded), soft_wrap=True, markup=False)
     if json_only:
         print(json.dumps(dataclasses.asdict(recorded), indent=1, default=str))

@@ -4,99 +4,54 @@
 from __future__ import annotations
 
 import json
-from fractions import Fraction
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from gened.commands import options, radio_options
+from gened.commands.generated import Given, from_records
 from gened.commands.signals import stop_on_signals
+from gened.link.config import TransmitConfig
+from gened.option_fields import Options
 
 
+@from_records
 def transmit(
     context: typer.Context,
-    photos: options.Photos,
-    snr: Annotated[float, typer.Option("--snr", "--snr-design", help="SNR that the sender codes for, dB.")] = 10.0,
-    rate: options.Rate = Fraction(1, 24),
-    codec: options.CodecName = "",
+    config: Annotated[
+        Given[TransmitConfig],
+        Options(
+            defaults={"codec": ""},
+            flags={"encode.snr_db": ("--snr", "--snr-design")},
+            shown_defaults={"codec": options.BEST_CODEC},
+        ),
+    ],
     numpy: options.Numpy = False,
-    mask: options.Mask = None,
-    mask_box: options.MaskBox = None,
-    focus: options.Focus = None,
-    refine: options.Refine = 0,
-    side_margin: options.SideMargin = 0.0,
-    caption: options.Caption = None,
     caption_file: options.CaptionFile = None,
-    captioner: options.CaptionerName = "layout",
-    captioner_option: options.CaptionerOption = None,
-    caption_bytes: options.CaptionBytes = 106,
-    caption_mode: options.CaptionMode = "auto",
-    station: options.Station = "",
-    frames: options.Frames = None,
-    interval: options.Interval = 0.0,
-    max_side: options.MaxSide = None,
-    sample_rate: options.SampleRate = 1e6,
-    seed: options.Seed = 0,
     radio: radio_options.Radio = "",
     set_: radio_options.Set = None,
     may_transmit: radio_options.Transmit = False,
-    address: Annotated[
-        str, typer.Option("--address", help="Listen here for air's samples socket.")
-    ] = "tcp://127.0.0.1:5550",
-    control: Annotated[
-        str, typer.Option("--control", help="Listen here for air's control socket.")
-    ] = "tcp://127.0.0.1:5552",
-    timeout: options.Timeout = 30.0,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Keep the pictures as sent here.", show_default=False)
-    ] = None,
     json_only: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Send photographs: encode them and pass the bursts to the air or a radio, then end."""
     from rich.console import Console
 
-    from gened.link.transmit import TransmitConfig, run_transmit
+    from gened.link.transmit import run_transmit
     from gened.monitor.driver_output import drivers_to_stderr
 
-    device = options.encoder_device(numpy)
-    codec = options.default_codec(codec, device=device)
-    options.require_codec(codec)
-    captions = options.all_captions(caption, caption_file)
-    options.require_text(captions, station, caption_mode)
-    hardware = radio_options.chosen_radio(context, radio, set_, sample_rate)
-    config = TransmitConfig(
-        photos=tuple(photos),
-        n_frames=frames,
-        captions=captions,
-        describe=options.caption_config(
-            captioner, chosen=captioner_option, max_bytes=caption_bytes, without_torch=numpy
-        ),
-        caption_mode=caption_mode,
-        station=station,
-        codec=codec,
-        rate=rate,
-        snr_design_db=snr,
-        sample_rate=sample_rate if hardware is None else hardware.sample_rate,
-        seed=seed,
-        interval_s=interval,
-        max_side=max_side,
-        mask=mask,
-        mask_boxes=tuple(options.parse_box(text) for text in mask_box or ()),
-        focus=focus,
-        refine_steps=refine,
-        side_margin_db=side_margin,
-        device=device,
+    hardware = radio_options.chosen_radio(context, radio, set_, config["sample_rate"])
+    chosen = options.transmit_config(
+        config,
+        is_numpy=numpy,
+        caption_file=caption_file,
+        sample_rate=config["sample_rate"] if hardware is None else hardware.sample_rate,
         radio=radio_options.clocked(hardware, "tx", may_transmit),
-        address=radio_options.address_of(context, hardware, "tx", address),
-        control=control,
-        timeout_s=timeout,
-        out=out,
+        address=radio_options.address_of(context, hardware, "tx", config["address"]),
     )
     console = Console(stderr=True, quiet=quiet, highlight=False)
-    waits = f"waits for the air at {config.address}"
-    if hardware is not None and config.radio is not None:
+    waits = f"waits for the air at {chosen.address}"
+    if hardware is not None and chosen.radio is not None:
         waits = f"sends to {hardware.name}"
         console.print(f"{hardware.name}: {hardware.law.strip()}", soft_wrap=True)
     causes: dict[str, int] = {}
@@ -107,7 +62,7 @@ def transmit(
             console.print(told(facts), soft_wrap=True, markup=False)
 
     with drivers_to_stderr(), stop_on_signals() as stop, console.status(f"transmitter: {waits}"):
-        sent = run_transmit(config, stop=stop, on_frame=hear)
+        sent = run_transmit(chosen, stop=stop, on_frame=hear)
     if json_only:
         print(json.dumps({"frames": sent, "causes": causes}, indent=1, default=str))
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gened.errors import ConfigError
-from gened.fieldwork.level_plan import CalibrateConfig, Sweep
+from gened.fieldwork.config import CalibrateConfig, Sweep
 from gened.fieldwork.levels import (
     LevelFigures,
     PairOffset,

@@ -19,7 +19,8 @@ import pmt
 from gnuradio import blocks, gr
 
 from gened.errors import ConfigError
-from gened.fieldwork.level_plan import CalibrateConfig, plan_levels
+from gened.fieldwork.config import CalibrateConfig
+from gened.fieldwork.level_plan import plan_levels
 from gened.fieldwork.levels import LevelFigures, known_burst, known_frame, measure
 from gened.flowgraphs.radios.profiles import radio_profile
 from gened.flowgraphs.radios.radio_sink import radio_sink

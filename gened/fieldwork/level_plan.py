@@ -1,60 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which levels a calibration sends: its configuration, and gain and back-off of each level."""
+"""Which levels a calibration sends: gain and back-off of each level."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gened.errors import ConfigError
+from gened.fieldwork.config import CalibrateConfig
 
 if TYPE_CHECKING:
     from gened.flowgraphs.radios.radio_sink import GainRange
-    from gened.hw_config.profile import HardwareProfile
 
 HIGHEST_BACKOFF_DB, LOWEST_BACKOFF_DB = 36.0, 0.0
 MAX_LEVELS = 400
-Sweep = Literal["gain", "backoff"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CalibrateConfig:
-    """What is swept, and how far.
-
-    Raises:
-        ConfigError: A profile without a radio, or a number out of range.
-    """
-
-    hardware: HardwareProfile
-    may_transmit: bool = False
-    sweep: Sweep = "gain"
-    """`gain`: the transmitter's, up; `backoff`: the distance to full scale, down, at the profile's gain."""
-    step_db: float = 5.0
-    min_gain_db: float | None = None
-    """The weakest level; None: the lowest gain that the radio has."""
-    max_gain_db: float | None = None
-    """Never more; None: the profile's gain, or all there is for an emulated radio."""
-    n_bursts: int = 20
-    """Of each level."""
-    seed: int = 0
-    timeout_s: float = 10.0
-    """How long the radio may give no sample."""
-
-    def __post_init__(self) -> None:
-        if self.hardware.driver == "zeromq":
-            raise ConfigError(
-                f"{self.hardware.name} is no radio; a level sweep needs one, such as --radio virtual-pluto"
-            )
-        if not 0.25 <= self.step_db <= 30:
-            raise ConfigError(f"a step of {self.step_db:g} dB; from 0.25 to 30 is possible")
-        if not 1 <= self.n_bursts <= 1000:
-            raise ConfigError(f"{self.n_bursts} bursts a level; from 1 to 1000 are possible")
-        if self.sweep not in ("gain", "backoff"):
-            raise ConfigError(f"no sweep of '{self.sweep}'; there are gain and backoff")
-        if self.sweep == "backoff" and self.min_gain_db is not None:
-            raise ConfigError("a sweep of the back-off stays at one gain; leave --min-gain out")
 
 
 def plan_levels(config: CalibrateConfig, gains: GainRange) -> list[tuple[float, float]]:

@@ -15,10 +15,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from gened.errors import ConfigError, GenedError, ImageError
+from gened.errors import GenedError, ImageError
+from gened.fieldwork.config import SurveyConfig
 from gened.fieldwork.survey_summary import SurveyRow
-from gened.link.loopback import LoopbackConfig, run_loopback
-from gened.link.receive import ReceiveConfig, run_receive
+from gened.link.loopback import run_loopback
+from gened.link.receive import run_receive
 from gened.models.data.images import Pixels, load_image, to_float
 from gened.models.evaluation.metrics.pixel_metrics import psnr_db
 
@@ -28,37 +29,6 @@ N_NUMBERS = 65536
 MAX_GAP = 1000
 """Frames that may be missing in a row; more is taken for a sender that began again."""
 FIGURES = ("snr_est_db", "cfo_est_hz", "sfo_est_ppm", "erased_fraction", "caption", "crc_ok", "airtime_s")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SurveyConfig:
-    """What is surveyed.
-
-    Raises:
-        ConfigError: Not just one of `receive` and `link`, or no folder for the pictures.
-    """
-
-    receive: ReceiveConfig | None = None
-    """Listens to somebody else's frames; needs `out`."""
-    link: LoopbackConfig | None = None
-    """Sends the frames itself, over air or a radio."""
-    references: tuple[Path, ...] = ()
-    """Photographs that somebody else sends, in turn by frame number: what PSNR is measured against."""
-    max_side: int | None = None
-    """To which the sender reduces larger photographs."""
-
-    def __post_init__(self) -> None:
-        if (self.receive is None) == (self.link is None):
-            raise ConfigError("a survey either listens or sends itself")
-        if self.receive is not None and self.receive.out is None:
-            raise ConfigError("a survey needs a folder for the pictures; see --out")
-
-    @property
-    def out(self) -> Path:
-        """Folder of pictures and report."""
-        out = self.link.out if self.link is not None else self.receive.out if self.receive is not None else None
-        assert out is not None  # looked at when it was made
-        return out
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,15 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import zmq
 
-from gened.addresses import split_address
-from gened.errors import ConfigError
-from gened.gr_blocks.phy.channel.config import ChannelConfig
 from gened.gr_blocks.phy.channel.sample_channel import SampleChannel
 from gened.gr_blocks.phy.types import ComplexArray
+from gened.link.config import AirConfig
 from gened.link.control import (
     Burst,
     ControlSocket,
@@ -38,9 +36,6 @@ from gened.link.control import (
 )
 from gened.link.sender_stream import SenderStream
 
-CHUNK_S = 0.008
-"""Of samples that are made at once; the delay that air adds."""
-MIN_CHUNK, MAX_CHUNK = 1024, 65536
 UNREAD_S = 4.0
 """Samples that wait for a receiver that is busy, before they are thrown away."""
 MAX_UNREAD_BYTES = 2**27
@@ -49,59 +44,6 @@ LATE_S = 0.5
 STATUS_S = 0.1
 MAX_MESSAGE_BYTES = 2**24
 SAMPLE_BYTES = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class AirConfig:
-    """Where air listens and what it does to samples.
-
-    Raises:
-        ConfigError: A sample rate out of range, or an address that is none.
-    """
-
-    channel: ChannelConfig = field(default_factory=ChannelConfig)
-    sample_rate: float = 1e6
-    tx_address: str = "tcp://127.0.0.1:5550"
-    """Where the transmitter listens."""
-    rx_address: str = "tcp://127.0.0.1:5551"
-    """Where this end listens for one receiver."""
-    tx_control: str = "tcp://127.0.0.1:5552"
-    """Where the transmitter listens."""
-    rx_control: str = "tcp://127.0.0.1:5553"
-    """Where this end listens for any number of subscribers."""
-    tap: str | None = None
-    """Where those who only look subscribe to the samples (PUB); what they do not read is lost to them."""
-    speed: float = 1.0
-    """Times real time; 0: bursts pass as fast as the receiver reads, and only silence keeps the rate."""
-    drop_bursts: frozenset[int] = frozenset()
-    """Bursts that are lost for certain, counted from 0."""
-    until_end: bool = False
-    """End by itself when the transmitter has ended and all of its samples were given out."""
-
-    def __post_init__(self) -> None:
-        if not 1e3 <= self.sample_rate <= 1e8:
-            raise ConfigError(f"a sample rate of {self.sample_rate:g} Hz; from 1e3 to 1e8 is possible")
-        if not 0 <= self.speed <= 1000:
-            raise ConfigError(f"a speed of {self.speed:g}; from 0 (no clock) to 1000 times real time is possible")
-        for address in (self.tx_address, self.rx_address, self.tx_control, self.rx_control):
-            split_address(address)
-        if self.tap is not None:
-            split_address(self.tap)
-
-    @property
-    def is_paced(self) -> bool:
-        """Whether bursts keep to a clock."""
-        return self.speed > 0
-
-    @property
-    def chunk_s(self) -> float:
-        """Seconds between chunks."""
-        return self.chunk_len / (self.sample_rate * (self.speed or 1.0))
-
-    @property
-    def chunk_len(self) -> int:
-        """Samples that are made at once."""
-        return int(np.clip(CHUNK_S * self.sample_rate, MIN_CHUNK, MAX_CHUNK))
 
 
 @dataclass

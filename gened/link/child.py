@@ -18,10 +18,8 @@ from typing import TYPE_CHECKING, Any
 from gened.processes import ChannelClosedError, Parent
 
 if TYPE_CHECKING:
-    from gened.link.air import AirConfig
+    from gened.link.config import AirConfig, ReceiveConfig, TransmitConfig
     from gened.link.editing import ServiceConfig
-    from gened.link.receive import ReceiveConfig
-    from gened.link.transmit import TransmitConfig
     from gened.virtual_pluto.server import ServerConfig
 
 STATUS_EVERY_S = 0.5

@@ -4,12 +4,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
-from gened.errors import CaptionerError, ConfigError, LinkError
-from gened.models.captioning.registry import captioner_names
+from gened.errors import CaptionerError, LinkError
+from gened.link.config import CaptionConfig
 from gened.models.data.images import Mask, Pixels
 from gened.models.serving.worker import Worker
 
@@ -20,29 +17,6 @@ MAX_TEXT_BYTES = 2000
 """A frame carries little more; see `phy.records`."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaptionConfig:
-    """Who describes the photographs.
-
-    Raises:
-        CaptionerError: Unknown captioner.
-        ConfigError: A byte budget out of range.
-    """
-
-    captioner: str = "layout"
-    device: str = "cpu"
-    """PyTorch device."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Of that captioner."""
-    max_bytes: int = MAX_BYTES
-
-    def __post_init__(self) -> None:
-        if self.captioner not in captioner_names():
-            raise CaptionerError(f"unknown captioner '{self.captioner}'; known are {', '.join(captioner_names())}")
-        if not 8 <= self.max_bytes <= MAX_TEXT_BYTES:
-            raise ConfigError(f"captions of {self.max_bytes} bytes; from 8 to {MAX_TEXT_BYTES} are possible")
 
 
 class Describer:

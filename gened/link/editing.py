@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from gened.addresses import split_address
-from gened.errors import ConfigError, EditorError
 from gened.link.children import Child, end_all
+from gened.link.config import EditConfig
 from gened.link.control import free_ports
-from gened.models.editing.registry import editor_names
 from gened.models.serving.editor_client import EditorClient
 from gened.processes import Failure
 
@@ -27,46 +24,6 @@ LOADING_S = 300.0
 """A backend on this machine may load for so long; pictures wait for it as far as the queue reaches."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EditConfig:
-    """Who edits, and how.
-
-    Raises:
-        EditorError: Unknown backend.
-        ConfigError: A number out of range, or an address that is none.
-    """
-
-    editor: str
-    """Name of a backend, or tcp://HOST:PORT of a service."""
-    keys: Path | None = None
-    """Folder with the client's CURVE keys, for a service."""
-    device: str = "cpu"
-    """PyTorch device of a backend on this machine."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Of that backend."""
-    strength: float = 1.0
-    timeout_s: float = 60.0
-    """A picture that has not come back after so long is delivered as it was received."""
-
-    def __post_init__(self) -> None:
-        if self.is_remote:
-            split_address(self.editor)
-        elif self.editor not in editor_names():
-            raise EditorError(
-                f"unknown editor '{self.editor}'; known are {', '.join(editor_names())}, "
-                "or give the address of a service, like tcp://127.0.0.1:5560"
-            )
-        if not 0 <= self.strength <= 1:
-            raise ConfigError(f"an editing strength of {self.strength:g}; from 0 to 1 is possible")
-        if not 0 < self.timeout_s <= 86400:
-            raise ConfigError(f"an editing time limit of {self.timeout_s:g} s; give a positive number")
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether a service is asked that runs already."""
-        return "://" in self.editor
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from gened.errors import ConfigError
+from gened.link.config import Box
 from gened.models.data.images import Mask, Pixels, load_mask
 from gened.models.data.reading import upright_size
-
-Box = tuple[int, int, int, int]
-"""Left, top, width and height in pixels of the photograph's file, as a viewer shows it."""
 
 
 def importance(photo: Path, pixels: Pixels, mask: Path | None, boxes: Sequence[Box]) -> Mask | None:

@@ -16,17 +16,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-from gened.errors import ConfigError, LinkError
-from gened.link.air import AirConfig
+from gened.errors import LinkError
 from gened.link.children import Child, Role, end_all
+from gened.link.config import LoopbackConfig
 from gened.link.link_errors import ChildDiedError, NoFrameError
-from gened.link.radio_link import RadioLink
-from gened.link.receive import ASSEMBLY_S, ReceiveConfig
-from gened.link.transmit import TransmitConfig
+from gened.link.receive import ASSEMBLY_S
 from gened.models.serving.worker import encode_limit_s
 from gened.processes import Failure
 from gened.reports.loopback_report import RunSettings, make_report
@@ -48,59 +45,6 @@ OLD_FILES = (
     "constellation.*",
     "report.json",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoopbackConfig:
-    """The processes, with addresses that fit each other, and the folder for what they leave.
-
-    Raises:
-        ConfigError: Not just one of air and radio.
-    """
-
-    transmit: TransmitConfig
-    receive: ReceiveConfig
-    out: Path
-    air: AirConfig | None = None
-    radio: RadioLink | None = None
-    """In place of air; transmitter and receiver get its profiles from here."""
-    argv: tuple[str, ...] = ()
-    """Command line, for the report."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if (self.air is None) == (self.radio is None):
-            raise ConfigError("a loopback needs an air or a radio, and not both")
-
-    @property
-    def link(self) -> AirConfig | RadioLink:
-        """What lies between transmitter and receiver."""
-        link = self.air or self.radio
-        assert link is not None  # looked at when it was made
-        return link
-
-    @property
-    def sample_rate(self) -> float:
-        """Hz."""
-        return self.link.sample_rate
-
-    @property
-    def snr_set_db(self) -> float | None:
-        """Es/N0, dB; None where nobody has set it."""
-        return self.link.snr_set_db if isinstance(self.link, RadioLink) else self.link.channel.snr_db
-
-    @property
-    def cfo_set_hz(self) -> float | None:
-        """Frequency offset; None where nobody has set it."""
-        return self.link.cfo_set_hz if isinstance(self.link, RadioLink) else self.link.channel.freq_offset_hz
-
-    @property
-    def report_settings(self) -> RunSettings:
-        """What the report says of the run."""
-        return RunSettings(
-            argv=self.argv, seed=self.seed, sample_rate=self.sample_rate, snr_set_db=self.snr_set_db,
-            cfo_set_hz=self.cfo_set_hz, is_simulated=self.air is not None,
-        )  # fmt: skip
 
 
 def run_loopback(config: LoopbackConfig, *, stop: threading.Event, on_progress: OnProgress | None = None) -> Report:
@@ -138,7 +82,7 @@ def run_loopback(config: LoopbackConfig, *, stop: threading.Event, on_progress: 
         config.out,
         sent=run.sent,
         received=run.received,
-        settings=config.report_settings,
+        settings=_report_settings(config),
         causes=run.causes,
         dropped=run.dropped,
     )
@@ -147,6 +91,14 @@ def run_loopback(config: LoopbackConfig, *, stop: threading.Event, on_progress: 
             run.no_frame or f"none of {n_frames} frames arrived; the report in {config.out} says what was sent"
         )
     return report
+
+
+def _report_settings(config: LoopbackConfig) -> RunSettings:
+    """The settings of the run, for its report."""
+    return RunSettings(
+        argv=config.argv, seed=config.seed, sample_rate=config.sample_rate, snr_set_db=config.snr_set_db,
+        cfo_set_hz=config.cfo_set_hz, is_simulated=config.air is not None,
+    )  # fmt: skip
 
 
 def _roles(config: LoopbackConfig) -> dict[Role, Any]:
@@ -172,7 +124,7 @@ def _roles(config: LoopbackConfig) -> dict[Role, Any]:
 
 def _patience_s(config: LoopbackConfig) -> float:
     """How long the receiver waits for a frame: a sender that refines its pictures may send none for a long time."""
-    n_steps = config.transmit.refine_steps
+    n_steps = config.transmit.encode.refine_steps
     return config.receive.timeout_s + (encode_limit_s(n_steps) if n_steps else 0.0)
 
 

@@ -11,28 +11,25 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zmq
 
-from gened.addresses import split_address
 from gened.errors import ConfigError
 from gened.gr_blocks.phy.types import ComplexArray
+from gened.link.config import ReceiveConfig
 from gened.link.control import ControlSocket, Status
-from gened.link.editing import EditConfig, EditorSide
+from gened.link.editing import EditorSide
 from gened.link.link_errors import NoFrameError
 from gened.models.data.images import Mask, Pixels, save_png
 from gened.monitor.live_figures import LiveFigures
 
 if TYPE_CHECKING:
-    from gened.flowgraphs.radios.profiles import RadioProfile
     from gened.flowgraphs.receiver import Receiver
     from gened.gr_blocks.pdu.facts import FrameFacts
     from gened.gr_blocks.pdu.frame_pdus import PackedFrame
-    from gened.link.record import KeepConfig
     from gened.monitor.link_monitor import ReceiverMonitor
 
 Facts = dict[str, Any]
@@ -45,55 +42,6 @@ RECORDER_S = 2.0
 """How long, at the end, the recorder may need to annotate the last frames."""
 N_POINTS = 4096
 """Analogue symbols that are kept for the constellation."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReceiveConfig:
-    """Where samples come from, and when to end.
-
-    Raises:
-        ConfigError: An address that is none, or a number out of range.
-    """
-
-    address: str = "tcp://127.0.0.1:5551"
-    control: str = "tcp://127.0.0.1:5553"
-    sample_rate: float = 1e6
-    radio: RadioProfile | None = None
-    """A radio with a clock of its own, or a recording, in place of `address`, `control` and air; it runs at
-    `sample_rate`."""
-    out: Path | None = None
-    """Folder for pictures; None: nothing is written."""
-    n_frames: int | None = None
-    """End after so many."""
-    timeout_s: float = 60.0
-    """End when no frame has come for so long."""
-    until_end: bool = False
-    """End when the transmitter has sent all."""
-    codecs: tuple[str, ...] = ()
-    """Names or folders of codecs besides the registry's own."""
-    is_numbered: bool = True
-    """Files are `received-0000.png` by frame, and the first one also `received.png`; else only the latter. What the
-    codec tells of importance lies beside them: `received-0000-mask.png` and `mask.png`."""
-    has_report: bool = True
-    """Leave report.json, side_by_side.png and constellation.png of the first frame in `out` too."""
-    keep: KeepConfig | None = None
-    """Keep the samples too, as a recording in SigMF; None: they are not kept."""
-    edit: EditConfig | None = None
-    """Who edits the pictures; None: nobody. Edited ones are `edited-0000.png`, and the first one `edited.png`."""
-    live_s: float | None = None
-    """Tell the figures of `live_figures` so often; None: never."""
-    argv: tuple[str, ...] = ()
-    """For the report."""
-
-    def __post_init__(self) -> None:
-        split_address(self.address)
-        split_address(self.control)
-        if self.n_frames is not None and self.n_frames < 1:
-            raise ConfigError(f"{self.n_frames} frames; at least 1 is possible")
-        if not 0 < self.timeout_s <= 86400 * 365:
-            raise ConfigError(f"a time limit of {self.timeout_s:g} s; give a positive number")
-        if self.until_end and self.radio is not None:
-            raise ConfigError("a radio does not tell when the transmitter has ended; use --frames or --timeout")
 
 
 class _Inbox:
@@ -234,7 +182,7 @@ def run_receive(
     editor = None if config.edit is None else EditorSide(config.edit)
     try:
         receiver = Receiver(
-            profile, recorder=recorder, codecs=config.codecs, timeout_s=ASSEMBLY_S,
+            profile, recorder=recorder, codecs=config.codecs, codec_options=config.codec_options, timeout_s=ASSEMBLY_S,
             on_frame=inbox.frame, on_picture=inbox.picture, on_edited=inbox.edited,
             editor=None if editor is None else editor.client,
             edit_strength=1.0 if config.edit is None else config.edit.strength,

@@ -14,9 +14,9 @@ import zmq
 
 from gened import __version__
 from gened.errors import ConfigError
-from gened.gr_blocks.recording.formats import require_format
 from gened.gr_blocks.recording.metadata import RecordingInfo
 from gened.gr_blocks.recording.writer import RecordingWriter
+from gened.link.config import KeepConfig, RecordConfig
 from gened.link.control import ControlSocket, Status
 from gened.link.link_errors import NoFrameError
 
@@ -32,52 +32,6 @@ BEHIND_END = 32768
 """Samples behind the last one kept, after which the detector has decided about a burst that ended there."""
 AIR_FULL_SCALE = 16.0
 """Of `ci16_le` where no converter sets it: bursts of power 1 and their noise stay below, steps of 1/2048 are small."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class KeepConfig:
-    """What of the samples is kept, and where.
-
-    Raises:
-        ConfigError: An unknown datatype, or no positive time.
-    """
-
-    path: Path
-    """FILE.sigmf-meta; the samples are beside it in FILE.sigmf-data."""
-    seconds: float | None = None
-    """So much is kept; None: until the end."""
-    datatype: str = "cf32_le"
-    description: str = ""
-    overwrites: bool = False
-
-    def __post_init__(self) -> None:
-        require_format(self.datatype)
-        if self.seconds is not None and not 0 < self.seconds <= 86400 * 365:
-            raise ConfigError(f"a recording of {self.seconds:g} s; give a positive number")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecordConfig:
-    """Where samples come from, what is kept, and when to end.
-
-    Raises:
-        ConfigError: A number out of range.
-    """
-
-    keep: KeepConfig
-    profile: RadioProfile
-    control: str | None = None
-    """Where air tells its state; None: a radio."""
-    n_frames: int | None = None
-    """End after so many."""
-    timeout_s: float = 10.0
-    """Give up when no sample came for so long."""
-
-    def __post_init__(self) -> None:
-        if self.n_frames is not None and self.n_frames < 1:
-            raise ConfigError(f"{self.n_frames} frames; at least 1 is possible")
-        if not 0 < self.timeout_s <= 86400 * 365:
-            raise ConfigError(f"a time limit of {self.timeout_s:g} s; give a positive number")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,21 +12,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gened.errors import CodecError, ConfigError, LinkError
-from gened.gr_blocks.phy.framing.budget import MAX_SIDE_MARGIN_DB
+from gened.errors import CodecError, LinkError
+from gened.link.config import TransmitConfig
 from gened.link.control import require_free
-from gened.link.describing import CaptionConfig, Describer
-from gened.link.importance import Box, importance
+from gened.link.describing import Describer
+from gened.link.importance import importance
 from gened.models.data.images import Mask, Pixels, load_image, save_png
 
 if TYPE_CHECKING:
-    from gened.flowgraphs.radios.profiles import RadioProfile
     from gened.flowgraphs.transmitter import Transmitter
     from gened.gr_blocks.pdu.facts import SentFacts
     from gened.link.sender_control import SenderControl
@@ -35,80 +32,9 @@ Facts = dict[str, Any]
 POLL_S = 0.1
 KEPT_PICTURES = 4
 """Unpacked photographs that are kept; others are read again."""
-MAX_REFINE_STEPS = 500
 N_HOPELESS = 3
 """When so many frames could not be encoded and none could, the others are not tried: a thousand of them, one every ten
 seconds, would take hours to say the same."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TransmitConfig:
-    """What is sent, and where.
-
-    Raises:
-        ConfigError: No photograph, or a number out of range.
-    """
-
-    photos: tuple[Path, ...]
-    n_frames: int | None = None
-    """Frames in all, the photographs in turn; None: one a photograph."""
-    captions: tuple[str, ...] = ()
-    """In turn, as the photographs; none: what `describe` says."""
-    describe: CaptionConfig | None = None
-    """Who describes the photographs, where there are no captions; None: no text."""
-    caption_mode: str = "auto"
-    station: str = ""
-    codec: str = "softcast"
-    rate: Fraction = Fraction(1, 24)
-    snr_design_db: float = 10.0
-    sample_rate: float = 1e6
-    seed: int = 0
-    session: int | None = None
-    interval_s: float = 0.0
-    """Least time between the beginnings of two frames."""
-    gap_len: int = 0
-    """Zeros behind each burst."""
-    max_side: int | None = None
-    """Larger photographs are reduced; None: those over 4096 are refused."""
-    mask: Path | None = None
-    """A picture that is white where every photograph is important."""
-    mask_boxes: tuple[Box, ...] = ()
-    """What else is important, in pixels of every photograph's file."""
-    focus: float | None = None
-    """Weight of what is important, 1 for none; None: the codec's own."""
-    refine_steps: int = 0
-    """Gradient steps that the encoder spends on each picture."""
-    side_margin_db: float = 0.0
-    """How far a burst may fade below the design SNR before the side information is lost."""
-    device: str = "cpu"
-    """Of the encoder: a PyTorch device, or "numpy" for one that never loads PyTorch."""
-    address: str = "tcp://127.0.0.1:5550"
-    control: str = "tcp://127.0.0.1:5552"
-    radio: RadioProfile | None = None
-    """A radio with a clock of its own, in place of `address`, `control` and air; it runs at `sample_rate`."""
-    timeout_s: float = 30.0
-    """How long air may be absent or take no samples."""
-    out: Path | None = None
-    """Folder for the pictures as sent."""
-
-    def __post_init__(self) -> None:
-        if not self.photos:
-            raise ConfigError("no photograph given; name at least one file")
-        if self.n_frames is not None and not 1 <= self.n_frames <= 65536:
-            raise ConfigError(f"{self.n_frames} frames; from 1 to 65536 are possible")
-        if not 0 <= self.interval_s <= 3600 or not 0 < self.timeout_s <= 86400:
-            raise ConfigError("an interval is from 0 to 3600 s, a time limit up to 86400 s")
-        if self.focus is not None and not 0 < self.focus < float("inf"):
-            raise ConfigError(f"a focus of {self.focus:g}; give a positive number, 1 for none")
-        if not 0 <= self.refine_steps <= MAX_REFINE_STEPS:
-            raise ConfigError(f"{self.refine_steps} refinement steps; from 0 to {MAX_REFINE_STEPS} are possible")
-        if not 0 <= self.side_margin_db <= MAX_SIDE_MARGIN_DB:
-            raise ConfigError(f"a margin of {self.side_margin_db:g} dB; from 0 to {MAX_SIDE_MARGIN_DB:g} is possible")
-
-    @property
-    def n_frames_in_all(self) -> int:
-        """Frames that will be sent."""
-        return self.n_frames or len(self.photos)
 
 
 class _Outbox:
@@ -204,9 +130,8 @@ def _transmitter(config: TransmitConfig, outbox: _Outbox) -> Transmitter:
     side = None if profile.hardware is None else profile.hardware.tx
     return Transmitter(
         profile,
-        codec=config.codec, rate=config.rate, snr_db=config.snr_design_db, station=config.station,
-        caption_mode=config.caption_mode, session=config.session, seed=config.seed, focus=config.focus,
-        refine_steps=config.refine_steps, side_margin_db=config.side_margin_db, device=config.device,
+        codec=config.codec, options=config.encode, codec_options=config.codec_options, station=config.station,
+        caption_mode=config.caption_mode, session=config.session, device=config.device,
         gap_len=max(config.gap_len, 0 if side is None else side.gap_len),
         is_continuous=side is not None and side.is_continuous, on_report=outbox.report,
     )  # fmt: skip

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The PDUs that our blocks pass to each other, packed and checked in one place.
 
-    picture   u8  [H W 3] RGB   height, width; optional: caption, frame, name, and mask: u8 [H W], 255 is important
+    picture   u8  [H W 3] RGB   height, width; optional: caption, frame, name, encode_options (JSON) and
+                                mask: u8 [H W], 255 is important
     encoded   c32 symbols       session, frame, codec_id, height, width, rate_num, rate_den, snr_design_db, side_info;
                                 from the caption encoder: text, text_mode
     capture   c32 samples       what the detector knows of a burst (see `capture_to_pdu`)
@@ -17,33 +18,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pmt
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from gened.errors import FrameError
+from gened.errors import FrameError, GenedError
 from gened.gr_blocks.pdu.facts import FrameFacts, SentFacts
 from gened.gr_blocks.pdu.pdus import PduError, from_pdu, from_vector, meta_from_pdu, to_pdu
 from gened.gr_blocks.phy.equalizer.demodulator import Capture
 from gened.gr_blocks.phy.framing.header import Header
+from gened.gr_blocks.phy.framing.rate import MAX_DENOMINATOR, MAX_NUMERATOR
 from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
 from gened.gr_blocks.phy.types import Encoded, Frame, ImageSize, PartialBytes, Received, ReceivedFrame
 from gened.hostile import Count, Finite, Flag, T, Text, UInt16, UInt32, checked, prepare
+from gened.models.codecs.encode_options import EncodeOptions
 
 MIN_SIDE = 64
 MAX_SIDE = 4096
 """Pictures are 64x64 to 4096x4096; the header has 12 bits for each side."""
-MAX_DENOMINATOR = 512
-MAX_NUMERATOR = 8
-"""Largest denominator and numerator of a rate that the header has room for."""
 
 Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.uint8]
 """[H, W] uint8, 255 is important."""
 Meta = dict[str, Any]
+Settings = TypeVar("Settings", bound=EncodeOptions)
 
 _VECTOR_KEYS = ("side_info", "text", "partial_text", "partial_text_is_sure", "noise_var", "constellation", "mask")
 
@@ -70,23 +71,6 @@ Side = Annotated[int, Field(strict=True, ge=1, le=MAX_SIDE)]
 
 def _checked(kind: type[T], meta: Mapping[str, Any]) -> T:
     return checked(kind, meta, where="the PDU's ", error=PduError)
-
-
-def parse_rate(rate: Fraction | str | float) -> Fraction:
-    """A rate that the header has room for, from "1/24", a Fraction or a number.
-
-    Raises:
-        FrameError: Not a rate between 0 and 1 with a numerator up to 8 and a denominator up to 512.
-    """
-    try:
-        value = Fraction(rate).limit_denominator(MAX_DENOMINATOR) if isinstance(rate, float) else Fraction(rate)
-    except (ValueError, ZeroDivisionError, TypeError, OverflowError) as exc:
-        raise FrameError(f"'{rate}' is not a rate; write it like 1/24") from exc
-    if not 0 < value <= 1 or value.numerator > MAX_NUMERATOR or value.denominator > MAX_DENOMINATOR:
-        raise FrameError(
-            f"rate {value} cannot be sent; the numerator goes to {MAX_NUMERATOR}, the denominator to {MAX_DENOMINATOR}"
-        )
-    return value
 
 
 def plain(meta: Mapping[str, Any]) -> Meta:
@@ -151,6 +135,23 @@ def picture_number(meta: Mapping[str, Any], default: int) -> tuple[int, int]:
 class _NumberMeta:
     session: Count = 0
     frame: Count | None = None
+
+
+def take_options(meta: Meta, kind: type[Settings]) -> Settings | None:
+    """Take a picture's own encoder settings, JSON as `EncodeOptions.to_text` writes it, out of its dictionary.
+
+    Raises:
+        PduError: Not such JSON, or a setting that is unknown or out of range.
+    """
+    if "encode_options" not in meta:
+        return None
+    text = meta.pop("encode_options")
+    if not isinstance(text, str):
+        raise PduError("the PDU's 'encode_options' must be text")
+    try:
+        return kind.from_text(text)
+    except GenedError as error:
+        raise PduError(f"the PDU's 'encode_options': {error}") from error
 
 
 # Encoded frames

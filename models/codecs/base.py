@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from gened.errors import CodecError
 from gened.gr_blocks.phy.types import Encoded, Received
+from gened.models.codecs.encode_options import EncodeOptions
 
 Picture = npt.NDArray[np.float32]
 """[3, H, W] float32 RGB in [0, 1]."""
@@ -46,42 +49,30 @@ class Decoded:
 class Codec(Protocol):
     """What `evaluate`, the worker and the commands ask of a codec.
 
-    A codec that is made with the device "numpy" encodes without importing PyTorch, or its constructor raises
-    `CodecError`. What it cannot do of mask, focus and refinement, `encode` refuses; it leaves out nothing in silence.
+    `encode` has a keyword for each setting of `EncodeOptions` that the codec knows, named as the field, and one named
+    `mask` if it can weigh pixels; `encode_picture` passes what was chosen and refuses the rest for it. A codec that is
+    made with the device "numpy" encodes without importing PyTorch, or its constructor raises `CodecError`.
     """
 
     name: str
     codec_id: int
     """32 bits: hash of name, configuration and weights. In the header, so that other weights end in a clear error."""
 
-    def encode(
-        self,
-        x: Picture,
-        *,
-        rate: Fraction,
-        snr_db: float,
-        mask: Map | None = None,
-        focus: float | None = None,
-        refine_steps: int = 0,
-        seed: int = 0,
-        side_margin_db: float = 0.0,
-    ) -> Encoded:
-        """Picture to symbols and side information, within `phy.budget.budget(size, rate, snr_db)`.
+    def encode(self, x: Picture, *, rate: Fraction, snr_db: float) -> Encoded:
+        """Picture to symbols and side information, within `phy.framing.budget.budget(size, rate, snr_db)`.
 
         Args:
             x: [3, H, W] in [0, 1].
             rate: (analogue + side symbols) / (3 H W).
-            snr_db: What the code is made for, as the header tells it (`phy.header.quantize_snr_db`).
-            mask: Importance of each pixel, [H, W] in [0, 1]; None: the codec's own, or none.
-            focus: Weight of important against other blocks; None: the codec's default.
-            refine_steps: Gradient steps spent on this picture.
-            seed: For codecs that draw.
-            side_margin_db: How far a burst may fade below `snr_db` before the side information is lost; only given
-                where it is not 0.
+            snr_db: Design SNR, as the header carries it (`quantize_snr_db`).
+
+        Optional keywords, each passed only where it is not its default:
+            seed (int): For codecs that draw; always passed to a codec that has the keyword.
+            mask ([H, W] float32 in [0, 1]): Importance of each pixel; without one, the codec's own, or none.
+            focus, refine_steps, side_margin_db and every other field: See `EncodeOptions`.
 
         Raises:
-            CodecError: The codec cannot do what is asked: the rate, or a mask, focus, refinement or margin that it
-                lacks.
+            CodecError: The codec cannot do what is asked: the rate, or a value of a setting.
         """
         ...
 
@@ -94,19 +85,12 @@ class Codec(Protocol):
 class BatchedCodec(Protocol):
     """What a codec with networks may have besides: many pictures at once, for training and evaluation on a GPU."""
 
-    def encode_batch(
-        self,
-        x: Pictures,
-        *,
-        rate: Fraction,
-        snr_db: float,
-        masks: Maps | None = None,
-        focus: float | None = None,
-        refine_steps: int = 0,
-        seeds: Sequence[int] = (),
-        side_margin_db: float = 0.0,
-    ) -> list[Encoded]:
-        """As `Codec.encode` of each, up to rounding; pictures of one size, [B, 3, H, W], one seed each or none."""
+    def encode_batch(self, x: Pictures, *, rate: Fraction, snr_db: float) -> list[Encoded]:
+        """As `Codec.encode` of each, up to rounding; pictures of one size, [B, 3, H, W].
+
+        Optional keywords are those of `encode`, but `masks` [B, H, W] in place of `mask`, and `seeds`, one per picture
+        or none, in place of `seed`.
+        """
         ...
 
     def decode_batch(self, received: Sequence[Received]) -> list[Decoded]:
@@ -114,37 +98,76 @@ class BatchedCodec(Protocol):
         ...
 
 
+def encode_picture(codec: Codec, x: Picture, options: EncodeOptions, *, mask: Map | None = None) -> Encoded:
+    """One picture through any codec, with the settings that it knows.
+
+    Args:
+        codec: Any codec.
+        x: [3, H, W].
+        options: Settings; those that are not at their defaults must be known to the codec.
+        mask: Importance of each pixel, [H, W]; None: the codec's own, or none.
+
+    Raises:
+        CodecError: The codec does not know a setting, or cannot do what is asked.
+    """
+    keywords = _keywords(codec, codec.encode, options, {"mask": mask}, {"seed": options.seed})
+    return codec.encode(x, **keywords)
+
+
 def encode_batch(
     codec: Codec,
     x: Pictures,
+    options: EncodeOptions,
     *,
-    rate: Fraction,
-    snr_db: float,
     masks: Maps | None = None,
     seeds: Sequence[int] = (),
-    **others: Any,
 ) -> list[Encoded]:
     """Pictures of one size through any codec: at once where it can, else one after another.
 
     Args:
         codec: Of either kind.
         x: [B, 3, H, W].
-        rate: See `Codec.encode`, as are all others.
-        snr_db: Told of all.
+        options: Settings of all; see `encode_picture`.
         masks: [B, H, W]; None: the codec's own, or none.
-        seeds: One for each picture; none: 0 for all.
-        others: Further keywords of `Codec.encode`.
+        seeds: One for each picture; none: that of the options for all.
 
     Raises:
-        CodecError: The codec cannot do what is asked.
+        CodecError: The codec does not know a setting, or cannot do what is asked.
     """
+    seeds = seeds or [options.seed] * len(x)
     if isinstance(codec, BatchedCodec):
-        told = others if masks is None else {**others, "masks": masks}
-        return codec.encode_batch(x, rate=rate, snr_db=snr_db, seeds=seeds, **told)
-    each = [others if masks is None else {**others, "mask": masks[i]} for i in range(len(x))]
+        return codec.encode_batch(
+            x, **_keywords(codec, codec.encode_batch, options, {"masks": masks}, {"seeds": seeds})
+        )
     return [
-        codec.encode(one, rate=rate, snr_db=snr_db, seed=seeds[i] if seeds else 0, **each[i]) for i, one in enumerate(x)
+        encode_picture(codec, one, replace(options, seed=seed), mask=None if masks is None else masks[i])
+        for i, (one, seed) in enumerate(zip(x, seeds, strict=True))
     ]
+
+
+def _keywords(
+    codec: Codec,
+    encode: Callable[..., Any],
+    options: EncodeOptions,
+    masks: Mapping[str, Any],
+    seeds: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Keywords of `encode`, by its signature.
+
+    Raises:
+        CodecError: It lacks one for a setting that was chosen, or for a mask that was given.
+    """
+    parameters = inspect.signature(encode).parameters
+    takes_all = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+    asked = options.chosen() | {name: mask for name, mask in masks.items() if mask is not None}
+    if asked.get("focus") == 1 and "focus" not in parameters and not takes_all:
+        del asked["focus"]  # no weight at all: what a codec without the setting does anyway
+    for name in asked:
+        if name not in parameters and not takes_all:
+            what = "a mask" if name in masks else options.flag(name)
+            raise CodecError(f"codec {codec.name} does not know {what}; leave it out, or take another codec")
+    kept = {name: seed for name, seed in seeds.items() if name in parameters or takes_all}
+    return {"rate": options.rate, "snr_db": options.snr_db, **asked, **kept}
 
 
 def decode_batch(codec: Codec, received: Sequence[Received]) -> list[Decoded]:

@@ -2,20 +2,21 @@
 """Codecs by name: ours, other people's by the entry-point group `gened.codecs`, or a folder with weights of a known
 architecture.
 
-A codec is made by `(folder: Path | None = None, *, device: str = "cpu")`. The device "numpy" is asked for where a
-transmitter must do without PyTorch: `encode` then works with NumPy alone, or the codec raises `CodecError` when it is
-made.
+A codec is made by `(folder: Path | None = None, *, device: str = "cpu", **options)`; an option that its constructor has
+no keyword for is a `CodecError`. The device "numpy" is asked for where a transmitter must do without PyTorch: `encode`
+then works with NumPy alone, or the codec raises `CodecError` when it is made.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from gened.errors import CodecError
 from gened.models.codecs.base import Codec
@@ -59,19 +60,20 @@ def is_folder(name: str) -> bool:
     return name not in codec_names() and ("/" in name or Path(name).is_dir())
 
 
-def load_codec(name: str, *, device: str = "cpu") -> Codec:
+def load_codec(name: str, *, device: str = "cpu", **options: Any) -> Codec:
     """The codec called `name`, or the one whose `config.json` and `model.safetensors` lie in the folder `name`.
 
     Args:
         name: See `codec_names`; anything with a path separator is a folder.
         device: PyTorch device, for codecs that have networks; or "numpy": `encode` works without PyTorch.
+        **options: Of this codec's constructor; unknown ones are refused with a list of the known ones.
 
     Raises:
-        CodecError: Unknown, without usable weights, or one that needs PyTorch although the device is "numpy".
+        CodecError: Unknown codec or option, without usable weights, or one that needs PyTorch although the device is
+            "numpy".
     """
     if not is_folder(name):
-        factory = _factory(name)
-        return factory(device=device)
+        return _make(name, _factory(name), device=device, options=options)
     folder = Path(name)
     try:
         architecture = json.loads((folder / "config.json").read_text())["codec"]
@@ -81,7 +83,20 @@ def load_codec(name: str, *, device: str = "cpu") -> Codec:
         ) from error
     if not isinstance(architecture, str):
         raise CodecError(f"{folder}/config.json names no codec; known are {', '.join(codec_names())}")
-    return _factory(architecture)(folder, device=device)
+    return _make(architecture, _factory(architecture), folder, device=device, options=options)
+
+
+def _make(name: str, factory: CodecFactory, *folder: Path, device: str, options: Mapping[str, Any]) -> Codec:
+    """The codec, made with those options that its constructor has a keyword for.
+
+    Raises:
+        CodecError: It has no such option, or does not take its value.
+    """
+    known = [key for key in inspect.signature(factory).parameters if key not in ("folder", "device")]
+    for key in options:
+        if key not in known:
+            raise CodecError(f"codec {name} has no option '{key}'; it has {', '.join(known) or 'none'}")
+    return factory(*folder, device=device, **options)
 
 
 def default_codec(*, device: str = "cpu") -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gened.errors import GenedError, OtherWeightsError
 from gened.gr_blocks.phy.types import Encoded, Received
-from gened.models.codecs.base import Codec
+from gened.models.codecs.base import Codec, encode_picture
+from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.codecs.registry import codec_names, load_codec
 from gened.models.data.images import Mask, to_float, to_uint8
 
@@ -52,10 +54,18 @@ class CodecService:
     Args:
         codecs: Names or folders to look through, besides the registry's own, for the codec that a header names.
         device: See `load_codec`.
+        options: Options of codecs, by the codec's name or folder; see `load_codec`.
     """
 
-    def __init__(self, codecs: tuple[str, ...] = (), *, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        codecs: tuple[str, ...] = (),
+        *,
+        device: str = "cpu",
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self._device = device
+        self._options = dict(options or {})
         self._by_name: dict[str, Codec] = {}
         self._by_id: dict[int, Codec] = {}
         self._untried = sorted(codec_names(), key=lambda name: name in QUICK)
@@ -71,38 +81,25 @@ class CodecService:
         codec: str,
         image: Image,
         *,
-        rate: Fraction,
-        snr_db: float,
+        options: EncodeOptions,
         mask: Mask | None = None,
-        focus: float | None = None,
-        refine_steps: int = 0,
-        seed: int = 0,
-        side_margin_db: float = 0.0,
     ) -> EncodedPicture:
         """Symbols of a picture.
 
         Args:
             codec: Name or folder.
             image: [H, W, 3] uint8 RGB.
-            rate: Complex symbols per source value.
-            snr_db: Es/N0 to design for, as the header will tell it.
-            mask: [H, W] uint8, 255 is important; None: nothing is told of it.
-            focus: Weight of what is important; None: the codec's own.
-            refine_steps: Gradient steps spent on the picture.
-            seed: Of whatever the codec draws.
-            side_margin_db: How far a burst may fade before the side information is lost.
+            options: Settings of this frame; the SNR is the one that the header carries.
+            mask: [H, W] uint8, 255 is important; None: the codec's own, or none.
 
         Raises:
-            CodecError: Unknown codec, missing weights, or a rate, mask, focus, refinement or margin that it cannot do.
+            CodecError: Unknown codec, missing weights, or a setting or mask that the codec cannot do.
         """
         chosen = self._codec(codec)
         x = to_float(image)
         importance = None if mask is None else mask.astype(np.float32) / np.float32(255)
         begin = time.perf_counter()
-        encoded = chosen.encode(
-            x, rate=rate, snr_db=snr_db, mask=importance, focus=focus, refine_steps=refine_steps, seed=seed,
-            **({"side_margin_db": side_margin_db} if side_margin_db else {}),
-        )  # fmt: skip
+        encoded = encode_picture(chosen, x, options, mask=importance)
         return EncodedPicture(encoded, chosen.codec_id, 1e3 * (time.perf_counter() - begin))
 
     def decode(self, codec_id: int, received: Received) -> DecodedPicture:
@@ -120,7 +117,7 @@ class CodecService:
 
     def _codec(self, name: str) -> Codec:
         if name not in self._by_name:
-            codec = load_codec(name, device=self._device)
+            codec = load_codec(name, device=self._device, **self._options.get(name, {}))
             self._by_name[name] = self._by_id[codec.codec_id] = codec
         return self._by_name[name]
 

@@ -3,30 +3,33 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from waiting import wait_for
 
 import gened
 from gened import errors
-from gened.cli import main
+from gened.cli import COMMANDS as COMMAND_TABLE
+from gened.cli import app, main
 from gened.commands.exit_codes import EXIT_CODES, exit_code
-from gened.commands.options import CHANNELS, channel_config
 from gened.commands.signals import SIGNALS
-from gened.gr_blocks.phy.channel.config import KINDS
-from gened.link import link_errors
+from gened.gr_blocks.phy.channel.config import IMPAIRMENTS, KINDS, ChannelConfig, full_name
+from gened.link import control, link_errors
 from gened.link.control import free_ports
-from gened.models.data import images
+from gened.models.data import reading
 
 COMMANDS = (
     "loopback", "transmit", "air", "receive", "editor", "evaluate", "plot", "train", "data", "virtual-pluto",
@@ -115,7 +118,7 @@ def test_version() -> None:
 
 
 def test_every_error_class_of_the_table_exists_and_has_its_number() -> None:
-    known = {name: getattr(module, name) for module in (errors, images, link_errors) for name in dir(module)}
+    known = {name: getattr(module, name) for module in (errors, reading, link_errors, control) for name in dir(module)}
     known["ModuleNotFoundError"] = ModuleNotFoundError
     for code in EXIT_CODES:
         for name in code.errors:
@@ -132,13 +135,51 @@ def test_an_error_without_a_number_takes_that_of_its_ancestor() -> None:
     assert exit_code(ValueError("x")) == 1
 
 
-def test_help_names_the_channels_that_exist() -> None:
-    assert set(CHANNELS.split(", ")) == set(KINDS) - {"rayleigh-fast"}  # which has no meaning between samples
+def test_help_names_the_channels_and_the_impairments_that_exist(
+    run_here: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+    told = " ".join(run_here("loopback", "--help").stdout.replace("│", " ").split())
+    assert f"One of {', '.join(KINDS)}." in told
+    assert f"Names are {', '.join(IMPAIRMENTS)}." in told
+    known = {one.name for one in fields(ChannelConfig)}
+    assert known - set(IMPAIRMENTS) == {
+        "kind", "snr_db", "freq_offset_hz", "sfo_ppm", "drop", "erasure", "seed"
+    }  # fmt: skip
 
 
-def test_the_only_rician_channel_goes_by_its_short_name_too() -> None:
-    settings = {"snr_db": 10.0, "freq_offset_hz": 0.0, "sfo_ppm": 0.0, "drop": 0.0, "seed": 0, "impair": None}
-    assert channel_config("rician", **settings) == channel_config("rician-block", **settings)
+def test_the_only_rician_channel_goes_by_its_short_name_too(run_here: Runner, photo: Path) -> None:
+    assert full_name("rician") == "rician-block" and full_name("awgn") == "awgn"
+    done = run_here("loopback", str(photo), "--channel", "rician", "--codec", "softcast", "--impair", "clip_db=x")
+    assert_one_line(done, 2, "'clip_db=x'")  # so the channel was accepted
+    done = run_here("loopback", str(photo), "--channel", "ricean", "--codec", "softcast")
+    assert_one_line(done, 2, "'ricean'")
+
+
+def test_the_list_of_commands_has_the_first_paragraph_of_each_help() -> None:
+    group = typer.main.get_group(app)
+    for entry in COMMAND_TABLE:
+        told = " ".join(inspect.cleandoc(group.commands[entry.name].help).split("\n\n")[0].split())
+        assert entry.summary == told
+
+
+def test_help_imports_no_command() -> None:
+    code = (
+        "import sys; from gened.cli import main; main(['--help']); "
+        "print(*(name for name in sys.modules if name.startswith('gened.commands.')), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=True)
+    assert sorted(done.stderr.split()) == ["gened.commands.exit_codes", "gened.commands.signals"]
+
+
+@pytest.mark.parametrize("command", ["loopback", "transmit", "air", "receive", "calibrate"])
+def test_the_help_of_a_command_loads_no_heavy_package(command: str) -> None:
+    code = (
+        f"import sys; from gened.cli import main; main(['{command}', '--help']); "
+        "print(*({'numpy', 'torch', 'gnuradio', 'scipy', 'matplotlib', 'zmq'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=True)
+    assert done.stderr.strip() == ""
 
 
 @pytest.mark.parametrize("command", ["loopback", "transmit"])

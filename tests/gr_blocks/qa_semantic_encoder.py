@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from sharpening_codec import SharpeningOptions, install
 
 from gened.errors import FrameError
 from gened.gr_blocks.pdu.frame_pdus import encoded_from_pdu, picture_to_pdu, report_from_pdu
 from gened.gr_blocks.semantic_encoder import semantic_encoder
+from gened.models.codecs.encode_options import EncodeOptions
 
 
 def test_a_picture_becomes_a_frame_that_describes_it(bench: Any, shared_worker: Any, picture: Any) -> None:
@@ -48,6 +52,52 @@ def test_what_is_important_and_the_weight_the_steps_and_the_margin_reach_the_cod
     assert [frame.encoded.side_info for frame, _ in frames] == [b"10 3.5 20", b"None None 20"]
     assert {frame.encoded.side_mode for frame, _ in frames} == {"bpsk-1/2x2"}
     assert "mask" not in frames[0][1]
+
+
+def test_a_picture_may_bring_settings_of_its_own(bench: Any, shared_worker: Any, picture: Any) -> None:
+    block = semantic_encoder("thumbnail", focus=3.5, worker=shared_worker)
+    pictures, encoded = bench.source_of(block, "pictures"), bench.sink_of(block, "encoded")
+    bench.start()
+    own = EncodeOptions(rate=Fraction(1, 12), snr_db=4.1, refine_steps=2)
+    pictures.send(picture_to_pdu(picture, {"encode_options": own.to_text()}))
+    encoded.wait(1)
+    pictures.send(picture_to_pdu(picture))
+    frames = [encoded_from_pdu(message) for message in encoded.wait(2)]
+    assert [frame.encoded.side_info for frame, _ in frames] == [b"None None 2", b"None 3.5 0"]
+    assert [(frame.rate, frame.snr_design_db) for frame, _ in frames] == [
+        (Fraction(1, 12), 4.0), (Fraction(1, 24), 10.0)
+    ]  # fmt: skip
+    assert "encode_options" not in frames[0][1]
+
+
+@pytest.mark.parametrize("text", ["{", '{"unheard_of": 1}', '{"refine_steps": 501}', '{"rate": "2"}', 7, "[" * 3000])
+def test_settings_that_anybody_wrote_are_dropped_with_their_picture(
+    bench: Any, shared_worker: Any, picture: Any, text: Any
+) -> None:
+    block = semantic_encoder("thumbnail", worker=shared_worker)
+    pictures, encoded = bench.source_of(block, "pictures"), bench.sink_of(block, "encoded")
+    bench.start()
+    pictures.send(picture_to_pdu(picture, {"encode_options": text, "frame": 1}))
+    pictures.send(picture_to_pdu(picture, {"frame": 2}))
+    assert [encoded_from_pdu(message)[0].number for message in encoded.wait(1)] == [2]
+
+
+def test_a_setting_that_only_the_codec_knows_passes_through_the_block(
+    bench: Any, picture: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path)
+    support = Path(__file__).resolve().parents[1] / "support"
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(support)]))
+    settings = SharpeningOptions(sharpness=0.5, snr_db=7.0, seed=3)
+    block = semantic_encoder("sharpening", options=settings, codec_options={"gain": 2.0})
+    pictures, encoded = bench.source_of(block, "pictures"), bench.sink_of(block, "encoded")
+    bench.start()
+    pictures.send(picture_to_pdu(picture, {"frame": 0}))
+    encoded.wait(1)
+    own = SharpeningOptions(sharpness=0.25).to_text()
+    pictures.send(picture_to_pdu(picture, {"frame": 1, "encode_options": own}))
+    told = [encoded_from_pdu(message)[0].encoded.side_info for message in encoded.wait(2)]
+    assert told == [b"1/24 7.0 3 0.5 2.0", b"1/24 10.0 1 0.25 2.0"]
 
 
 def test_a_mask_of_another_size_is_no_picture(bench: Any, shared_worker: Any, picture: Any) -> None:

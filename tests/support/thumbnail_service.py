@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import time
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from waiting import wait_until
 
 from gened.errors import CodecError, OtherWeightsError
 from gened.gr_blocks.phy.types import Encoded, Received
+from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.serving.codec_service import DecodedPicture, EncodedPicture
 
 CODEC_ID = 0xFEDCBA98
@@ -29,13 +29,8 @@ class ThumbnailService:
         codec: str,
         image: Any,
         *,
-        rate: Fraction,
-        snr_db: float,
+        options: EncodeOptions,
         mask: Any = None,
-        focus: float | None = None,
-        refine_steps: int = 0,
-        seed: int = 0,
-        side_margin_db: float = 0.0,
     ) -> EncodedPicture:
         """Its side information is "t", or tells what it was asked for."""
         if codec == "broken":
@@ -43,10 +38,11 @@ class ThumbnailService:
         height, width = (side - side % SIDE for side in image.shape[:2])
         grey = image[:height, :width].mean(axis=2).reshape(SIDE, height // SIDE, SIDE, width // SIDE).mean(axis=(1, 3))
         symbols = ((grey.ravel() - 127.5) / 64).astype(np.complex64)
-        is_plain = mask is None and (focus, refine_steps) == (None, 0)
+        is_plain = mask is None and (options.focus, options.refine_steps) == (None, 0)
         n_important = None if mask is None else int((mask == 255).sum())
-        side_info = b"t" if is_plain else f"{n_important} {focus} {refine_steps}".encode()
-        return EncodedPicture(Encoded(symbols, side_info, "bpsk-1/2x2" if side_margin_db else None), CODEC_ID, 1.0)
+        side_info = b"t" if is_plain else f"{n_important} {options.focus} {options.refine_steps}".encode()
+        side_mode = "bpsk-1/2x2" if options.side_margin_db else None
+        return EncodedPicture(Encoded(symbols, side_info, side_mode), CODEC_ID, 1.0)
 
     def decode(self, codec_id: int, received: Received) -> DecodedPicture:
         if codec_id != CODEC_ID:

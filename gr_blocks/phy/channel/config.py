@@ -3,15 +3,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
-
-import numpy as np
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any, Literal, get_args
 
 from gened.errors import ConfigError
+from gened.option_fields import Option, option_fields
 
 ChannelKind = Literal["awgn", "rayleigh-block", "rayleigh-fast", "rician-block", "multipath", "tdl-a", "tdl-b", "tdl-c"]
 KINDS: tuple[str, ...] = get_args(ChannelKind)
+OTHER_NAMES = {"rician": "rician-block"}
+"""Usual names of a channel of which there is one kind only."""
+
+
+def full_name(kind: str) -> str:
+    """The kind that a usual name stands for; any other word as it is."""
+    return OTHER_NAMES.get(kind, kind)
 
 
 @dataclass(frozen=True)
@@ -21,11 +29,14 @@ class ChannelConfig:
     `snr_db` is Es/N0 on an occupied carrier, under fading its long-term mean.
     """
 
-    kind: ChannelKind = "awgn"
-    snr_db: float = 10.0
-    freq_offset_hz: float = 0.0
-    sfo_ppm: float = 0.0
-    """Positive: the burst arrives with fewer samples than were sent."""
+    kind: Annotated[ChannelKind, Option("--channel", metavar="KIND", parse=full_name, choices=KINDS)] = "awgn"
+    """Kind of channel; rayleigh-fast draws a gain per symbol, so it exists between symbols only."""
+    snr_db: Annotated[float, Option("--snr")] = 10.0
+    """Es/N0 on an occupied carrier, dB; under fading its long-term mean."""
+    freq_offset_hz: Annotated[float, Option("--freq-offset")] = 0.0
+    """Carrier frequency offset, Hz; up to 12.5 % of the sample rate."""
+    sfo_ppm: Annotated[float, Option("--sfo-ppm")] = 0.0
+    """Sampling clock offset, ppm; positive: the burst arrives with fewer samples than were sent."""
     timing_offset: float = 0.0
     """Samples, late is positive; may be fractional."""
     rician_k_db: float = 6.0
@@ -44,21 +55,25 @@ class ChannelConfig:
     """Magnitudes are limited to so much over the burst's root mean square."""
     bits: int | None = None
     """Of the receiver's converter; full scale is 12 dB over the burst's root mean square."""
-    drop: float = 0.0
+    drop: Annotated[float, Option("--drop")] = 0.0
     """Probability that a whole burst is lost."""
-    erasure: float = 0.0
-    """Share of symbols lost at random (symbol level only)."""
-    seed: int = 0
+    erasure: Annotated[float, Option("--erasure")] = 0.0
+    """Fraction of the symbols that is lost at random (between symbols only)."""
+    seed: Annotated[int, Option("--seed", min=0, max=2**31 - 1)] = 0
+    """Seed of noise, fading and everything else that is drawn at random."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ConfigError(f"channel {self.kind!r}; known are {', '.join(KINDS)}")
+        for name in (
+            "snr_db", "sfo_ppm", "drop", "erasure", "freq_offset_hz", "rician_k_db", "iq_gain_db", "iq_phase_deg",
+            "dc_offset",
+        ):  # fmt: skip
+            if not math.isfinite(getattr(self, name)):
+                raise ConfigError(f"{name} is {getattr(self, name)}; give a finite number")
         for name in ("drop", "erasure"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it is a probability from 0 to 1")
-        for name in ("freq_offset_hz", "rician_k_db", "iq_gain_db", "iq_phase_deg", "dc_offset"):
-            if not np.isfinite(getattr(self, name)):
-                raise ConfigError(f"{name} is {getattr(self, name)}; give a finite number")
         for name, limit in (("timing_offset", 1e6), ("linewidth_hz", 1e9)):
             if not 0 <= getattr(self, name) <= limit:
                 raise ConfigError(f"{name} is {getattr(self, name)}; from 0 to {limit:g} is possible")
@@ -79,3 +94,31 @@ class ChannelConfig:
             raise ConfigError(f"a Doppler shift of {self.doppler_hz:g} Hz; from 0 to 1e6 is possible")
         if self.doppler_hz > 0 and self.kind in ("awgn", "rayleigh-fast"):
             raise ConfigError(f"{self.kind} has no fading that a Doppler shift could move; use rayleigh-block or tdl-a")
+
+
+IMPAIRMENTS = tuple(
+    one.name
+    for one in fields(ChannelConfig)
+    if one.name not in {declared.name for declared in option_fields(ChannelConfig)}
+)
+"""Fields without an option of their own: what `--impair` may name."""
+
+
+def impaired(config: ChannelConfig, texts: Sequence[str]) -> ChannelConfig:
+    """The channel with impairments given as NAME=VALUE.
+
+    Raises:
+        ConfigError: An unknown impairment, or a value that is malformed, not finite or out of range.
+    """
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in IMPAIRMENTS:
+            raise ConfigError(f"impairment '{name}'; known are {', '.join(IMPAIRMENTS)}")
+        try:
+            values[name] = int(value) if name == "bits" else float(value)
+        except ValueError as error:
+            raise ConfigError(f"'{text}' is not an impairment; write it like linewidth_hz=100") from error
+        if not abs(values[name]) < math.inf:
+            raise ConfigError(f"{name} is {values[name]}; give a finite number")
+    return replace(config, **values)

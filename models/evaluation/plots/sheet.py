@@ -242,11 +242,11 @@ def make_sheet(
     )  # fmt: skip
     has_masks = any("inside" in cell.text for row in rows for cell in row.cells)
     told = [
-        f"PSNR in dB{', inside: under the mask' if has_masks else ''}; rate {setting.rate}",
+        f"PSNR in dB{', inside: under the mask' if has_masks else ''}; rate {setting.encode.rate}",
         setting.channel.kind + (" over loopback" if setting.over == "loopback" else ""),
     ]
     told += {"none": ["no mask"], "truth": ["true mask"], "codec": []}[setting.mask]
-    told += [] if setting.focus is None else [f"focus {setting.focus:g}"]
+    told += [] if setting.encode.focus is None else [f"focus {setting.encode.focus:g}"]
     headings = ["original"]
     for codec in codecs:
         headings.append(codec.name)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from rich.table import Table
 from gened.errors import ConfigError
 from gened.gr_blocks.phy.channel.config import ChannelConfig
 from gened.models.codecs.base import Codec
+from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.data.evaluation_set import find_pictures, read_captions
 from gened.models.data.folders import find_mask
 from gened.models.evaluation.metrics.metric_set import DEFAULT, METRICS, Figures, MetricSet
@@ -101,10 +102,8 @@ def _kernel_distance(patches: Sequence[Sequence[str] | None]) -> dict[str, Any]:
     return {"kid": round(value, 5), "kid_ci95": [round(low, 5), round(high, 5)]}
 
 
-def _plan(data: Path, limit: int | None, focus: float | None, mask: MaskSource, **others: Any) -> Plan:
-    if focus is not None and not (math.isfinite(focus) and focus > 0):
-        raise ConfigError(f"--focus is {focus:g}; give a positive weight, such as 4")
-    if focus is not None and focus != 1 and mask == "none":
+def _plan(data: Path, limit: int | None, encode: EncodeOptions, mask: MaskSource, **others: Any) -> Plan:
+    if encode.focus not in (None, 1) and mask == "none":
         raise ConfigError("--mask none weighs all alike: leave --focus out, or let the codec know a mask")
     paths = tuple(find_pictures(data)[:limit])
     if mask == "truth":
@@ -114,14 +113,14 @@ def _plan(data: Path, limit: int | None, focus: float | None, mask: MaskSource, 
                 f"--mask truth needs {data / 'masks'} with a mask for each picture; {missing[0]} has none"
                 + (f", nor have {len(missing) - 1} others" if len(missing) > 1 else "")
             )
-    return Plan(data=data, paths=paths, mask=mask, focus=focus, **others)
+    return Plan(data=data, paths=paths, mask=mask, encode=encode, **others)
 
 
 def evaluate(
     codec: Codec,
     data: Path,
     *,
-    rate: Fraction = Fraction(1, 24),
+    encode: EncodeOptions | None = None,
     snrs_db: Iterable[float] = (1.0, 4.0, 7.0, 10.0),
     channel: ChannelConfig | None = None,
     resize: int | None = None,
@@ -129,7 +128,6 @@ def evaluate(
     seeds: int = 1,
     limit: int | None = None,
     mask: MaskSource = "codec",
-    focus: float | None = None,
     snr_error_db: float = 0.0,
     metrics: Sequence[str] = DEFAULT,
     clip: str | None = None,
@@ -138,7 +136,7 @@ def evaluate(
     batch: int = 1,
     codec_name: str | None = None,
     device: str = "cpu",
-    options: dict[str, Any] | None = None,
+    codec_options: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
     editor: EditorPlan | None = None,
 ) -> list[dict[str, Any]]:
@@ -148,16 +146,15 @@ def evaluate(
         codec: What is evaluated.
         data: Folder of pictures, or one with `images/`, `masks/` (same stem, white = foreground) and `captions.jsonl`
             as far as they exist.
-        rate: (analogue + side symbols) / (3 H W).
-        snrs_db: Es/N0, each also told to the encoder.
-        snr_error_db: The encoder is told so much more.
+        encode: Settings of the encoder; their SNR and their seed are replaced.
+        snrs_db: Es/N0, each also passed to the encoder.
+        snr_error_db: SNR mismatch: added to the SNR that the encoder receives, in dB.
         channel: Everything else of the channel; its SNR is replaced.
         resize: Stretch each picture to a square of this side.
         over: Straight through the channel model, or through the whole waveform.
         seeds: Noise drawings a picture.
         limit: So many pictures only.
-        mask: What the encoder is told of importance.
-        focus: Weight of important blocks against the others; None: the codec's own.
+        mask: Importance that the encoder receives: none, the data's, or its own estimate.
         metrics: Names of `metric_set.METRICS`.
         clip: Folder or name of the CLIP for `clip_score`.
         cache: Folder for what was measured already; None: nothing is kept.
@@ -165,7 +162,7 @@ def evaluate(
         batch: Pictures of one size that are encoded and decoded together; the times are then a picture's share.
         codec_name: Name or folder of the codec, for the processes to load.
         device: PyTorch device on which they do.
-        options: Further keywords of the codec's `encode`.
+        codec_options: Options of the codec's constructor, for the processes.
         progress: Called with pictures done and to do.
         editor: Who edits what was received; None: nobody.
 
@@ -176,11 +173,11 @@ def evaluate(
     Raises:
         GenedError: No pictures, a metric that cannot be had, or a codec that cannot do what is asked.
     """
-    channel = channel or ChannelConfig()
+    channel, encode = channel or ChannelConfig(), encode or EncodeOptions()
     plan = _plan(
-        data, limit, focus, mask, snrs_db=tuple(snrs_db), rate=rate, channel=channel, over=over, seeds=seeds,
-        resize=resize, snr_error_db=snr_error_db, options=options or {}, metrics=tuple(metrics), clip=clip, cache=cache,
-        editor=editor, batch=batch,
+        data, limit, encode, mask, snrs_db=tuple(snrs_db), channel=channel, over=over, seeds=seeds, resize=resize,
+        snr_error_db=snr_error_db, metrics=tuple(metrics), clip=clip, cache=cache, editor=editor, batch=batch,
+        codec_options=codec_options or {},
     )  # fmt: skip
     if not math.isfinite(snr_error_db):
         raise ConfigError(f"an SNR error of {snr_error_db:g} dB; give a finite number")
@@ -198,7 +195,7 @@ def evaluate(
     for level, snr_db in enumerate(plan.snrs_db):
         at_level = [score for picture in scores for score in picture[level]]
         for edited_by in (None,) if editor is None else (None, editor.name):
-            rows.append(_row(codec, name, rate, snr_db, at_level, edited_by))
+            rows.append(_row(codec, name, encode.rate, snr_db, at_level, edited_by))
     return rows
 
 

@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -20,7 +19,8 @@ from gened.gr_blocks.phy.framing.header import quantize_snr_db
 from gened.gr_blocks.phy.ofdm.modulator import modulate_frame
 from gened.gr_blocks.phy.receiver import Receiver
 from gened.gr_blocks.phy.types import Encoded, Frame, Received
-from gened.models.codecs.base import Codec, Decoded, decode_batch, encode_batch
+from gened.models.codecs.base import Codec, Decoded, Map, decode_batch, encode_batch, encode_picture
+from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.data.evaluation_set import Item
 from gened.models.editing.base import Editor, EditRequest
 from gened.models.evaluation.metrics.metric_set import Figures, MetricSet
@@ -37,30 +37,45 @@ MaskSource = Literal["none", "truth", "codec"]
 class Setting:
     """How a picture is sent."""
 
-    rate: Fraction = Fraction(1, 24)
+    encode: EncodeOptions = EncodeOptions()
+    """Settings of the encoder; their SNR and their seed are replaced by those here."""
     snr_db: float = 10.0
     """Es/N0 of the channel."""
     snr_error_db: float = 0.0
-    """The encoder is told so much more."""
+    """SNR mismatch: added to the SNR that the encoder receives, in dB."""
     channel: ChannelConfig = field(default_factory=ChannelConfig)
     """Its SNR and its seed are replaced by those here."""
     over: Over = "channel"
     seed: int = 0
     mask: MaskSource = "codec"
-    focus: float | None = None
-    """Weight of important against other blocks; None: the codec's own."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Further keywords of the codec's `encode`."""
 
     @property
     def design_db(self) -> float:
-        """The SNR that the encoder is told."""
+        """The SNR that the encoder receives."""
         return quantize_snr_db(self.snr_db + self.snr_error_db)
 
     def as_key(self) -> dict[str, Any]:
-        """All that decides the result, for the cache."""
+        """All that decides the result, for the cache; files of earlier versions have the same keys."""
         channel = asdict(replace(self.channel, snr_db=self.snr_db, seed=self.seed))
-        return {**asdict(replace(self, options={})), "channel": channel, "options": sorted(self.options.items())}
+        here = {key: value for key, value in asdict(self).items() if key != "encode"}
+        further = sorted((key, value) for key, value in self.encode.chosen().items() if key != "focus")
+        known = {"rate": self.encode.rate, "focus": self.encode.focus, "options": further}
+        return {**here, **known, "channel": channel}
+
+    def encoder_input(self, item: Item) -> tuple[EncodeOptions, Map | None]:
+        """What the encoder of a picture receives: its settings, and a mask.
+
+        Raises:
+            ConfigError: The data's mask is asked for, and this picture has none.
+        """
+        options = replace(self.encode, snr_db=self.design_db, seed=self.seed)
+        if self.mask == "none":
+            return replace(options, focus=1.0), None  # weighs all alike, which every codec can do
+        if self.mask == "codec":
+            return options, None
+        if item.mask is None:
+            raise ConfigError(f"{item.name} has no mask in masks/; --mask truth needs one for every picture")
+        return options, item.mask.astype(np.float32)
 
 
 class Sent(NamedTuple):
@@ -97,34 +112,15 @@ class Score:
     an editor."""
 
 
-def encoder_options(item: Item, setting: Setting) -> dict[str, Any]:
-    """What the encoder is told besides rate, SNR and seed.
-
-    Raises:
-        ConfigError: The data's mask is asked for, and this picture has none.
-    """
-    told = dict(setting.options)
-    if setting.focus is not None:
-        told["focus"] = setting.focus
-    if setting.mask == "none":
-        told["focus"] = 1.0  # weighs all alike, which every codec can do
-    elif setting.mask == "truth":
-        if item.mask is None:
-            raise ConfigError(f"{item.name} has no mask in masks/; --mask truth needs one for every picture")
-        told["mask"] = item.mask.astype(np.float32)
-    return told
-
-
 def send(codec: Codec, item: Item, setting: Setting) -> Sent:
     """The picture as a receiver restores it.
 
     Raises:
         GenedError: The codec cannot do what is asked.
     """
+    options, mask = setting.encoder_input(item)
     begun = time.perf_counter()
-    encoded = codec.encode(
-        item.x, rate=setting.rate, snr_db=setting.design_db, seed=setting.seed, **encoder_options(item, setting)
-    )
+    encoded = encode_picture(codec, item.x, options, mask=mask)
     encode_ms = 1e3 * (time.perf_counter() - begun)
     received = _received(codec, item, setting, encoded)
     begun = time.perf_counter()
@@ -145,13 +141,12 @@ def send_batch(codec: Codec, items: Sequence[Item], setting: Setting, seeds: Seq
         GenedError: The codec cannot do what is asked.
     """
     settings = [replace(setting, seed=seed) for seed in seeds]
-    told = [encoder_options(item, one) for item, one in zip(items, settings, strict=True)]
-    masks = [options.pop("mask", None) for options in told]
+    told = [one.encoder_input(item) for item, one in zip(items, settings, strict=True)]
+    masks = [mask for _, mask in told if mask is not None]
     begun = time.perf_counter()
     encoded = encode_batch(
-        codec, np.stack([item.x for item in items]), rate=setting.rate, snr_db=setting.design_db,
-        masks=None if masks[0] is None else np.stack(masks), seeds=seeds, **told[0],
-    )  # fmt: skip
+        codec, np.stack([item.x for item in items]), told[0][0], masks=np.stack(masks) if masks else None, seeds=seeds
+    )
     encode_ms = 1e3 * (time.perf_counter() - begun) / len(items)
     received = [_received(codec, *each) for each in zip(items, settings, encoded, strict=True)]
     found = [i for i, one in enumerate(received) if one is not None]
@@ -165,7 +160,7 @@ def send_batch(codec: Codec, items: Sequence[Item], setting: Setting, seeds: Seq
 def _received(codec: Codec, item: Item, setting: Setting, encoded: Encoded) -> Received | None:
     """What comes out of the channel; None when the frame is not found."""
     number = setting.seed % 65536
-    frame = Frame(1, number, codec.codec_id, item.size, setting.rate, setting.design_db, encoded)
+    frame = Frame(1, number, codec.codec_id, item.size, setting.encode.rate, setting.design_db, encoded)
     return (_through_channel if setting.over == "channel" else _through_waveform)(frame, setting)
 
 
@@ -193,7 +188,7 @@ def score(item: Item, sent: Sent, setting: Setting, judges: Judges, text: str = 
     Raises:
         GenedError: A metric cannot be had.
     """
-    allowed = budget(item.size, setting.rate, setting.design_db)
+    allowed = budget(item.size, setting.encode.rate, setting.design_db)
     x_hat, mask = (
         (mean_picture(item.x), None)
         if sent.decoded is None or sent.is_lost

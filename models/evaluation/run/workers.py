@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import os
 import queue
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +17,7 @@ from gened.gr_blocks.phy.types import ImageSize
 from gened.models.captioning.base import Captioner
 from gened.models.captioning.registry import load_captioner
 from gened.models.codecs.base import Codec
+from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.codecs.registry import load_codec
 from gened.models.data.evaluation_set import Item, read_captions, read_item
 from gened.models.editing.base import Editor
@@ -58,18 +58,18 @@ class Plan:
     data: Path
     paths: tuple[Path, ...]
     snrs_db: tuple[float, ...]
-    rate: Fraction = Fraction(1, 24)
+    encode: EncodeOptions = EncodeOptions()
     channel: ChannelConfig = field(default_factory=ChannelConfig)
     over: Over = "channel"
     seeds: int = 1
     resize: int | None = None
     mask: MaskSource = "codec"
-    focus: float | None = None
     snr_error_db: float = 0.0
-    options: dict[str, Any] = field(default_factory=dict)
     metrics: tuple[str, ...] = DEFAULT
     clip: str | None = None
     cache: Path | None = None
+    codec_options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the codec's constructor, where a process makes it."""
     batch: int = 1
     """Pictures that are encoded and decoded together."""
     editor: EditorPlan | None = None
@@ -125,13 +125,11 @@ class Evaluator:
         shown = [_Shown(index, self._item(index)) for index in indices]
         shown = [replace(one, text=self._text(one.index, one.item)) for one in shown]
         base = Setting(
-            rate=plan.rate,
+            encode=plan.encode,
             channel=plan.channel,
             over=plan.over,
             mask=plan.mask,
-            focus=plan.focus,
             snr_error_db=plan.snr_error_db,
-            options=plan.options,
         )
         scores: list[list[list[Score]]] = [[[] for _ in plan.snrs_db] for _ in shown]
         for level, snr_db in enumerate(plan.snrs_db):
@@ -176,6 +174,7 @@ class Evaluator:
             "editor": None
             if plan.editor is None
             else [asdict(plan.editor), one.text, getattr(judges.editor, "version", "")],
+            **({"codec_options": dict(plan.codec_options)} if plan.codec_options else {}),
         }
 
 
@@ -185,7 +184,7 @@ class PictureService:
     def __init__(self, codec: str, device: str, plan: Plan) -> None:
         self._evaluator: Evaluator | GenedError
         try:
-            self._evaluator = Evaluator(load_codec(codec, device=device), plan)
+            self._evaluator = Evaluator(load_codec(codec, device=device, **plan.codec_options), plan)
         except GenedError as error:
             self._evaluator = error
 

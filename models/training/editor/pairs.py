@@ -22,6 +22,7 @@ from PIL import Image
 from gened.errors import ConfigError, GenedError
 from gened.gr_blocks.phy.channel.config import ChannelConfig, ChannelKind
 from gened.models.codecs.base import Codec
+from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.codecs.registry import load_codec
 from gened.models.data.evaluation_set import Item
 from gened.models.data.training_set import CropSampler, load_photographs
@@ -58,7 +59,8 @@ def draw(number: int, seed: int, shares: dict[str, float]) -> Drawn:
         kind = "rayleigh-fast" if rng.random() < 0.5 else "rayleigh-block"
     focus = None if rng.random() < 0.7 else 1.0
     setting = Setting(
-        rate=Fraction(1, 24) if codec == "deepjscc" else rate, snr_db=snr_db, snr_error_db=wrong_db,
+        encode=EncodeOptions(rate=Fraction(1, 24) if codec == "deepjscc" else rate), snr_db=snr_db,
+        snr_error_db=wrong_db,
         channel=ChannelConfig(kind=kind), seed=number, mask="none" if focus == 1.0 else "codec",
     )  # fmt: skip
     return Drawn(codec, setting if codec == "gened" else replace(setting, mask="codec"))
@@ -81,7 +83,7 @@ def make_pairs(numbers: range, sampler: CropSampler, codecs: dict[str, Codec], s
             mask = np.asarray(whole.resize((MASK_SIDE, MASK_SIDE), Image.Resampling.BOX))
         rows.append(
             (
-                pixels, received, mask, drawn.setting.snr_db, number, drawn.codec, str(drawn.setting.rate),
+                pixels, received, mask, drawn.setting.snr_db, number, drawn.codec, str(drawn.setting.encode.rate),
                 sampler.key(number),
             )
         )  # fmt: skip

@@ -98,13 +98,14 @@ def _plain(value: Any) -> Any:
 
 def measured(variant: Variant, folder: Path, pictures: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Rows of the evaluation, one per SNR."""
+    from gened.models.codecs.encode_options import EncodeOptions
     from gened.models.codecs.registry import load_codec
     from gened.models.evaluation.run.evaluate import evaluate
 
     rows = evaluate(
-        load_codec(str(folder)), pictures, snrs_db=SNRS_DB, resize=256, limit=arguments.limit, focus=variant.focus,
-        metrics=METRICS, mask="codec" if variant.focus is None else "none", workers=arguments.workers,
-        codec_name=str(folder),
+        load_codec(str(folder)), pictures, snrs_db=SNRS_DB, resize=256, limit=arguments.limit,
+        encode=EncodeOptions(focus=variant.focus), metrics=METRICS, mask="codec" if variant.focus is None else "none",
+        workers=arguments.workers, codec_name=str(folder),
     )  # fmt: skip
     return rows
 

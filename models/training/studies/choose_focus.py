@@ -58,6 +58,7 @@ def write_folder(photographs: Sequence[Photograph], folder: Path) -> None:
 
 def measure(codec: str, photographs: Sequence[Photograph]) -> list[Figures]:
     """Figures of each of `FOCUSES`."""
+    from gened.models.codecs.encode_options import EncodeOptions
     from gened.models.codecs.registry import load_codec
     from gened.models.evaluation.run.evaluate import evaluate
 
@@ -67,7 +68,8 @@ def measure(codec: str, photographs: Sequence[Photograph]) -> list[Figures]:
         write_folder(photographs, Path(name))
         for focus in FOCUSES:
             rows = evaluate(
-                loaded, Path(name), snrs_db=SNRS_DB, resize=SIDE, focus=focus, metrics=("psnr", "masks")
+                loaded, Path(name), snrs_db=SNRS_DB, resize=SIDE, encode=EncodeOptions(focus=focus),
+                metrics=("psnr", "masks"),
             )  # fmt: skip
             keys = ("psnr_db", "psnr_fg_db", "mask_iou")
             found.append(Figures(focus, *(float(np.mean([row[key] for row in rows])) for key in keys)))

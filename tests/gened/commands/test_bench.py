@@ -12,7 +12,6 @@ import yaml
 from gened import gr_blocks
 from gened.cli import main
 from gened.commands.loopback import _caption
-from gened.commands.options import CAPTION_MODES
 from gened.commands.receive import told
 from gened.gr_blocks.phy.coding.modes import MODES
 from gened.reports.report import frame_report
@@ -79,8 +78,12 @@ def test_an_unknown_digital_mode_is_one_line_with_the_known_ones(capsys: pytest.
     assert error.count("\n") == 1 and "64qam-3/4" in error
 
 
-def test_the_help_of_caption_modes_and_companion_list_them_all() -> None:
-    assert CAPTION_MODES.split(", ") == list(MODES)
+def test_the_help_of_caption_modes_and_companion_list_them_all(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+    assert main(["transmit", "--help"]) == 0
+    assert f"One of {', '.join(MODES)}, auto." in capsys.readouterr().out
     block = yaml.safe_load((Path(gr_blocks.__file__).parent / "grc" / "gened_caption_encoder.block.yml").read_text())
     (mode,) = (one for one in block["parameters"] if one["id"] == "mode_name")
     assert mode["options"] == ["auto", *MODES] and len(mode["option_labels"]) == len(mode["options"])

@@ -19,7 +19,8 @@ from PIL import Image
 from gened.errors import ConfigError, LinkError
 from gened.fieldwork.calibrate import Calibration, run_calibrate
 from gened.fieldwork.calibrate_report import COLUMNS, conclusions, row, write_calibrated, write_calibration
-from gened.fieldwork.level_plan import CalibrateConfig, plan_levels
+from gened.fieldwork.config import CalibrateConfig
+from gened.fieldwork.level_plan import plan_levels
 from gened.flowgraphs.radios.radio_sink import GainRange
 from gened.hw_config.profile import load_profile
 

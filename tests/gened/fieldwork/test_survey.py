@@ -19,11 +19,12 @@ from PIL import Image
 
 from gened.errors import ConfigError
 from gened.fieldwork import survey as module
-from gened.fieldwork.survey import Survey, SurveyConfig, SurveyRow, run_survey
+from gened.fieldwork.config import SurveyConfig
+from gened.fieldwork.survey import Survey, SurveyRow, run_survey
 from gened.fieldwork.survey_report import line_of, summary_lines, write_survey
 from gened.fieldwork.survey_summary import drift_per_s, summarize, wilson_interval
+from gened.link.config import ReceiveConfig
 from gened.link.link_errors import NoFrameError
-from gened.link.receive import ReceiveConfig
 
 TIMEOUT_S = 120
 

@@ -15,7 +15,8 @@ from waiting import wait_until
 
 from gened.errors import ConfigError
 from gened.gr_blocks.phy.channel.config import ChannelConfig
-from gened.link.air import Air, AirConfig
+from gened.link.air import Air
+from gened.link.config import AirConfig
 from gened.link.control import (
     Burst,
     ControlSocket,

@@ -22,13 +22,10 @@ pytest.importorskip("torch", reason="the embedded editor is a network")
 
 from gened.errors import CaptionerError, ConfigError, EditorError
 from gened.gr_blocks.phy.channel.config import ChannelConfig
-from gened.link.air import AirConfig
+from gened.link.config import AirConfig, CaptionConfig, EditConfig, LoopbackConfig, ReceiveConfig, TransmitConfig
 from gened.link.control import free_ports
-from gened.link.describing import CaptionConfig, Describer
-from gened.link.editing import EditConfig
-from gened.link.loopback import LoopbackConfig, run_loopback
-from gened.link.receive import ReceiveConfig
-from gened.link.transmit import TransmitConfig
+from gened.link.describing import Describer
+from gened.link.loopback import run_loopback
 from gened.models.data.images import load_image
 
 

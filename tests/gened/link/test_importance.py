@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from gened.errors import ConfigError
-from gened.link.importance import Box, importance
-from gened.link.transmit import TransmitConfig
+from gened.link.config import Box, TransmitConfig
+from gened.link.importance import importance
+from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.data.images import load_image
 
 
@@ -70,4 +71,4 @@ def test_a_box_outside_is_told_with_the_size_of_the_photograph(photo: Path, box:
 )
 def test_focus_and_steps_out_of_range_are_refused(photo: Path, change: dict[str, float], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
-        TransmitConfig(photos=(photo,), **change)  # type: ignore[arg-type]
+        TransmitConfig(photos=(photo,), encode=EncodeOptions(**change))  # type: ignore[arg-type]

@@ -22,13 +22,12 @@ from waiting import wait_until
 from gened.errors import CodecError
 from gened.gr_blocks.phy.channel.config import ChannelConfig
 from gened.link import loopback
-from gened.link.air import AirConfig
 from gened.link.children import Child, end_all
+from gened.link.config import AirConfig, LoopbackConfig, ReceiveConfig, TransmitConfig
 from gened.link.control import free_ports
 from gened.link.link_errors import ChildDiedError, NoFrameError
-from gened.link.loopback import LoopbackConfig, run_loopback
-from gened.link.receive import ReceiveConfig
-from gened.link.transmit import TransmitConfig
+from gened.link.loopback import run_loopback
+from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.data.images import load_image
 from gened.models.data.reading import ImageSizeError
 from gened.reports.figures import MASK_INK
@@ -104,7 +103,7 @@ def descendants(pid: int) -> list[int]:
 def test_every_frame_crosses_with_its_caption_and_figures(tmp_path: Path) -> None:
     photos = [photograph(tmp_path / "one.png", 96, 128), photograph(tmp_path / "two.png", 80, 72, hue=1)]
     told: list[tuple[str, dict[str, Any]]] = []
-    config = link(photos, tmp_path / "out", n_frames=5, rate=loopback.TransmitConfig.rate)
+    config = link(photos, tmp_path / "out", n_frames=5)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mask.png").write_bytes(b"of an earlier run")
     report = run_loopback(config, stop=threading.Event(), on_progress=lambda side, facts: told.append((side, facts)))
@@ -128,7 +127,14 @@ def test_every_frame_crosses_with_its_caption_and_figures(tmp_path: Path) -> Non
 
 def test_what_is_important_crosses_and_gains(tmp_path: Path) -> None:
     photo = photograph(tmp_path / "p.png", 128, 192)
-    config = link([photo], tmp_path / "out", n_frames=2, mask_boxes=((0, 0, 64, 128),), focus=8.0, device="numpy")
+    config = link(
+        [photo],
+        tmp_path / "out",
+        n_frames=2,
+        mask_boxes=((0, 0, 64, 128),),
+        encode=EncodeOptions(focus=8.0),
+        device="numpy",
+    )
     report = run_loopback(config, stop=threading.Event())
     for frame, name in zip(report.frames, ("mask.png", "received-0001-mask.png"), strict=True):
         mask = load_image(tmp_path / "out" / name)
@@ -202,7 +208,11 @@ def test_nothing_received_ends_in_one_line_and_a_report(tmp_path: Path) -> None:
     [
         ({"codec": "unheard-of"}, CodecError, "unheard-of"),
         ({"photos": (Path("small.png"),)}, ImageSizeError, "64x64"),
-        ({"refine_steps": 5, "n_frames": 1000, "interval_s": 2.0}, CodecError, "nothing to refine"),
+        (
+            {"encode": EncodeOptions(refine_steps=5), "n_frames": 1000, "interval_s": 2.0},
+            CodecError,
+            "nothing to refine",
+        ),
     ],
 )
 def test_what_a_process_cannot_do_is_told_by_its_own_error(

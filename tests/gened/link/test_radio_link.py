@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import threading
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,11 @@ pytest.importorskip("gnuradio", reason="the link's ends are GNU Radio flowgraphs
 from gened.errors import ConfigError, LinkError
 from gened.gr_blocks.phy.channel.config import ChannelConfig
 from gened.hw_config.profile import load_profile
+from gened.link.config import LoopbackConfig, ReceiveConfig, TransmitConfig
 from gened.link.control import free_ports_in_a_row
 from gened.link.link_errors import NoFrameError
-from gened.link.loopback import LoopbackConfig, run_loopback
+from gened.link.loopback import run_loopback
 from gened.link.radio_link import RadioLink, radio_link, virtual_link
-from gened.link.receive import ReceiveConfig
-from gened.link.transmit import TransmitConfig
 
 PORT = 31000
 PAIR = {"rx.address": "ip:127.0.0.1:30432"}
@@ -83,7 +81,7 @@ def run(tmp_path: Path, link: RadioLink, *, n_frames: int, told: list[tuple[str,
     Image.fromarray(np.stack([2 * x, 2 * y, 128 + 0 * x], 2).astype(np.uint8)).save(photo)
     config = LoopbackConfig(
         transmit=TransmitConfig(
-            photos=(photo,), n_frames=n_frames, codec="softcast", rate=Fraction(1, 24), captions=("a wall",),
+            photos=(photo,), n_frames=n_frames, codec="softcast", captions=("a wall",),
             device="numpy",
         ),
         receive=ReceiveConfig(codecs=("softcast",), timeout_s=60.0),

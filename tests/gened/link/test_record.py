@@ -27,9 +27,10 @@ from gened.gr_blocks.phy.types import Frame, ImageSize
 from gened.gr_blocks.recording.metadata import RecordingError
 from gened.gr_blocks.recording.reader import read_recording
 from gened.gr_blocks.sample_recorder import sample_recorder
+from gened.link.config import KeepConfig, ReceiveConfig, RecordConfig
 from gened.link.link_errors import NoFrameError
-from gened.link.receive import ReceiveConfig, run_receive
-from gened.link.record import KeepConfig, RecordConfig, run_record
+from gened.link.receive import run_receive
+from gened.link.record import run_record
 from gened.models.codecs.registry import load_codec
 
 SIZE = ImageSize(64, 96)

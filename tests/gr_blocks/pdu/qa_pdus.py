@@ -11,12 +11,10 @@ import numpy as np
 import pmt
 import pytest
 
-from gened.errors import FrameError
 from gened.gr_blocks.pdu.frame_pdus import (
     capture_from_pdu,
     encoded_from_pdu,
     encoded_to_pdu,
-    parse_rate,
     picture_from_pdu,
     received_from_pdu,
 )
@@ -123,15 +121,3 @@ def test_symbols_that_are_no_numbers_are_refused(frame_of: Any) -> None:
     frame.encoded.symbols[3] = np.nan
     with pytest.raises(PduError, match="not finite"):
         encoded_from_pdu(encoded_to_pdu(frame))
-
-
-@pytest.mark.parametrize(("text", "value"), [("1/24", (1, 24)), ("2/48", (1, 24)), (0.25, (1, 4)), ("5/96", (5, 96))])
-def test_rates_are_read_and_reduced(text: Any, value: tuple[int, int]) -> None:
-    rate = parse_rate(text)
-    assert (rate.numerator, rate.denominator) == value
-
-
-@pytest.mark.parametrize("text", ["", "fast", "1/0", "0", "-1/24", "3/2", "9/100", "1/513", float("nan"), float("inf")])
-def test_rates_that_the_header_cannot_tell_are_refused(text: Any) -> None:
-    with pytest.raises(FrameError, match="rate"):
-        parse_rate(text)

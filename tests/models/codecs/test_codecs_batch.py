@@ -14,11 +14,13 @@ from gened.errors import CodecError
 from gened.gr_blocks.phy.channel.config import ChannelConfig
 from gened.gr_blocks.phy.channel.symbol_channel import apply_symbols
 from gened.gr_blocks.phy.types import Encoded, ImageSize, Received
-from gened.models.codecs.base import BatchedCodec, Codec, Decoded, Pictures, decode_batch, encode_batch
+from gened.models.codecs.base import BatchedCodec, Codec, Decoded, Pictures, decode_batch, encode_batch, encode_picture
+from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.codecs.gened import networks
 from gened.models.codecs.registry import codec_names, load_codec
 
 RATE = Fraction(1, 24)
+OPTIONS = EncodeOptions(rate=RATE, snr_db=8.0)
 SIZES = (ImageSize(64, 96), ImageSize(81, 70), ImageSize(64, 96))
 
 
@@ -48,7 +50,7 @@ def codec(request: pytest.FixtureRequest) -> Codec:
 
 def test_pictures_that_are_encoded_together_give_the_symbols_of_each_alone(codec: Codec) -> None:
     x = pictures(3, SIZES[0])
-    together = encode_batch(codec, x, rate=RATE, snr_db=8.0)
+    together = encode_batch(codec, x, OPTIONS)
     for one, picture in zip(together, x, strict=True):
         alone = codec.encode(picture, rate=RATE, snr_db=8.0)
         assert one.side_info == alone.side_info
@@ -82,28 +84,26 @@ def test_masks_reach_each_its_own_picture() -> None:
     codec = load_codec("gened")
     x, masks = pictures(2, SIZES[0]), np.zeros((2, *SIZES[0]), np.float32)
     masks[0, :, :48], masks[1, :, 48:] = 1, 1
-    together = encode_batch(codec, x, rate=RATE, snr_db=8.0, masks=masks)
+    together = encode_batch(codec, x, OPTIONS, masks=masks)
     for one, picture, mask in zip(together, x, masks, strict=True):
-        assert one.side_info == codec.encode(picture, rate=RATE, snr_db=8.0, mask=mask).side_info
-    assert together[0].side_info != encode_batch(codec, x, rate=RATE, snr_db=8.0, masks=masks[::-1])[0].side_info
+        assert one.side_info == encode_picture(codec, picture, OPTIONS, mask=mask).side_info
+    assert together[0].side_info != encode_batch(codec, x, OPTIONS, masks=masks[::-1])[0].side_info
 
 
 def test_each_picture_is_refined_with_its_own_seed() -> None:
     codec = load_codec("gened")
     x = pictures(2, ImageSize(64, 64))
-    together = encode_batch(codec, x, rate=RATE, snr_db=8.0, refine_steps=1, seeds=[5, 6])
-    alone = codec.encode(x[1], rate=RATE, snr_db=8.0, refine_steps=1, seed=6)
+    together = encode_batch(codec, x, replace(OPTIONS, refine_steps=1), seeds=[5, 6])
+    alone = encode_picture(codec, x[1], replace(OPTIONS, refine_steps=1, seed=6))
     assert together[1].symbols == pytest.approx(alone.symbols, abs=1e-3)
     assert together[1].symbols != pytest.approx(
-        codec.encode(x[1], rate=RATE, snr_db=8.0, refine_steps=1, seed=5).symbols, abs=1e-6
+        encode_picture(codec, x[1], replace(OPTIONS, refine_steps=1, seed=5)).symbols, abs=1e-6
     )
 
 
 def test_what_a_codec_cannot_do_is_refused_for_all() -> None:
     with pytest.raises(CodecError, match="no mask"):
-        encode_batch(
-            load_codec("deepjscc"), pictures(1, SIZES[0]), rate=RATE, snr_db=8.0, masks=np.ones((1, *SIZES[0]))
-        )
+        encode_batch(load_codec("deepjscc"), pictures(1, SIZES[0]), OPTIONS, masks=np.ones((1, *SIZES[0])))
 
 
 def test_more_frames_than_fit_go_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,8 @@ from gened.gr_blocks.phy.channel.config import ChannelConfig
 from gened.gr_blocks.phy.channel.symbol_channel import apply_symbols
 from gened.gr_blocks.phy.framing.budget import budget, side_symbols
 from gened.gr_blocks.phy.types import Encoded, ImageSize, Received
-from gened.models.codecs.base import Codec, Decoded, Picture
+from gened.models.codecs.base import Codec, Decoded, Picture, encode_picture
+from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.codecs.registry import codec_names, load_codec
 
 RATE = Fraction(1, 24)  # the one that every codec has
@@ -180,7 +181,8 @@ class TestCodecContract:
         mask[:, :32] = 1
         plain = codec.encode(photograph(SIZES[0]), rate=RATE, snr_db=7.0)
         try:
-            encoded = codec.encode(photograph(SIZES[0]), rate=RATE, snr_db=7.0, mask=mask, focus=8.0)
+            options = EncodeOptions(rate=RATE, snr_db=7.0, focus=8.0)
+            encoded = encode_picture(codec, photograph(SIZES[0]), options, mask=mask)
         except CodecError as error:
             assert codec.name in str(error)
             return

@@ -20,9 +20,7 @@ from gened.models.codecs.softcast.codec import WEIGHTS
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    known = registry.codec_names()
-    assert {"deepjscc", "gened", "hevc-ldpc", "softcast"} <= set(known) and known == sorted(known)
-    with pytest.raises(CodecError, match=f"unknown codec 'jpeg'; known are {', '.join(known)}"):
+    with pytest.raises(CodecError, match="unknown codec 'jpeg'; known are deepjscc, gened, hevc-ldpc, softcast"):
         registry.load_codec("jpeg")
 
 

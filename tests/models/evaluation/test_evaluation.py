@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
@@ -21,11 +21,13 @@ from gened.gr_blocks.phy.coding.modes import n_symbols
 from gened.gr_blocks.phy.framing.budget import budget
 from gened.gr_blocks.phy.types import ImageSize, Received
 from gened.models.codecs.base import Decoded
+from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.codecs.softcast.codec import SoftCast
 from gened.models.data.evaluation_set import CAPTION_SYMBOLS
 from gened.models.data.reading import NotAnImageError
 from gened.models.evaluation.metrics.pixel_metrics import mean_picture, psnr_db
 from gened.models.evaluation.run.evaluate import ROW_KEYS, describe, evaluate, table
+from gened.option_fields import Option
 
 NAMES = ("astronaut", "chelsea", "coffee")
 
@@ -137,7 +139,7 @@ def test_pictures_without_a_mask_do_not_count_under_it(masked: Path) -> None:
 def test_the_encoder_is_told_of_the_mask_as_asked(masked: Path) -> None:
     spy = Spy()
     for mask, focus in (("codec", None), ("codec", 3.0), ("truth", 3.0), ("none", None)):
-        evaluate(spy, masked, snrs_db=[10.0], limit=1, mask=mask, focus=focus)
+        evaluate(spy, masked, snrs_db=[10.0], limit=1, mask=mask, encode=EncodeOptions(focus=focus))
     own, focused, truth, none = spy.told
     assert own == {} and focused == {"focus": 3.0} and none == {"focus": 1.0}
     assert truth["focus"] == 3.0 and truth["mask"].dtype == np.float32
@@ -145,7 +147,7 @@ def test_the_encoder_is_told_of_the_mask_as_asked(masked: Path) -> None:
 
 
 def test_a_true_mask_makes_the_foreground_better_at_the_cost_of_the_rest(codec: SoftCast, masked: Path) -> None:
-    truth = evaluate(codec, masked, snrs_db=[10.0], mask="truth", focus=10.0)[0]
+    truth = evaluate(codec, masked, snrs_db=[10.0], mask="truth", encode=EncodeOptions(focus=10.0))[0]
     none = evaluate(codec, masked, snrs_db=[10.0], mask="none")[0]
     assert truth["psnr_fg_db"] > none["psnr_fg_db"] + 0.5
     assert truth["psnr_bg_db"] < none["psnr_bg_db"] - 0.5
@@ -154,9 +156,9 @@ def test_a_true_mask_makes_the_foreground_better_at_the_cost_of_the_rest(codec: 
 def test_masks_that_cannot_be_given_are_errors_before_anything_is_measured(masked: Path) -> None:
     spy = Spy()
     with pytest.raises(ConfigError, match="--mask none weighs all alike"):
-        evaluate(spy, masked, mask="none", focus=2.0)
+        evaluate(spy, masked, mask="none", encode=EncodeOptions(focus=2.0))
     with pytest.raises(ConfigError, match="positive"):
-        evaluate(spy, masked, focus=float("nan"))
+        evaluate(spy, masked, encode=EncodeOptions(focus=float("nan")))
     (masked / "masks" / "coffee.png").unlink()
     with pytest.raises(ConfigError, match=r"coffee\.png has none"):
         evaluate(spy, masked, mask="truth")
@@ -224,13 +226,22 @@ def test_a_picture_of_several_bursts_fades_burst_by_burst(pictures: Path) -> Non
             return super().decode(received)
 
     fading = ChannelConfig("rayleigh-block")
-    evaluate(Spy(), pictures, rate=Fraction(1, 12), snrs_db=[10.0], channel=fading, resize=384, limit=1)
+    encode = EncodeOptions(rate=Fraction(1, 12))
+    evaluate(Spy(), pictures, encode=encode, snrs_db=[10.0], channel=fading, resize=384, limit=1)
     assert seen == [3]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noted(EncodeOptions):
+    """Settings with one that only the spy knows."""
+
+    note: Annotated[int, Option("--note")] = 0
+    """A number."""
 
 
 def test_options_reach_the_encoder(pictures: Path) -> None:
     spy = Spy()
-    evaluate(spy, pictures, snrs_db=[10.0], limit=1, options={"note": 7})
+    evaluate(spy, pictures, snrs_db=[10.0], limit=1, encode=Noted(note=7))
     assert spy.told == [{"note": 7}]
 
 
@@ -251,14 +262,15 @@ def test_what_was_measured_is_not_measured_again(pictures: Path, tmp_path: Path)
     "change",
     [
         {"snrs_db": [4.0]},
-        {"rate": Fraction(1, 48)},
+        {"encode": EncodeOptions(rate=Fraction(1, 48))},
         {"channel": ChannelConfig("rayleigh-block")},
         {"over": "loopback"},
-        {"focus": 2.0},
+        {"encode": EncodeOptions(focus=2.0)},
         {"mask": "none"},
         {"metrics": ("psnr",)},
         {"resize": 64},
-        {"options": {"note": 7}},
+        {"encode": Noted(note=7)},
+        {"codec_options": {"note": 7}},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -381,7 +393,8 @@ def test_the_table_has_a_column_for_each_snr_and_lines_for_what_was_measured(cod
 
 def test_the_encoder_may_be_told_a_wrong_snr_and_symbols_may_be_lost(pictures: Path, codec: SoftCast) -> None:
     def psnr(**settings: Any) -> float:
-        return float(evaluate(codec, pictures, snrs_db=[4.0], rate=Fraction(1, 12), **settings)[0]["psnr_db"])
+        encode = EncodeOptions(rate=Fraction(1, 12))
+        return float(evaluate(codec, pictures, snrs_db=[4.0], encode=encode, **settings)[0]["psnr_db"])
 
     right = psnr()
     assert right - psnr(snr_error_db=8.0) > 0

@@ -19,6 +19,7 @@ from gened.errors import EditorError
 from gened.gr_blocks.phy.types import Received
 from gened.models.captioning.detector import Detection
 from gened.models.codecs.base import Decoded
+from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.codecs.softcast.codec import SoftCast
 from gened.models.editing.base import Edited, EditRequest, unedited
 from gened.models.evaluation.run import workers
@@ -201,7 +202,11 @@ def test_objects_that_are_found_again_count_once() -> None:
 @needs_packages
 def test_machines_see_the_same_in_the_same_picture_and_less_in_a_bad_one(pictures: Path) -> None:
     rows = evaluate(
-        SoftCast(), pictures, snrs_db=[-10.0, 40.0], metrics=("psnr", "kid", "recognition"), rate=Fraction(1, 12)
+        SoftCast(),
+        pictures,
+        snrs_db=[-10.0, 40.0],
+        metrics=("psnr", "kid", "recognition"),
+        encode=EncodeOptions(rate=Fraction(1, 12)),
     )
     bad, good = rows
     assert good["class_agreement"] >= bad["class_agreement"] and good["kid"] < bad["kid"]

@@ -12,6 +12,7 @@ import pytest
 
 from gened.errors import CodecError
 from gened.gr_blocks.phy.types import ImageSize, Received
+from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.serving.codec_service import CodecService
 from gened.models.serving.worker import Worker
 
@@ -29,7 +30,7 @@ def test_a_mask_travels_to_the_receiver_in_eight_bits(image: Any) -> None:
     service = CodecService()
     mask = np.zeros((64, 96), np.uint8)
     mask[:, :48] = 255
-    answer = service.encode("softcast", image, rate=RATE, snr_db=10.0, mask=mask, focus=8.0)
+    answer = service.encode("softcast", image, options=EncodeOptions(rate=RATE, focus=8.0), mask=mask)
     symbols, side_info = answer.encoded.symbols, answer.encoded.side_info
     noise_var = np.full(len(symbols), 0.1, np.float32)
     decoded = service.decode(answer.codec_id, Received(symbols, noise_var, side_info, ImageSize(64, 96), RATE, 10.0))
@@ -40,13 +41,13 @@ def test_a_mask_travels_to_the_receiver_in_eight_bits(image: Any) -> None:
 def test_what_a_codec_cannot_do_is_its_own_error(image: Any) -> None:
     service = CodecService()
     with pytest.raises(CodecError, match="nothing to refine"):
-        service.encode("softcast", image, rate=RATE, snr_db=10.0, refine_steps=1)
+        service.encode("softcast", image, options=EncodeOptions(rate=RATE, refine_steps=1))
     with pytest.raises(CodecError, match="no mask"):
-        service.encode("hevc-ldpc", image, rate=RATE, snr_db=10.0, mask=np.full((64, 96), 255, np.uint8))
+        service.encode("hevc-ldpc", image, options=EncodeOptions(), mask=np.full((64, 96), 255, np.uint8))
 
 
 def test_a_transmitters_worker_on_numpy_never_loads_pytorch(image: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(FOLDER))
     with Worker("codec_spy:CodecSpy", {"device": "numpy"}) as worker:
-        worker.call("encode", codec="softcast", image=image, rate=RATE, snr_db=10.0)
+        worker.call("encode", codec="softcast", image=image, options=EncodeOptions(rate=RATE))
         assert worker.call("loaded") == ["numpy"]

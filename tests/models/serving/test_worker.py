@@ -16,6 +16,7 @@ import pytest
 from waiting import wait_until
 
 from gened.errors import LinkError, OtherWeightsError
+from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.serving.worker import JobResult, Worker
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -69,7 +70,7 @@ def test_a_full_queue_refuses_the_newest_job_at_once_and_counts_it(worker: Worke
 
 def test_an_exception_in_the_child_comes_back_as_one_line(worker: Worker) -> None:
     with pytest.raises(LinkError, match="this codec cannot encode"):
-        worker.call("encode", codec="broken", image=None, rate=1, snr_db=1)
+        worker.call("encode", codec="broken", image=None, options=EncodeOptions())
     with pytest.raises(LinkError, match=r"TypeError: .*unexpected keyword"):
         worker.call("sleep", hours=1)
     assert worker.call("sleep", seconds=0.0) == 0.0
@@ -79,7 +80,7 @@ def test_an_exception_in_the_child_comes_back_as_one_line(worker: Worker) -> Non
 def test_the_code_of_an_error_crosses_with_its_text(worker: Worker) -> None:
     results: list[JobResult] = []
     worker.submit("decode", results.append, codec_id=1, received=None)
-    worker.submit("encode", results.append, codec="broken", image=None, rate=1, snr_db=1)
+    worker.submit("encode", results.append, codec="broken", image=None, options=EncodeOptions())
     assert worker.drain(10)
     assert [(result.error, result.error_code) for result in results] == [
         ("no codec has the number 00000001", OtherWeightsError.code),
