@@ -38,7 +38,8 @@ def transmitted(image: Any, n_frames: int = 1, **options: Any) -> tuple[Any, lis
         for number in range(n_frames):
             assert transmitter.send(image, {"name": "photo", "frame": number}, timeout_s=30)
         assert transmitter.drain(60)
-        return np.array(transmitter.sink.data(), np.complex64), reports
+        sink: Any = transmitter.sink  # a vector sink
+        return np.array(sink.data(), np.complex64), reports
     finally:
         transmitter.stop()
         transmitter.wait()
@@ -106,12 +107,13 @@ def test_a_reported_frame_has_its_samples_counted(image: Any) -> None:
         on_report=lambda facts: counts.append((transmitter.n_samples_sent, facts.on_air_samples)),
         gap_len=500,
     )
+    sink: Any = transmitter.sink  # a vector sink
     transmitter.start()
     try:
         for _ in range(5):
             assert transmitter.send(image, timeout_s=30)
             assert transmitter.drain(30)
-            assert len(transmitter.sink.data()) == sum(length + 500 for _, length in counts)
+            assert len(sink.data()) == sum(length + 500 for _, length in counts)
     finally:
         transmitter.stop()
         transmitter.wait()
