@@ -21,8 +21,8 @@ main() {
   step "cmake configure" 120 cmake -S . -B "$BUILD" -DCMAKE_INSTALL_PREFIX="$STAGING" -DGENED_PYTHON="$PYTHON"
   step "cmake build" 300 cmake --build "$BUILD" --parallel "$(nproc)"
   step "cmake install" 120 cmake --install "$BUILD"
-  step "ctest" 300 ctest --test-dir "$BUILD" --output-on-failure --timeout 120 --no-tests=error
-  step "grcc" 300 compile_flowgraphs
+  step "ctest" 900 ctest --test-dir "$BUILD" --output-on-failure --timeout 300 --no-tests=error
+  step "grcc" 600 compile_flowgraphs
   step "pytest" 1800 pytest_coverage "$@"
   lint_steps
   docs_steps
@@ -39,7 +39,7 @@ compile_flowgraphs() {
   for flowgraph in "${flowgraphs[@]}"; do
     echo "$flowgraph"
     GRC_BLOCKS_PATH="$STAGING/share/gnuradio/grc/blocks" QT_QPA_PLATFORM=offscreen \
-      timeout -k 10 60 "$PYTHON" "$(command -v grcc)" --output "$out" "$flowgraph" >"$out/log" 2>&1 || {
+      timeout -k 10 120 "$PYTHON" "$(command -v grcc)" --output "$out" "$flowgraph" >"$out/log" 2>&1 || {
       cat "$out/log"
       return 1
     }

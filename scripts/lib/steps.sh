@@ -59,15 +59,15 @@ pytest_coverage() {
 }
 
 lint_steps() {
-  step "ruff check" 60 "$PYTHON" -m ruff check .
-  step "ruff format" 60 "$PYTHON" -m ruff format --check .
-  step "codespell" 60 "$PYTHON" -m codespell_lib
-  step "mypy" 300 "$PYTHON" -m mypy
-  step "mypy tests" 300 "$PYTHON" -m mypy --config-file tests/mypy.ini
+  step "ruff check" 120 "$PYTHON" -m ruff check .
+  step "ruff format" 120 "$PYTHON" -m ruff format --check .
+  step "codespell" 120 "$PYTHON" -m codespell_lib
+  step "mypy" 900 "$PYTHON" -m mypy
+  step "mypy tests" 900 "$PYTHON" -m mypy --config-file tests/mypy.ini
 }
 
 # The site in site/, from the pages and the docstrings; nothing is fetched. Material announces its successor at each start.
 docs_steps() {
-  NO_MKDOCS_2_WARNING=1 step "docs" 300 "$PYTHON" -m mkdocs build --strict --quiet
-  step "docs links" 60 "$PYTHON" scripts/lib/check_site.py site
+  NO_MKDOCS_2_WARNING=1 step "docs" 600 "$PYTHON" -m mkdocs build --strict --quiet
+  step "docs links" 120 "$PYTHON" scripts/lib/check_site.py site
 }
