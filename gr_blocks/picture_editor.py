@@ -8,13 +8,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gened.errors import ConfigError
 from gened.gr_blocks.pdu.frame_pdus import Image, Mask, Meta, picture_from_pdu, picture_to_pdu
 from gened.gr_blocks.pdu.message_block import MessageBlock
-from gened.models.data.images import to_float, to_uint8
-from gened.models.editing.base import Edited, EditRequest
+from gened.models.editing.base import EditResult, EditTask
 from gened.models.serving.editor_client import EditorClient
 
 DEFAULT_ADDRESS = "tcp://127.0.0.1:5560"
@@ -26,7 +23,7 @@ class _Slot:
 
     def __init__(self, image: Image, mask: Mask | None, meta: Meta) -> None:
         self.image, self.mask, self.meta = image, mask, meta
-        self.answer: Edited | None = None
+        self.answer: EditResult | None = None
 
 
 class picture_editor(MessageBlock):  # noqa: N801
@@ -90,8 +87,8 @@ class picture_editor(MessageBlock):  # noqa: N801
         image, meta = picture_from_pdu(message)
         mask = meta.pop("mask", None)
         slot = _Slot(image, mask, meta)
-        request = EditRequest(
-            to_float(image), text=_text(meta), mask=None if mask is None else mask.astype(np.float32) / np.float32(255),
+        task = EditTask(
+            image, text=_text(meta), mask=mask,
             snr_est_db=_finite(meta, "snr_est_db", -100, 100),
             noise_var_mean=_finite(meta, "noise_var_mean", 0, 1e6),
             strength=self._strength, seed=int(meta.get("frame") or 0),
@@ -100,11 +97,11 @@ class picture_editor(MessageBlock):  # noqa: N801
         with self._lock:
             self._slots.append(slot)
 
-        def on_answer(edited: Edited) -> None:
-            slot.answer = edited
+        def on_answer(result: EditResult) -> None:
+            slot.answer = result
             self._pass_on()
 
-        self.client.submit(request, on_answer)
+        self.client.submit(task, on_answer)
 
     def _pass_on(self) -> None:
         """Publishes the pictures at the head of the queue that have their answer; any thread."""
@@ -123,7 +120,7 @@ class picture_editor(MessageBlock):  # noqa: N801
             self.counters.add("n_edited")
         else:
             self.counters.report("n_unedited", f"frame {meta.get('frame')}: {answer.reason}")
-        self.publish("pictures", picture_to_pdu(to_uint8(answer.x) if answer.edited else slot.image, meta, slot.mask))
+        self.publish("pictures", picture_to_pdu(answer.pixels if answer.edited else slot.image, meta, slot.mask))
 
 
 def _text(meta: Meta) -> str:

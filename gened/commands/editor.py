@@ -15,7 +15,7 @@ from gened.errors import EditorError
 from gened.option_fields import parse_name_values
 
 if TYPE_CHECKING:
-    from gened.models.editing.base import Edited, EditRequest
+    from gened.models.editing.base import EditResult, EditTask
 
 editor = typer.Typer(
     help="The generative half: what restores received pictures, told their words.", no_args_is_help=True
@@ -118,32 +118,31 @@ def edit(
     option: Option = None,
 ) -> None:
     """Edit one picture."""
-    from gened.models.data.images import load_image, load_mask, save_png, to_float, to_uint8
-    from gened.models.editing.base import EditRequest
+    from gened.models.data.images import load_image, load_mask, save_png
+    from gened.models.editing.base import EditTask
 
     pixels = load_image(picture)
-    request = EditRequest(
-        to_float(pixels), text=caption,
-        mask=None if mask is None else load_mask(mask, *pixels.shape[:2]).astype("float32") / 255,
-        snr_est_db=snr, strength=strength, seed=seed,
+    task = EditTask(
+        pixels, text=caption, mask=None if mask is None else load_mask(mask, *pixels.shape[:2]), snr_est_db=snr,
+        strength=strength, seed=seed,
     )  # fmt: skip
-    edited = (
-        _asked(request, address, keys) if address else _made(request, backend, device, parse_name_values(option or ()))
-    )
+    edited = _asked(task, address, keys) if address else _made(task, backend, device, parse_name_values(option or ()))
     if not edited.edited:
         raise EditorError(f"not edited: {edited.reason}")
-    save_png(out, to_uint8(edited.x))
+    save_png(out, edited.pixels)
     print(f"{out}: {edited.backend}, {edited.seconds:.2f} s")
 
 
-def _asked(request: EditRequest, address: str, keys: Path | None) -> Edited:
+def _asked(task: EditTask, address: str, keys: Path | None) -> EditResult:
     from gened.models.serving.editor_client import EditorClient
 
     with EditorClient(address, keys=keys, timeout_s=600) as client:
-        return client.edit(request)
+        return client.edit(task)
 
 
-def _made(request: EditRequest, backend: str, device: str, chosen: dict[str, Any]) -> Edited:
+def _made(task: EditTask, backend: str, device: str, chosen: dict[str, Any]) -> EditResult:
+    from gened.models.editing.base import EditResult
     from gened.models.editing.registry import load_editor
 
-    return load_editor(backend, device=device or options.default_device(backend), **chosen).edit(request)
+    editor = load_editor(backend, device=device or options.default_device(backend), **chosen)
+    return EditResult.of(editor.edit(task.request()))

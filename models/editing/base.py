@@ -12,15 +12,16 @@ import numpy as np
 
 from gened.errors import EditorError
 from gened.models.codecs.base import Map, Picture
+from gened.models.data.images import Mask, Pixels, to_float, to_uint8
 
 MIN_SIDE, MAX_SIDE = 16, 4096
 MAX_TEXT_BYTES = 4096
-"""Of the words that a request brings; a frame carries fewer."""
+"""Longest caption of a request, UTF-8 bytes; a frame carries fewer."""
 
 
 @dataclass(frozen=True)
 class EditRequest:
-    """A received picture, and what the receiver knows of it.
+    """A received picture for an editor's network, with what the receiver measured of its frame.
 
     Raises:
         EditorError: A picture or a mask of another shape, or a number out of range.
@@ -29,67 +30,128 @@ class EditRequest:
     x_hat: Picture
     """I_r, [3, H, W] float32 RGB in [0, 1]."""
     text: str = ""
-    """The words that came with it; empty where none came, or where they are damaged."""
+    """The caption of the frame; empty if none arrived, or a damaged one."""
     mask: Map | None = None
-    """[H, W] in [0, 1], importance as the receiver knows it."""
+    """Importance as the receiver knows it, [H, W] in [0, 1]."""
     snr_est_db: float | None = None
-    """Es/N0 as the receiver has estimated it; None: not known."""
+    """Es/N0 as the receiver estimated it, dB, -100 to 100; None: unknown."""
     noise_var_mean: float | None = None
-    """Mean complex noise variance of the equalised symbols that arrived; None: not known."""
+    """Mean complex noise variance of the equalised symbols that arrived; None: unknown."""
     strength: float = 1.0
-    """In [0, 1]: 0 leaves I_r as it is, 1 is all that the editor can do."""
+    """Strength of the edit in [0, 1]: 0 leaves I_r as it is."""
     seed: int = 0
-    """Of whatever the editor draws: the same request with the same seed gives the same picture."""
+    """Seed of all random numbers, 0 to 2^31 - 1: equal requests with equal seeds give equal pictures."""
 
     def __post_init__(self) -> None:
         x = self.x_hat
-        if x.ndim != 3 or x.shape[0] != 3 or not all(MIN_SIDE <= side <= MAX_SIDE for side in x.shape[1:]):
-            raise EditorError(
-                f"a picture to edit is [3, H, W], {MIN_SIDE} to {MAX_SIDE} pixels a side, not {list(x.shape)}"
-            )
-        if self.mask is not None and self.mask.shape != x.shape[1:]:
-            raise EditorError(f"the mask of a picture of {list(x.shape[1:])} pixels has {list(self.mask.shape)}")
-        if not 0 <= self.strength <= 1:
-            raise EditorError(f"an editing strength of {self.strength:g}; from 0 to 1 is possible")
-        if not 0 <= self.seed < 2**31:
-            raise EditorError(f"a seed of {self.seed}; from 0 to {2**31 - 1} is possible")
-        if self.snr_est_db is not None and not -100 <= self.snr_est_db <= 100:
-            raise EditorError(f"an SNR of {self.snr_est_db:g} dB; from -100 to 100 is possible")
-        if self.noise_var_mean is not None and not 0 <= self.noise_var_mean < math.inf:
-            raise EditorError(f"a noise variance of {self.noise_var_mean:g}; a finite positive number is expected")
-        if len(self.text.encode(errors="replace")) > MAX_TEXT_BYTES:
-            raise EditorError(f"a text of more than {MAX_TEXT_BYTES} bytes")
+        if x.ndim != 3 or x.shape[0] != 3:
+            raise EditorError(f"a picture to edit is [3, H, W], not {list(x.shape)}")
+        _check(self, x.shape[1:])
+
+
+@dataclass(frozen=True)
+class EditTask:
+    """A received picture on its way to an editor: `EditRequest` with 8 bits per value, as it arrives and is displayed.
+
+    Raises:
+        EditorError: A picture or a mask of another shape, or a number out of range.
+    """
+
+    pixels: Pixels
+    """I_r, [H, W, 3] uint8 RGB."""
+    text: str = ""
+    """See `EditRequest`, as for all further attributes."""
+    mask: Mask | None = None
+    """[H, W] uint8, 255 is important."""
+    snr_est_db: float | None = None
+    noise_var_mean: float | None = None
+    strength: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
+            raise EditorError(f"a picture to edit is [H, W, 3], not {list(self.pixels.shape)}")
+        _check(self, self.pixels.shape[:2])
+
+    def request(self) -> EditRequest:
+        """The task as the network takes it, in float32."""
+        mask = None if self.mask is None else self.mask.astype(np.float32) / np.float32(255)
+        return EditRequest(
+            to_float(self.pixels), self.text, mask, self.snr_est_db, self.noise_var_mean, self.strength, self.seed
+        )
+
+    def unedited(self, reason: str, backend: str = "none") -> EditResult:
+        """I_r as the result, with the reason."""
+        return EditResult(self.pixels, 0.0, backend, edited=False, reason=reason)
+
+
+def _check(request: EditRequest | EditTask, size: tuple[int, ...]) -> None:
+    """Checks that both forms of a request share; `size` is the height and the width of the picture."""
+    if not all(MIN_SIDE <= side <= MAX_SIDE for side in size):
+        raise EditorError(
+            f"a picture to edit has {MIN_SIDE} to {MAX_SIDE} pixels on each side, not {size[1]}x{size[0]}"
+        )
+    if request.mask is not None and request.mask.shape != size:
+        raise EditorError(f"the mask of a picture of {list(size)} pixels has {list(request.mask.shape)}")
+    if not 0 <= request.strength <= 1:
+        raise EditorError(f"an editing strength of {request.strength:g}; from 0 to 1 is possible")
+    if not 0 <= request.seed < 2**31:
+        raise EditorError(f"a seed of {request.seed}; from 0 to {2**31 - 1} is possible")
+    if request.snr_est_db is not None and not -100 <= request.snr_est_db <= 100:
+        raise EditorError(f"an SNR of {request.snr_est_db:g} dB; from -100 to 100 is possible")
+    if request.noise_var_mean is not None and not 0 <= request.noise_var_mean < math.inf:
+        raise EditorError(f"a noise variance of {request.noise_var_mean:g}; a finite positive number is expected")
+    if len(request.text.encode(errors="replace")) > MAX_TEXT_BYTES:
+        raise EditorError(f"a text of more than {MAX_TEXT_BYTES} bytes")
 
 
 @dataclass(frozen=True)
 class Edited:
-    """What an editor made of a picture."""
+    """Result of an editor."""
 
     x: Picture
-    """I_g, or I_r where nothing was edited: [3, H, W] float32 in [0, 1]."""
+    """I_g, or I_r if nothing was edited: [3, H, W] float32 in [0, 1]."""
     seconds: float
-    """Of computation."""
+    """Time of computation, s."""
     backend: str
+    """Name of the editor."""
     edited: bool = True
-    """False: `x` is I_r, and `reason` says why."""
+    """False: `x` is I_r, for the given reason."""
     reason: str = ""
 
 
-class Editor(Protocol):
-    """What the service and `evaluate` ask of an editor.
+@dataclass(frozen=True)
+class EditResult:
+    """`Edited` with 8 bits per value, as it travels back."""
 
-    One that is made on a machine that lacks what it needs raises `EditorError` in its constructor, not at the first
-    picture.
+    pixels: Pixels
+    """[H, W, 3] uint8 RGB."""
+    seconds: float
+    """See `Edited`, as for all further attributes."""
+    backend: str
+    edited: bool = True
+    reason: str = ""
+
+    @classmethod
+    def of(cls, edited: Edited) -> EditResult:
+        """An editor's result, rounded to 8 bits."""
+        return cls(to_uint8(edited.x), edited.seconds, edited.backend, edited.edited, edited.reason)
+
+
+class Editor(Protocol):
+    """Edits received pictures; used by the editing service and by `evaluate`.
+
+    The constructor raises `EditorError` if weights, packages or the device are missing, so that no picture is lost.
     """
 
     name: str
     version: str
-    """Of weights and libraries: what was measured with one must not be taken for another's."""
+    """Version of weights and libraries; part of the key of cached scores."""
     max_batch: int
-    """Requests that it takes at once."""
+    """Largest number of requests of one `edit_batch`."""
 
     def edit(self, request: EditRequest) -> Edited:
-        """One picture.
+        """Edit one picture.
 
         Raises:
             EditorError: The picture cannot be edited; the caller delivers I_r.
@@ -97,16 +159,16 @@ class Editor(Protocol):
         ...
 
     def edit_batch(self, requests: Sequence[EditRequest]) -> list[Edited]:
-        """Several of one size, at most `max_batch`, each as `edit` would make it."""
+        """Edit at most `max_batch` pictures of one size; each result equals that of `edit`."""
         ...
 
 
 def unedited(request: EditRequest, reason: str, backend: str = "none") -> Edited:
-    """I_r, with the reason."""
+    """I_r as the result, with the reason."""
     return Edited(request.x_hat, 0.0, backend, edited=False, reason=reason)
 
 
 def blended(x_hat: Picture, edited: Picture, strength: float) -> Picture:
-    """`strength` of the way from I_r to what was edited, clipped to [0, 1]."""
+    """Linear interpolation from I_r (`strength` 0) to the edited picture (1), clipped to [0, 1]."""
     mixed = x_hat + np.float32(strength) * (edited - x_hat)
     return np.clip(mixed, 0, 1).astype(np.float32)

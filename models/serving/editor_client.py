@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Asks the editing service, and never lets anybody wait for it longer than was said.
+"""Client of the editing service with a time limit for every picture.
 
-    submit(request) --> thread with a DEALER socket <--> service
-    callback(Edited) <-------'
+    submit(task) ----->  thread with a DEALER socket <--> service
+    callback(EditResult) <---'
 
-Each request gets exactly one answer: the edited picture, or I_r with the reason when the service is absent, slow,
-crashed, busy, or answers rubbish. A service that does not answer pings is not asked; pings go on, so one that comes
-back is used again.
+Each task gets exactly one result: the edited picture, or I_r with the reason if the service is absent, slow, crashed or
+busy, or its answer is malformed. Tasks are sent only while the service answers pings; pings continue, so a service that
+returns is used again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from gened.errors import EditorError
-from gened.models.editing.base import Edited, EditRequest, unedited
+from gened.models.editing.base import EditResult, EditTask
 from gened.models.serving.editor_keys import client_keys
 from gened.models.serving.editor_protocol import Answer, MessageError, pack_ask, pack_request, unpack_answer
 from gened.models.serving.editor_server import DEFAULT_ADDRESS, MAX_MESSAGE_BYTES
@@ -34,21 +34,20 @@ DEFAULT_TIMEOUT_S = 30.0
 DEFAULT_QUEUE_LEN = 8
 PING_S = 0.5
 SILENT_S = 10.0
-"""A service that was there and has answered no ping for so long is taken for dead."""
+"""A service that answered before is considered dead after so long without a pong, s."""
 ABSENT_S = 3.0
-"""A service that has never answered is waited for so long from the client's start; the first model may take longer to
-load, for which `patience_s` is there."""
+"""Time from the client's start for a first pong, s; `patience_s` replaces it where a model has to load."""
 POLL_MS = 100
 
-Callback = Callable[[Edited], None]
+Callback = Callable[[EditResult], None]
 log = logging.getLogger(__name__)
 
 
 class _Pending(NamedTuple):
-    """A request without an answer yet."""
+    """A task without a result yet."""
 
     number: int
-    request: EditRequest
+    task: EditTask
     callback: Callback
     deadline_s: float
 
@@ -57,15 +56,15 @@ class EditorClient:
     """A connection to one service.
 
     Args:
-        address: Of the service.
+        address: Address of the service.
         keys: Folder with the client's CURVE keys; None: no encryption.
-        timeout_s: A picture that has not come back after so long is given as it was.
-        patience_s: How long the first requests wait for a service that has not answered yet; None: `ABSENT_S`.
-        queue_len: Requests that may be on their way; more are answered at once with I_r.
+        timeout_s: Time limit of a picture, after which its result is I_r.
+        patience_s: Time that the first tasks wait for a service that has not answered yet; None: `ABSENT_S`.
+        queue_len: Largest number of open tasks; the result of further ones is I_r at once.
 
     Raises:
-        ConfigError: Keys that are not there.
-        EditorError: No such address.
+        ConfigError: Missing keys.
+        EditorError: A malformed address.
     """
 
     def __init__(
@@ -79,7 +78,7 @@ class EditorClient:
     ) -> None:
         self.address = address
         self.backend: str | None = None
-        """Of the service, once it has answered."""
+        """Name of the service's backend, once it has answered."""
         self._timeout_s, self._queue_len = timeout_s, queue_len
         self._patience_s = ABSENT_S if patience_s is None else patience_s
         self._numbers = itertools.count(1)
@@ -100,7 +99,7 @@ class EditorClient:
             self._socket.connect(address)
         except zmq.ZMQError as error:
             self._context.destroy(linger=0)
-            raise EditorError(f"no editor can be asked at '{address}': {error.strerror}") from error
+            raise EditorError(f"no editor can be reached at '{address}': {error.strerror}") from error
         except BaseException:
             self._context.destroy(linger=0)
             raise
@@ -119,12 +118,12 @@ class EditorClient:
         bell.connect(name)
         return bell, ear
 
-    def submit(self, request: EditRequest, callback: Callback) -> None:
-        """Asks for an edited picture; never waits.
+    def submit(self, task: EditTask, callback: Callback) -> None:
+        """Send a picture to the editor; never blocks.
 
         Args:
-            request: See there.
-            callback: Called once with the answer, on the client's own thread or at once; must not block.
+            task: The received picture, with what is known of its frame.
+            callback: Called once with the result, on the client's own thread or at once; must not block.
         """
         reason = None
         with self._lock:
@@ -134,30 +133,30 @@ class EditorClient:
                 reason = f"the editor is busy with {self._n_open} earlier pictures"
             else:
                 self._n_open += 1
-                self._new.append(_Pending(next(self._numbers), request, callback, time.monotonic() + self._timeout_s))
+                self._new.append(_Pending(next(self._numbers), task, callback, time.monotonic() + self._timeout_s))
                 self._bell.send(b"")
         if reason is not None:
-            callback(unedited(request, reason))
+            callback(task.unedited(reason))
 
-    def edit(self, request: EditRequest) -> Edited:
+    def edit(self, task: EditTask) -> EditResult:
         """`submit` and wait: for commands and tests, never for the radio side."""
-        done: collections.deque[Edited] = collections.deque()
+        done: collections.deque[EditResult] = collections.deque()
         event = threading.Event()
 
-        def answered(edited: Edited) -> None:
-            done.append(edited)
+        def answered(result: EditResult) -> None:
+            done.append(result)
             event.set()
 
-        self.submit(request, answered)
+        self.submit(task, answered)
         event.wait()
         return done[0]
 
     def wait_ready(self, timeout_s: float) -> bool:
-        """Waits until the service has answered a ping; False when that took longer."""
+        """Wait until the service has answered a ping; False if it took longer."""
         return self._is_alive.wait(timeout_s)
 
     def figures(self, timeout_s: float = 5.0) -> dict[str, Any]:
-        """What the service tells of itself.
+        """Queue, latencies, memory and counts of the service.
 
         Raises:
             EditorError: It does not answer.
@@ -175,11 +174,11 @@ class EditorClient:
         raise EditorError(f"no editor answers at {self.address}")
 
     def give_up(self, reason: str) -> None:
-        """The service will not come: what waits, and what follows until it answers after all, is given as it was."""
+        """The service will not start: open tasks, and new ones until it answers after all, get I_r with this reason."""
         self._hopeless = reason
 
     def close(self) -> None:
-        """Ends the connection; what has no answer yet is answered with I_r."""
+        """End the connection; the result of open tasks is I_r."""
         with self._lock:
             if not self._closing.is_set():
                 self._closing.set()
@@ -197,7 +196,7 @@ class EditorClient:
 
     def _run(self) -> None:
         waiting: collections.OrderedDict[int, _Pending] = collections.OrderedDict()
-        """Not sent yet."""
+        """Tasks that have not been sent yet, by number."""
         sent: collections.OrderedDict[int, _Pending] = collections.OrderedDict()
         state = _State(time.monotonic(), self._patience_s)
         poller = zmq.Poller()
@@ -208,16 +207,16 @@ class EditorClient:
             if self._ear in events:
                 self._take(waiting)
             if self._monitor in events:
-                self._look_at_connection(state, sent)
+                self._check_connection(state, sent)
             if self._socket in events:
-                self._hear(state, sent)
+                self._receive(state, sent)
             self._send(state, waiting, sent)
             self._give_up(state, waiting, sent)
         for pending in (*sent.values(), *waiting.values()):
-            self._answer(pending, unedited(pending.request, "the connection to the editor was closed"))
+            self._answer(pending, pending.task.unedited("the connection to the editor was closed"))
         self._take(waiting := collections.OrderedDict())
         for pending in waiting.values():
-            self._answer(pending, unedited(pending.request, "the connection to the editor was closed"))
+            self._answer(pending, pending.task.unedited("the connection to the editor was closed"))
         self._socket.disable_monitor()
         self._context.destroy(linger=0)
 
@@ -232,7 +231,7 @@ class EditorClient:
                 else:
                     self._try_send(pack_ask(new.op, new.number))
 
-    def _look_at_connection(self, state: _State, sent: collections.OrderedDict[int, _Pending]) -> None:
+    def _check_connection(self, state: _State, sent: collections.OrderedDict[int, _Pending]) -> None:
         while self._monitor.poll(0):
             if recv_monitor_message(self._monitor)["event"] != zmq.EVENT_DISCONNECTED:
                 state.next_ping_s = 0.0
@@ -240,23 +239,23 @@ class EditorClient:
             self._lose(state, sent, "has gone")
 
     def _lose(self, state: _State, sent: collections.OrderedDict[int, _Pending], what: str) -> None:
-        """The service is not there any more: what it was asked comes back as it was."""
+        """The service is gone: the result of all tasks that were sent is I_r."""
         state.is_alive = False
         self._is_alive.clear()
         for number in list(sent):
             pending = sent.pop(number)
-            self._answer(pending, unedited(pending.request, f"the editor at {self.address} {what}"))
+            self._answer(pending, pending.task.unedited(f"the editor at {self.address} {what}"))
 
-    def _hear(self, state: _State, sent: collections.OrderedDict[int, _Pending]) -> None:
+    def _receive(self, state: _State, sent: collections.OrderedDict[int, _Pending]) -> None:
         while self._socket.poll(0):
             frames = self._socket.recv_multipart()
             try:
                 answer = unpack_answer(frames)
             except MessageError as error:
-                log.warning("the editor at %s answered rubbish: %s", self.address, error)
+                log.warning("malformed reply from the editor at %s: %s", self.address, error)
                 if sent:
                     _, pending = sent.popitem(last=False)
-                    self._answer(pending, unedited(pending.request, f"the editor answered rubbish: {error}"))
+                    self._answer(pending, pending.task.unedited(f"malformed reply from the editor: {error}"))
                 continue
             if answer.op == "pong":
                 state.is_alive, state.was_alive, state.last_pong_s = True, True, time.monotonic()
@@ -264,8 +263,8 @@ class EditorClient:
                 self._is_alive.set()
             elif answer.op == "figures":
                 self._figures.append(answer.facts or {})
-            elif (found := sent.pop(answer.number, None)) is not None:  # an answer that is too late finds none
-                self._answer(found, _checked(found.request, answer))
+            elif (found := sent.pop(answer.number, None)) is not None:  # else too late
+                self._answer(found, _checked(found.task, answer))
 
     def _send(
         self,
@@ -279,7 +278,7 @@ class EditorClient:
             self._try_send(pack_ask("ping", 0))
         while state.is_alive and waiting:
             number, pending = next(iter(waiting.items()))
-            if not self._try_send(pack_request(number, pending.request)):
+            if not self._try_send(pack_request(number, pending.task)):
                 return
             sent[number] = waiting.pop(number)
 
@@ -303,24 +302,24 @@ class EditorClient:
             reason = self._hopeless or f"no editor answers at {self.address}"
             for number in list(waiting):
                 pending = waiting.pop(number)
-                self._answer(pending, unedited(pending.request, reason))
+                self._answer(pending, pending.task.unedited(reason))
         for group in (sent, waiting):
             for number in [number for number, pending in group.items() if now_s > pending.deadline_s]:
                 pending = group.pop(number)
                 reason = f"the editor at {self.address} took longer than {self._timeout_s:g} s"
-                self._answer(pending, unedited(pending.request, reason))
+                self._answer(pending, pending.task.unedited(reason))
 
-    def _answer(self, pending: _Pending, edited: Edited) -> None:
+    def _answer(self, pending: _Pending, result: EditResult) -> None:
         with self._lock:
             self._n_open -= 1
         try:
-            pending.callback(edited)
-        except Exception as error:  # the caller's fault must not end the thread that serves everybody
+            pending.callback(result)
+        except Exception as error:  # an error of one callback must not end the thread
             log.warning("callback failed: %r", error)
 
 
 class _State:
-    """What the client knows of the service."""
+    """State of the service as the client sees it."""
 
     def __init__(self, now_s: float, patience_s: float) -> None:
         self.is_alive = self.was_alive = False
@@ -329,18 +328,19 @@ class _State:
         self._give_up_s = now_s + patience_s
 
     def is_absent(self, now_s: float) -> bool:
-        """Whether it is pointless to wait for it."""
+        """Whether waiting for the service has become pointless."""
         if self.is_alive:
             return False
         return now_s > (self.last_pong_s + ABSENT_S if self.was_alive else self._give_up_s)
 
 
-def _checked(request: EditRequest, answer: Answer) -> Edited:
-    if answer.edited is None:
-        return unedited(request, answer.reason or "the editor refused")
-    if answer.edited.x.shape != request.x_hat.shape:
-        height, width = answer.edited.x.shape[1:]
-        return unedited(request, f"the editor answered with a picture of {width}x{height}")
-    if not answer.edited.edited:
-        return unedited(request, answer.edited.reason or "not edited", answer.edited.backend)
-    return answer.edited
+def _checked(task: EditTask, answer: Answer) -> EditResult:
+    result = answer.result
+    if result is None:
+        return task.unedited(answer.reason or "the editor refused")
+    if result.pixels.shape != task.pixels.shape:
+        height, width = result.pixels.shape[:2]
+        return task.unedited(f"the editor answered with a picture of {width}x{height}")
+    if not result.edited:
+        return task.unedited(result.reason or "not edited", result.backend)
+    return result

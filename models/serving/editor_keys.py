@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""CURVE keys of the editing service: who may ask, and whom one asks.
+"""CURVE keys that authenticate the editing service and its clients (ZeroMQ, RFC 26).
 
 ```text
 DIR/server/server.key_secret     stays on the editor's machine
-DIR/server/clients/client.key    whom the server lets in: one file for each client
+DIR/server/clients/client.key    authorised clients, one file each
 DIR/client/client.key_secret     goes to the receiver's machine
-DIR/client/server.key            so that the client knows the server
+DIR/client/server.key            authenticates the server
 ```
 """
 
@@ -28,21 +28,21 @@ SECRET_MODE = 0o600
 
 
 class Keys(NamedTuple):
-    """A pair of one's own, in ZeroMQ's printable form."""
+    """A key pair in ZeroMQ's printable form (Z85)."""
 
     public: bytes
     secret: bytes
 
 
 def make_keys(folder: Path, client: str = CLIENT) -> None:
-    """Makes keys for a server and a client; where the server has some, for one more client.
+    """Create keys for a server and a client; if the server has keys already, for one more client.
 
     Args:
-        folder: Made if absent.
-        client: Name of the client, for its files.
+        folder: Created if absent.
+        client: Name of the client in the file names.
 
     Raises:
-        ConfigError: The client has keys already, a bad name, or a folder that cannot be written to.
+        ConfigError: The client has keys already, its name is malformed, or the folder is not writable.
     """
     if not client.isidentifier() or client in (SERVER, CLIENTS):
         raise ConfigError(f"'{client}' is no name for a client: letters, digits and _ make one")
@@ -63,7 +63,7 @@ def make_keys(folder: Path, client: str = CLIENT) -> None:
 
 
 def _make_pair(folder: Path, name: str) -> None:
-    """Public and secret file of a new pair; the secret one is never readable for others, not even for a moment."""
+    """Public and secret file of a new pair; at no time is the secret one readable for other users."""
     with tempfile.TemporaryDirectory(dir=folder) as hidden:  # a folder of mode 700
         public, secret = zmq.auth.create_certificates(hidden, name)
         os.chmod(secret, SECRET_MODE)
@@ -79,13 +79,13 @@ def _load(path: Path) -> tuple[bytes, bytes | None]:
 
 
 def server_keys(folder: Path) -> tuple[Keys, Path]:
-    """The server's pair and the folder of the clients that it lets in.
+    """The server's key pair and the folder of authorised clients.
 
     Args:
         folder: DIR/server, or DIR.
 
     Raises:
-        ConfigError: They are not there.
+        ConfigError: They are missing.
     """
     base = folder / SERVER if (folder / SERVER).is_dir() else folder
     public, secret = _load(base / f"{SERVER}{SECRET}")
@@ -96,13 +96,13 @@ def server_keys(folder: Path) -> tuple[Keys, Path]:
 
 
 def client_keys(folder: Path) -> tuple[Keys, bytes]:
-    """The client's pair and the server's public key.
+    """The client's key pair and the server's public key.
 
     Args:
         folder: DIR/client, or DIR.
 
     Raises:
-        ConfigError: They are not there.
+        ConfigError: They are missing.
     """
     base = folder / CLIENT if (folder / CLIENT).is_dir() else folder
     public, secret = _load(base / f"{CLIENT}{SECRET}")

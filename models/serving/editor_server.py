@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The editing service: pictures in by ZeroMQ, edited pictures out.
 
-    clients <--ROUTER--> front thread --bounded queue--> one worker thread a device --> editor
+    clients <--ROUTER--> front thread --bounded queue--> one worker thread per device --> editor
                               ^------------ answers -------------'
 
-The front thread only moves messages, so a ping is answered while a picture is in work. A request that finds the queue
-full is refused at once. A worker takes what waits and has the size of the oldest request, up to what its editor can
-take at once. A client that went away, or sent rubbish, harms nobody.
+The front thread only moves messages, so it answers pings while a picture is edited. A request that meets a full queue
+is refused at once. A worker takes the oldest request together with others of its size, as many as its editor edits at
+once. Pictures wait as 8-bit values and are converted to float in the worker's thread. Malformed messages and clients
+that disconnect are ignored.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from zmq.auth.thread import ThreadAuthenticator
 
 from gened.addresses import split_address
 from gened.errors import ConfigError, EditorError, GenedError, LinkError
-from gened.models.editing.base import Editor, EditRequest
+from gened.models.editing.base import Editor, EditResult, EditTask
 from gened.models.serving.editor_keys import server_keys
 from gened.models.serving.editor_protocol import (
     Frames,
@@ -48,38 +49,38 @@ MAX_QUEUED_PIXELS = 4 * 4096 * 4096
 MAX_MESSAGE_BYTES = 3 * 4096 * 4096 + 65536
 POLL_MS = 200
 N_LATENCIES = 1000
-"""Over so many of the latest pictures go the percentiles."""
+"""Number of latest pictures in the percentiles of the latency."""
 PERCENTILES = (50, 90, 99)
 
 log = logging.getLogger(__name__)
 
 
 class _Job:
-    """A request in wait."""
+    """A request in the queue."""
 
-    def __init__(self, client: bytes, number: int, request: EditRequest) -> None:
-        self.client, self.number, self.request = client, number, request
+    def __init__(self, client: bytes, number: int, task: EditTask) -> None:
+        self.client, self.number, self.task = client, number, task
         self.since_s = time.monotonic()
 
     @property
     def pixels(self) -> int:
-        """Of its picture."""
-        return int(np.prod(self.request.x_hat.shape[1:]))
+        """Number of pixels of its picture."""
+        return int(np.prod(self.task.pixels.shape[:2]))
 
 
 class EditorServer:
-    """Serves until `stop` is set.
+    """The editing service.
 
     Args:
-        make_editor: Makes the editor for a device; called once for each, in its worker's thread.
-        name: Of the backend, for those who ask before it is loaded.
-        devices: One worker each.
-        address: Where clients connect to; another than loopback only with keys.
+        make_editor: Constructs the editor for a device; called once per device, in its worker's thread.
+        name: Name of the backend.
+        devices: PyTorch devices, one worker each.
+        address: Address to bind; other interfaces than loopback need keys.
         keys: Folder with the server's CURVE keys; None: no encryption.
-        queue_len: Requests that may wait.
+        queue_len: Largest number of waiting requests.
 
     Raises:
-        ConfigError: An address that is not of this machine alone, without keys; or keys that are not there.
+        ConfigError: An address that other machines reach, without keys; or missing keys.
     """
 
     def __init__(
@@ -110,15 +111,15 @@ class EditorServer:
         self._answers = f"inproc://answers-{id(self)}"
 
     def serve(self, stop: threading.Event, on_ready: Callable[[str], None] | None = None) -> None:
-        """Until `stop` is set; then what is in work is finished and what waits is refused.
+        """Serve until `stop` is set; then finish running edits and refuse waiting requests.
 
         Args:
             stop: Ends it.
-            on_ready: Told the address that is listened at, once all editors are loaded.
+            on_ready: Called with the address once all editors are loaded.
 
         Raises:
             LinkError: The address is in use.
-            EditorError: An editor cannot be made.
+            EditorError: An editor cannot be loaded.
         """
         self._stop = stop
         socket, collector = self._context.socket(zmq.ROUTER), self._context.socket(zmq.PULL)
@@ -141,7 +142,7 @@ class EditorServer:
             self._context.term()
 
     def figures(self) -> dict[str, Any]:
-        """Queue, latencies, memory, counts."""
+        """Queue, latencies, memory and counts, for `gened editor status`."""
         with self._changed:
             waiting, in_work = len(self._jobs), self._in_work
         latencies = np.array(self._latencies_s or [0.0]) * 1e3
@@ -161,8 +162,8 @@ class EditorServer:
 
     def _protect(self, socket: zmq.Socket[Any]) -> ThreadAuthenticator | None:
         socket.maxmsgsize = MAX_MESSAGE_BYTES
-        socket.rcvhwm = self._queue_len  # of one client: a flood fills no memory
-        socket.sndtimeo = 0  # a client that does not read is not waited for
+        socket.rcvhwm = self._queue_len  # per client: a flood fills no memory
+        socket.sndtimeo = 0  # never blocks on a client that does not read
         if self._keys is None:
             return None
         pair, clients = self._keys
@@ -188,43 +189,43 @@ class EditorServer:
         poller = zmq.Poller()
         poller.register(socket, zmq.POLLIN)
         poller.register(collector, zmq.POLLIN)
-        is_told = False
+        is_announced = False
         while not stop.is_set():
             events = dict(poller.poll(POLL_MS))
             if self._broken is not None:
                 raise self._broken
-            if not is_told and self._n_ready == len(self._devices):
-                is_told = True
+            if not is_announced and self._n_ready == len(self._devices):
+                is_announced = True
                 if on_ready is not None:
                     on_ready(self._address)
             if collector in events:
                 _send(socket, collector.recv_multipart())
             if socket in events:
                 client, *frames = socket.recv_multipart()
-                answer = self._heard(client, frames)
+                answer = self._on_message(client, frames)
                 if answer is not None:
                     _send(socket, [client, *answer])
 
-    def _heard(self, client: bytes, frames: Frames) -> Frames | None:
-        """The answer that can be given at once; None where there is none, or a worker gives it."""
+    def _on_message(self, client: bytes, frames: Frames) -> Frames | None:
+        """The immediate answer to a message; None if a worker answers, or nobody does."""
         try:
             ask = unpack_ask(frames)
         except NumberedError as error:
             self._counts["bad"] += 1
             return pack_refused(error.number, str(error))
         except MessageError as error:
-            if not self._counts["bad"]:  # one line for a flood; the figures have the count
-                log.warning("a message that is none of ours was dropped: %s", error)
+            if not self._counts["bad"]:  # one line per flood; the figures have the count
+                log.warning("a malformed message was dropped: %s", error)
             self._counts["bad"] += 1
             return None
         if ask.op == "ping":
             if self._n_ready < len(self._devices):
-                return None  # not there yet: whoever waits asks again
+                return None  # still loading: the client pings again
             return pack_pong(ask.number, self._name, ",".join(self._devices))
         if ask.op == "figures":
             return pack_figures(ask.number, self.figures())
-        assert ask.request is not None
-        job = _Job(client, ask.number, ask.request)
+        assert ask.task is not None
+        job = _Job(client, ask.number, ask.task)
         with self._changed:
             full = len(self._jobs) >= self._queue_len
             if full or sum(other.pixels for other in self._jobs) + job.pixels > MAX_QUEUED_PIXELS:
@@ -240,7 +241,7 @@ class EditorServer:
             self._changed.notify_all()
 
     def _finish(self, socket: zmq.Socket[Any], collector: zmq.Socket[Any], workers: Sequence[threading.Thread]) -> None:
-        """What is in work is answered, what waits is refused."""
+        """Answer running edits and refuse waiting requests."""
         with self._changed:
             left, self._jobs = list(self._jobs), collections.deque()
         for job in left:
@@ -261,7 +262,7 @@ class EditorServer:
         except GenedError as error:
             self._broken = error
             return
-        except Exception as error:  # a library's own, such as a model that is not there
+        except Exception as error:  # an error of the library, such as a missing model
             self._broken = EditorError(f"the editor {self._name} cannot be made: {' '.join(str(error).split())}")
             return
         with self._changed:
@@ -275,13 +276,13 @@ class EditorServer:
                     self._in_work -= len(jobs)
 
     def _next(self, max_batch: int) -> list[_Job]:
-        """Waits for requests: the oldest, and others of its size; none when the server closes."""
+        """Wait for requests: the oldest and others of its size; empty when the server closes."""
         with self._changed:
             self._changed.wait_for(lambda: self._jobs or self._closing)
-            if self._closing or self._stop.is_set():  # the front thread may not have seen it yet
+            if self._closing or self._stop.is_set():  # `_closing` follows within POLL_MS
                 return []
-            size = self._jobs[0].request.x_hat.shape
-            taken = [job for job in self._jobs if job.request.x_hat.shape == size][:max_batch]
+            size = self._jobs[0].task.pixels.shape
+            taken = [job for job in self._jobs if job.task.pixels.shape == size][:max_batch]
             for job in taken:
                 self._jobs.remove(job)
             self._in_work += len(taken)
@@ -289,8 +290,8 @@ class EditorServer:
 
     def _edited(self, editor: Editor, jobs: Sequence[_Job]) -> list[Frames]:
         try:
-            found = editor.edit_batch([job.request for job in jobs])
-        except Exception as error:  # a model may raise anything; the service goes on
+            found = [EditResult.of(edited) for edited in editor.edit_batch([job.task.request() for job in jobs])]
+        except Exception as error:  # a model may raise any error; the service continues
             reason = str(error) if isinstance(error, GenedError) else f"{type(error).__name__}: {error}"
             log.warning("%d pictures were not edited: %s", len(jobs), reason)
             self._counts["failed"] += len(jobs)
@@ -298,11 +299,11 @@ class EditorServer:
         now_s = time.monotonic()
         self._latencies_s.extend(now_s - job.since_s for job in jobs)
         self._counts["edited"] += len(jobs)
-        return [pack_edited(job.number, edited) for job, edited in zip(jobs, found, strict=True)]
+        return [pack_edited(job.number, result) for job, result in zip(jobs, found, strict=True)]
 
 
 def require_private(address: str, keys: Path | None) -> None:
-    """Looks whether an address is of this machine alone, or keys protect it.
+    """Check that an address is loopback, or that keys protect it.
 
     Raises:
         ConfigError: Neither.
@@ -315,7 +316,7 @@ def require_private(address: str, keys: Path | None) -> None:
 
 
 def _send(socket: zmq.Socket[Any], frames: Sequence[bytes]) -> None:
-    """Sends, unless the client has gone or does not read."""
+    """Send without blocking; the answer is dropped if the client is gone or does not read."""
     try:
         socket.send_multipart(frames)
     except zmq.ZMQError as error:

@@ -12,21 +12,21 @@ import pytest
 from gened.errors import ConfigError
 from gened.gr_blocks.pdu.frame_pdus import picture_from_pdu, picture_to_pdu
 from gened.gr_blocks.picture_editor import picture_editor
-from gened.models.editing.base import Edited, EditRequest, unedited
+from gened.models.editing.base import EditResult, EditTask
 
 
 class Desk:
     """In the place of a client: keeps the requests until a test answers them."""
 
     def __init__(self) -> None:
-        self.requests: list[tuple[EditRequest, Callable[[Edited], None]]] = []
+        self.requests: list[tuple[EditTask, Callable[[EditResult], None]]] = []
 
-    def submit(self, request: EditRequest, callback: Callable[[Edited], None]) -> None:
+    def submit(self, request: EditTask, callback: Callable[[EditResult], None]) -> None:
         self.requests.append((request, callback))
 
     def answer(self, index: int, *, edited: bool = True) -> None:
         request, callback = self.requests[index]
-        callback(Edited(1 - request.x_hat, 0.25, "desk") if edited else unedited(request, "too dark"))
+        callback(EditResult(255 - request.pixels, 0.25, "desk") if edited else request.unedited("too dark"))
 
 
 def pdu(picture: Any, number: int = 0, **facts: Any) -> Any:
@@ -46,7 +46,7 @@ def test_a_picture_goes_out_with_what_is_known_and_comes_back_edited(bench: Any,
     assert until(lambda: len(desk.requests) == 1)
     request = desk.requests[0][0]
     assert (request.text, request.snr_est_db, request.noise_var_mean) == ("a slope", 6.5, 0.25)
-    assert request.strength == 0.5 and request.mask is not None and request.mask.min() == 1
+    assert request.strength == 0.5 and request.mask is not None and request.mask.min() == 255
     desk.answer(0)
     image, meta = picture_from_pdu(edited.wait(1)[0])
     np.testing.assert_array_equal(image, 255 - picture)

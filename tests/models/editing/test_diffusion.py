@@ -25,7 +25,7 @@ from gened.errors import EditorError
 from gened.link.control import free_ports
 from gened.models.data.images import to_float, to_uint8
 from gened.models.editing import diffusion
-from gened.models.editing.base import Edited, EditRequest
+from gened.models.editing.base import Edited, EditRequest, EditResult, EditTask
 from gened.models.editing.diffusion import KINDS, NO_WORDS, PAPER_PROMPT, is_short_of_memory, prompt_of
 from gened.models.editing.registry import load_editor
 from gened.models.serving.editor_client import EditorClient
@@ -69,8 +69,33 @@ def loaded(folder: Path, pipeline: str, **options: Any) -> Any:
     return load_editor("diffusers", model=str(folder), **{"steps": STEPS.get(pipeline, 2), **options})
 
 
+class Connection:
+    """A client of the service, in float as the editors' own contract; on the way there are 8 bits."""
+
+    def __init__(self, client: EditorClient) -> None:
+        self.client = client
+
+    def edit(self, request: EditRequest) -> Edited:
+        return self._edited(self.client.edit(self._task(request)))
+
+    def submit(self, request: EditRequest, callback: Callable[[Edited], None]) -> None:
+        self.client.submit(self._task(request), lambda result: callback(self._edited(result)))
+
+    @staticmethod
+    def _task(request: EditRequest) -> EditTask:
+        mask = None if request.mask is None else np.rint(255 * request.mask).astype(np.uint8)
+        return EditTask(
+            to_uint8(request.x_hat), request.text, mask, request.snr_est_db, request.noise_var_mean, request.strength,
+            request.seed,
+        )  # fmt: skip
+
+    @staticmethod
+    def _edited(result: EditResult) -> Edited:
+        return Edited(to_float(result.pixels), result.seconds, result.backend, result.edited, result.reason)
+
+
 @contextlib.contextmanager
-def service(folder: Path, pipeline: str, **options: Any) -> Iterator[EditorClient]:
+def service(folder: Path, pipeline: str, **options: Any) -> Iterator[Connection]:
     """The service in a thread, and a client that has heard of it."""
     address = f"tcp://127.0.0.1:{free_ports(1)[0]}"
     stop = threading.Event()
@@ -80,14 +105,14 @@ def service(folder: Path, pipeline: str, **options: Any) -> Iterator[EditorClien
     try:
         with EditorClient(address, timeout_s=120, patience_s=120) as client:
             assert client.wait_ready(120)
-            yield client
+            yield Connection(client)
     finally:
         stop.set()
         thread.join(30)
 
 
 @pytest.fixture(scope="module", params=list(MAKERS))
-def asked(request: pytest.FixtureRequest, folders: Callable[[str], Path]) -> Iterator[EditorClient]:
+def asked(request: pytest.FixtureRequest, folders: Callable[[str], Path]) -> Iterator[Connection]:
     """A client of a service with each pipeline in turn."""
     with service(folders(request.param), request.param) as client:
         yield client
@@ -144,20 +169,20 @@ def without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
 # Each pipeline, through the whole service
 
 
-def test_a_picture_of_any_size_comes_back_edited(asked: EditorClient, picture: np.ndarray) -> None:
+def test_a_picture_of_any_size_comes_back_edited(asked: Connection, picture: np.ndarray) -> None:
     edited = asked.edit(EditRequest(picture, text=HOSTILE, snr_est_db=7.0, seed=1))
     assert (edited.edited, edited.reason, edited.backend) == (True, "", "diffusers")
     assert edited.x.shape == picture.shape and np.isfinite(edited.x).all()
     assert np.abs(edited.x - picture).mean() > 0.05  # random weights: nothing like it
 
 
-def test_the_seed_alone_decides_what_is_drawn(asked: EditorClient, picture: np.ndarray) -> None:
+def test_the_seed_alone_decides_what_is_drawn(asked: Connection, picture: np.ndarray) -> None:
     first, again, other = (asked.edit(EditRequest(picture, text="a bus", seed=seed)).x for seed in (7, 7, 8))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
-def test_strength_zero_is_the_received_picture(asked: EditorClient, picture: np.ndarray) -> None:
+def test_strength_zero_is_the_received_picture(asked: Connection, picture: np.ndarray) -> None:
     assert np.array_equal(asked.edit(EditRequest(picture, text="a bus", strength=0.0)).x, picture)
 
 

@@ -24,7 +24,8 @@ from waiting import wait_until
 
 from gened.errors import ConfigError, EditorError, LinkError
 from gened.link.control import free_ports
-from gened.models.editing.base import Edited, EditRequest, unedited
+from gened.models.data.images import to_float
+from gened.models.editing.base import Edited, EditRequest, EditResult, EditTask
 from gened.models.serving import editor_protocol
 from gened.models.serving.editor_client import EditorClient
 from gened.models.serving.editor_keys import make_keys
@@ -32,8 +33,7 @@ from gened.models.serving.editor_server import EditorServer
 
 
 def picture(height: int = 64, width: int = 80, value: float = 0.5) -> Any:
-    x = np.full((3, height, width), value, np.float32)
-    return np.round(x * 255) / np.float32(255)
+    return np.full((height, width, 3), round(value * 255), np.uint8)
 
 
 def address() -> str:
@@ -80,9 +80,9 @@ def serving(editor: Any = None, at: str | None = None, **options: Any) -> Iterat
         assert not thread.is_alive()
 
 
-def collected(client: EditorClient, requests: Sequence[EditRequest]) -> tuple[list[Edited], Callable[[], bool]]:
+def collected(client: EditorClient, requests: Sequence[EditTask]) -> tuple[list[EditResult], Callable[[], bool]]:
     """The answers as they come, and whether all have."""
-    answers: list[Edited] = []
+    answers: list[EditResult] = []
     for request in requests:
         client.submit(request, answers.append)
     return answers, lambda: len(answers) == len(requests)
@@ -101,20 +101,20 @@ def test_a_picture_comes_back_edited_with_all_that_was_said_of_it() -> None:
             seen.extend(requests)
             return super().edit_batch(requests)
 
-    mask = np.zeros((64, 80), np.float32)
-    mask[:10] = 1
-    request = EditRequest(picture(), "grün; ✓", mask, 7.25, 0.125, 0.5, 99)
+    mask = np.zeros((64, 80), np.uint8)
+    mask[:10], mask[10] = 255, 100
+    request = EditTask(picture(), "grün; ✓", mask, 7.25, 0.125, 0.5, 99)
     with serving(Recorder()) as (at, _), EditorClient(at) as client:
         edited = client.edit(request)
     assert edited.edited and edited.backend == "inverter" and edited.reason == ""
-    np.testing.assert_allclose(edited.x, 1 - request.x_hat, atol=1e-6)
+    np.testing.assert_array_equal(edited.pixels, 255 - request.pixels)
     (there,) = seen
     assert (there.text, there.snr_est_db, there.noise_var_mean, there.strength, there.seed) == (
         "grün; ✓", 7.25, 0.125, 0.5, 99,
     )  # fmt: skip
     assert there.mask is not None
-    np.testing.assert_array_equal(there.mask, mask)
-    np.testing.assert_array_equal(there.x_hat, request.x_hat)
+    np.testing.assert_array_equal(there.mask, mask.astype(np.float32) / np.float32(255))
+    np.testing.assert_array_equal(there.x_hat, to_float(request.pixels))
 
 
 def test_what_waits_is_taken_together_where_it_has_one_size() -> None:
@@ -122,7 +122,7 @@ def test_what_waits_is_taken_together_where_it_has_one_size() -> None:
     editor.gate.clear()
     with serving(editor) as (at, _), EditorClient(at, queue_len=20) as client:
         sizes = [(64, 64)] + [(64, 80)] * 3 + [(96, 64)] * 2
-        answers, all_came = collected(client, [EditRequest(picture(*size)) for size in sizes])
+        answers, all_came = collected(client, [EditTask(picture(*size)) for size in sizes])
         assert wait_until(lambda: waiting(client) == 5)  # and one is in work
         editor.gate.set()
         assert wait_until(all_came)
@@ -134,7 +134,7 @@ def test_a_full_queue_refuses_at_once() -> None:
     editor = Inverter()
     editor.gate.clear()
     with serving(editor, queue_len=2) as (at, _), EditorClient(at, queue_len=20) as client:
-        answers, all_came = collected(client, [EditRequest(picture(64, 64 + 16 * n)) for n in range(6)])
+        answers, all_came = collected(client, [EditTask(picture(64, 64 + 16 * n)) for n in range(6)])
         assert wait_until(lambda: len(answers) >= 3)  # one is in work, two wait
         assert all("busy" in edited.reason and not edited.edited for edited in answers)
         editor.gate.set()
@@ -148,7 +148,7 @@ def test_a_client_does_not_pile_up_more_than_its_queue_holds() -> None:
     editor = Inverter()
     editor.gate.clear()
     with serving(editor) as (at, _), EditorClient(at, queue_len=2) as client:
-        answers, all_came = collected(client, [EditRequest(picture())] * 5)
+        answers, all_came = collected(client, [EditTask(picture())] * 5)
         assert wait_until(lambda: len(answers) == 3)
         assert {edited.reason for edited in answers} == {"the editor is busy with 2 earlier pictures"}
         editor.gate.set()
@@ -158,17 +158,17 @@ def test_a_client_does_not_pile_up_more_than_its_queue_holds() -> None:
 
 def test_an_error_of_the_editor_costs_one_picture() -> None:
     with serving() as (at, _), EditorClient(at) as client:
-        failed = client.edit(EditRequest(picture(), "raise"))
-        edited = client.edit(EditRequest(picture()))
+        failed = client.edit(EditTask(picture(), "raise"))
+        edited = client.edit(EditTask(picture()))
     assert not failed.edited and "ZeroDivisionError" in failed.reason
-    np.testing.assert_array_equal(failed.x, picture())
+    np.testing.assert_array_equal(failed.pixels, picture())
     assert edited.edited
 
 
 def test_no_service_is_noticed_soon() -> None:
     with EditorClient(address(), patience_s=0.3) as client:
         begun = time.monotonic()
-        first, second = client.edit(EditRequest(picture())), client.edit(EditRequest(picture()))
+        first, second = client.edit(EditTask(picture())), client.edit(EditTask(picture()))
         took_s = time.monotonic() - begun
         with pytest.raises(EditorError, match="no editor answers"):
             client.figures(0.5)
@@ -180,27 +180,27 @@ def test_a_slow_editor_is_not_waited_for_and_its_late_answer_harms_nobody() -> N
     editor = Inverter()
     editor.gate.clear()
     with serving(editor) as (at, _), EditorClient(at, timeout_s=0.5) as client:
-        late = client.edit(EditRequest(picture(value=0.2)))
+        late = client.edit(EditTask(picture(value=0.2)))
         assert not late.edited and "longer than 0.5 s" in late.reason
         editor.gate.set()
         assert wait_until(lambda: client.figures()["edited"] == 1)  # the late answer is on its way
-        assert wait_until(lambda: client.edit(EditRequest(picture(value=0.8))).edited)
+        assert wait_until(lambda: client.edit(EditTask(picture(value=0.8))).edited)
 
 
 def test_a_service_that_ends_refuses_what_waits_and_one_that_comes_back_is_used_again() -> None:
     editor, at = Inverter(), address()
     with EditorClient(at, patience_s=10) as client:
         with serving(editor, at):
-            assert client.edit(EditRequest(picture())).edited
+            assert client.edit(EditTask(picture())).edited
             editor.gate.clear()
-            answers, all_came = collected(client, [EditRequest(picture(64, 64 + 16 * n)) for n in range(3)])
+            answers, all_came = collected(client, [EditTask(picture(64, 64 + 16 * n)) for n in range(3)])
             assert wait_until(lambda: waiting(client) == 2)  # and one is in work
         assert wait_until(all_came)
         assert [edited.edited for edited in answers].count(True) <= 1  # the one that was in work
         assert any("ended" in edited.reason or "gone" in edited.reason for edited in answers)
         with serving(Inverter(), at):
             assert client.wait_ready(10)
-            assert wait_until(lambda: client.edit(EditRequest(picture())).edited)
+            assert wait_until(lambda: client.edit(EditTask(picture())).edited)
 
 
 def test_a_process_that_is_killed_costs_what_it_had() -> None:
@@ -223,7 +223,7 @@ def test_a_process_that_is_killed_costs_what_it_had() -> None:
     ):
         assert process.stdout is not None
         assert client.wait_ready(30)
-        answers, all_came = collected(client, [EditRequest(picture())] * 2)
+        answers, all_came = collected(client, [EditTask(picture())] * 2)
         assert process.stdout.readline() == "in work\n"
         begun = time.monotonic()
         os.kill(process.pid, signal.SIGKILL)
@@ -237,10 +237,10 @@ def test_a_closed_client_answers_what_was_open() -> None:
     editor.gate.clear()
     with serving(editor) as (at, _):
         client = EditorClient(at)
-        answers, all_came = collected(client, [EditRequest(picture())] * 2)
+        answers, all_came = collected(client, [EditTask(picture())] * 2)
         client.close()
         assert wait_until(all_came)
-        assert client.edit(EditRequest(picture())).reason == "the connection to the editor was closed"
+        assert client.edit(EditTask(picture())).reason == "the connection to the editor was closed"
     assert all("closed" in edited.reason for edited in answers)
 
 
@@ -252,11 +252,11 @@ def test_with_keys_only_those_who_have_them_are_served(tmp_path: Path) -> None:
     make_keys(tmp_path / "others")
     with serving(keys=tmp_path / "keys") as (at, _):
         with EditorClient(at, keys=tmp_path / "keys") as client:
-            assert client.edit(EditRequest(picture())).edited
+            assert client.edit(EditTask(picture())).edited
         with EditorClient(at, patience_s=1.0) as bare:
-            assert not bare.edit(EditRequest(picture())).edited
+            assert not bare.edit(EditTask(picture())).edited
         with EditorClient(at, keys=tmp_path / "others", patience_s=1.0) as stranger:
-            assert not stranger.edit(EditRequest(picture())).edited
+            assert not stranger.edit(EditTask(picture())).edited
 
 
 def test_keys_are_made_once_and_secret_ones_are_ones_own(tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def test_an_address_in_use_and_a_backend_that_cannot_be_made_are_told() -> None:
 
 # Hostile messages
 
-GOOD = editor_protocol.pack_request(5, EditRequest(picture(), mask=np.ones((64, 80), np.float32)))
+GOOD = editor_protocol.pack_request(5, EditTask(picture(), mask=np.full((64, 80), 255, np.uint8)))
 
 
 def changed(**facts: Any) -> list[bytes]:
@@ -345,19 +345,19 @@ def test_a_flood_of_rubbish_does_not_stop_the_service() -> None:
             hostile.send_multipart(changed(height=63))
             assert hostile.poll(10_000)  # whose number could be read is told
             assert editor_protocol.unpack_answer(hostile.recv_multipart()).op == "refused"
-        assert client.edit(EditRequest(picture())).edited
+        assert client.edit(EditTask(picture())).edited
         assert client.figures()["bad"] >= 300
 
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (lambda _: [b"rubbish"], "rubbish"),
-        (lambda n: editor_protocol.pack_edited(n, Edited(picture(16, 16), 0.1, "x")), "16x16"),
-        (lambda n: editor_protocol.pack_edited(n, unedited(EditRequest(picture()), "too dark", "x")), "too dark"),
+        (lambda _: [b"rubbish"], "malformed"),
+        (lambda n: editor_protocol.pack_edited(n, EditResult(picture(16, 16), 0.1, "x")), "16x16"),
+        (lambda n: editor_protocol.pack_edited(n, EditTask(picture()).unedited("too dark", "x")), "too dark"),
         (lambda n: editor_protocol.pack_refused(n, "no room"), "no room"),
-        (lambda n: editor_protocol.pack_edited(n + 1, Edited(picture(), 0.1, "x")), "longer than"),
-        (lambda n: [editor_protocol.pack_edited(n, Edited(picture(), 0.1, "x"))[0], b"short"], "rubbish"),
+        (lambda n: editor_protocol.pack_edited(n + 1, EditResult(picture(), 0.1, "x")), "longer than"),
+        (lambda n: [editor_protocol.pack_edited(n, EditResult(picture(), 0.1, "x"))[0], b"short"], "malformed"),
     ],
     ids=["rubbish", "another size", "not edited", "refused", "another number", "cut short"],
 )
@@ -381,19 +381,19 @@ def test_a_service_that_answers_rubbish_costs_nothing_but_the_edit(
     thread.start()
     try:
         with EditorClient(at, timeout_s=2.0, patience_s=10) as client:
-            edited = client.edit(EditRequest(picture()))
+            edited = client.edit(EditTask(picture()))
     finally:
         stop.set()
         thread.join()
     assert not edited.edited and reason in edited.reason
-    np.testing.assert_array_equal(edited.x, picture())
+    np.testing.assert_array_equal(edited.pixels, picture())
 
 
 def test_answers_travel_whole() -> None:
-    edited = Edited(picture(16, 32, 0.25), 1.5, "embedded")
+    edited = EditResult(picture(16, 32, 0.25), 1.5, "embedded")
     answer = editor_protocol.unpack_answer(editor_protocol.pack_edited(7, edited))
-    assert answer.edited is not None and (answer.op, answer.number) == ("edited", 7)
-    np.testing.assert_array_equal(answer.edited.x, edited.x)
+    assert answer.result is not None and (answer.op, answer.number) == ("edited", 7)
+    np.testing.assert_array_equal(answer.result.pixels, edited.pixels)
     figures = editor_protocol.unpack_answer(editor_protocol.pack_figures(8, {"waiting": 3}))
     assert figures.facts == {"waiting": 3}
 
@@ -409,4 +409,16 @@ def test_answers_travel_whole() -> None:
 )  # fmt: skip
 def test_a_request_that_no_editor_could_serve_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(EditorError):
-        EditRequest(**{"x_hat": picture(), **wrong})
+        EditRequest(**{"x_hat": to_float(picture()), **wrong})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"pixels": np.zeros((8, 64, 3), np.uint8)}, {"pixels": np.zeros((3, 64, 64), np.uint8)},
+        {"mask": np.zeros((64, 64), np.uint8)}, {"strength": 1.1}, {"seed": -1}, {"text": "x" * 5000},
+    ],
+)  # fmt: skip
+def test_a_task_that_no_editor_could_do_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(EditorError):
+        EditTask(**{"pixels": picture(), **wrong})
