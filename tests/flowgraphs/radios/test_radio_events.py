@@ -43,9 +43,9 @@ def test_each_letter_has_a_meaning_and_advice(letter: str) -> None:
 
 @pytest.mark.parametrize("letter", list("ULSOD"))
 def test_the_documentation_explains_each_letter(letter: str) -> None:
-    rows = [line for line in (ROOT / "docs/radios.md").read_text().splitlines() if line.startswith(f"| `{letter}`")]
-    assert len(rows) == 1
-    assert EVENTS[letter].name in rows[0]
+    items = [line for line in (ROOT / "docs/radios.md").read_text().splitlines() if line.startswith(f"- `{letter}`, ")]
+    assert len(items) == 1
+    assert f"**{EVENTS[letter].name}**: " in items[0]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,9 @@ from gened.models.codecs.softcast.codec import WEIGHTS
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(CodecError, match="unknown codec 'jpeg'; known are deepjscc, gened, hevc-ldpc, softcast"):
+    known = registry.codec_names()
+    assert {"deepjscc", "gened", "hevc-ldpc", "softcast"} <= set(known) and known == sorted(known)
+    with pytest.raises(CodecError, match=f"unknown codec 'jpeg'; known are {', '.join(known)}"):
         registry.load_codec("jpeg")
 
 
