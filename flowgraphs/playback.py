@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A recording before a receiver: it waits where a radio could not, and has a time of its own.
+"""Pace and clock of a receiver whose samples come from a recording.
 
-So a recording is received as fast as this machine can, nothing of it is dropped, and a frame whose bursts lie two
-seconds apart is the same frame however long they take to play.
+A recording can wait for the receiver, and its time is that of its samples. So it is received as fast as the machine
+can, nothing is dropped, and frames wait for their bursts in the time of the recording.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from typing import NamedTuple
 from gened.gr_blocks.phy.equalizer.demodulator import Capture
 
 BURSTS_AHEAD, FRAMES_AHEAD, EDITS_AHEAD = 4, 2, 1
-"""What may wait before the source does. A burst may be a frame soon, so their sum is far below the decoder's queue."""
+"""Most waiting items before the source pauses. Their sum is far below the length of the decoder's queue."""
 
 
 class Waiting(NamedTuple):
-    """What has been found and is not done."""
+    """Items that were detected and are not finished."""
 
     bursts: int
-    """Captured, not demodulated."""
+    """Bursts that are captured and not demodulated."""
     frames: int
-    """Demodulated, not decoded."""
+    """Frames that are demodulated and not decoded."""
     edits: int
-    """Decoded, not edited; 0 without an editor."""
+    """Pictures that are decoded and not edited; 0 without an editor."""
 
 
 class Playback:
     """Pace and clock of a receiver whose samples are in a file or in memory.
 
     Args:
-        n_samples: How many there are.
+        n_samples: Number of samples in the recording.
         sample_rate: Hz.
-        n_played: Tells how many the detector has searched; it goes on behind the end, with silence.
-        waiting: Tells what is not done.
+        n_played: Returns the number of samples that the detector has searched; it goes on after the end, with silence.
+        waiting: Returns the items that are not finished.
     """
 
     def __init__(
@@ -49,18 +49,18 @@ class Playback:
         self._end_s: float | None = None
 
     def must_wait(self) -> bool:
-        """Whether the source is too far ahead."""
+        """Whether the source must pause."""
         waiting = self._waiting()
         return waiting.bursts > BURSTS_AHEAD or waiting.frames > FRAMES_AHEAD or waiting.edits > EDITS_AHEAD
 
     def time_s(self, capture: Capture | None) -> float:
-        """When a burst began, in seconds of the recording; without one: how far all was looked at.
+        """Start of a burst in seconds of the recording; without a burst, the time up to which all is searched.
 
-        Behind the recording's end the seconds of this machine follow.
+        After the end of the recording the time continues with the clock of the machine.
         """
         if capture is not None:
             return capture.start / self._sample_rate
-        n_played = self._n_played()  # before what waits: what is found meanwhile is later
+        n_played = self._n_played()  # read before the waiting items: bursts detected in between are later
         if self._waiting().bursts == 0:
             self._time_s = max(self._time_s, min(n_played, self._n_samples) / self._sample_rate)
             if n_played >= self._n_samples:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The receiver: samples from a radio profile's source in, pictures out.
+"""The receiver: from the samples of a source to pictures.
 
 source -> burst_detector -> frame_demodulator -> caption_decoder -> semantic_decoder -> on_picture, image_writer
                                                                           `-> picture_editor -> on_edited
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
     from gened.models.serving.editor_client import EditorClient
 
 BUFFERED_S = 0.5
-"""Samples that may wait before the detector: what a radio sends while Python does something else."""
+"""Room for samples before the detector, in seconds: a radio sends on while Python is busy."""
 MAX_BUFFERED = 2**22
 AFTER_END = 32768
-"""Samples of silence after which the detector has decided about the last burst."""
+"""Samples of silence after the end, by which the detector has decided about the last burst."""
 OnFrame = Callable[[PackedFrame, FrameFacts], None]
 OnPicture = Callable[[Image | None, Mask | None, FrameFacts], None]
 
 
 class _exit(MessageBlock):  # noqa: N801
-    """Where the flowgraph hands frames and pictures to Python."""
+    """Hands frames and pictures of the flowgraph to Python callbacks."""
 
     def __init__(
         self, sample_rate: float, on_frame: OnFrame | None, on_picture: OnPicture | None, on_edited: OnPicture | None
@@ -101,14 +101,14 @@ def connect_recorder(
     captions: caption_decoder,
     recorder: sample_recorder,
 ) -> None:
-    """Samples of the source, bursts of the detector and frames of the caption decoder into a recording."""
+    """Connects the source, the detector's bursts and the caption decoder's frames to a recorder."""
     flowgraph.connect(source, recorder)
     flowgraph.msg_connect(detector, "bursts", recorder, "bursts")
     flowgraph.msg_connect(captions, "frames", recorder, "frames")
 
 
 def has_recorded(detector: burst_detector, demodulator: frame_demodulator, recorder: sample_recorder) -> bool:
-    """Whether the recorder has handled every burst and frame that was found."""
+    """Whether the recorder has handled every detected burst and frame."""
     n_bursts, n_frames = detector.stats().get("n_bursts", 0), demodulator.stats().get("n_frames", 0)
     recorded = recorder.stats()
     n_refused = sum(recorded.get(key, 0) for key in ("n_bad_pdus", "n_errors"))
@@ -118,28 +118,28 @@ def has_recorded(detector: burst_detector, demodulator: frame_demodulator, recor
 
 
 class Receiver(gr.top_block):
-    """A whole receiver; `start()` it, hear of frames, `stop()` and `wait()`.
+    """A whole receiver: `start()`, receive frames by callbacks, `stop()` and `wait()`.
 
     Args:
-        profile: Where the samples come from.
-        codecs: Names or folders of codecs besides the registry's own.
+        profile: Source of the samples.
+        codecs: Names or folders of codecs besides those of the registry.
         codec_options: Options of those codecs' constructors.
-        out_dir: Pictures are written here as PNG; None: nothing is written.
-        timeout_s: How long a frame waits for its bursts.
+        out_dir: Folder for pictures as PNG; None: no files.
+        timeout_s: Longest time that a frame waits for its bursts.
         on_frame: Called with each frame before it is decoded, still packed, and its facts; a thread of the flowgraph.
         on_picture: Called once per frame with the picture, its importance mask [H, W] uint8 where the codec has one,
             and the frame's facts; with None, None and facts with `error` when there is no picture; a thread of the
             flowgraph.
         on_edited: Called with each picture that the editor returned, in the order in which they were decoded, as
             `on_picture`; the facts have the editor's entries too. If `edited` is false the picture is the received one.
-        editor: Connection to an editing service; None: nothing is edited.
-        edit_strength: In [0, 1].
-        recorder: Keeps the samples, with what is found in them; the caller closes it when the flowgraph has stopped.
-        worker: To share; one of its own when None.
-        n_threads: Threads of the own worker.
+        editor: Connection to an editing service; None: no editing.
+        edit_strength: Editing strength in [0, 1].
+        recorder: Writes the samples and annotations; the caller closes it when the flowgraph has stopped.
+        worker: Worker to share; None: one of its own.
+        n_threads: Threads of its own worker.
 
     Raises:
-        GenedError: Whatever is wrong with the profile.
+        GenedError: The source cannot be made; see `make_source`.
     """
 
     def __init__(
@@ -197,7 +197,7 @@ class Receiver(gr.top_block):
 
     @property
     def n_samples_received(self) -> int:
-        """Samples that the detector has taken since it was made."""
+        """Samples that the detector has received since it was made."""
         return self.detector.stats()["samples"]
 
     @property
@@ -207,25 +207,25 @@ class Receiver(gr.top_block):
 
     @property
     def has_end(self) -> bool:
-        """Whether its samples come to an end, as those of a recording do."""
+        """Whether the source has an end, as a recording does."""
         return self.source.n_samples is not None
 
     def drain(self, timeout_s: float) -> bool:
-        """Waits until every frame that was found has become a picture or an error, every picture is written where
+        """Waits until every detected frame has become a picture or an error, every picture is written where
         pictures are written, and the recorder, if there is one, has handled all; False when it took longer.
 
-        Samples of a file or from memory are played to their end first; what a socket or a radio may still bring is not
-        waited for. Call it while the flowgraph runs. A frame with bursts missing takes `timeout_s` to be given up.
+        Samples of a file or from memory are played to their end first; further samples of a socket or a radio are not
+        awaited. Call it while the flowgraph runs. A frame with missing bursts is given up after `timeout_s`.
         """
         deadline = time.monotonic() + timeout_s
         while not self._is_idle():
             if time.monotonic() > deadline:
                 return False
-            time.sleep(0.01)  # several threads are involved, no one of which knows that all are done
+            time.sleep(0.01)  # several threads are involved, and none of them knows when all have finished
         return True
 
     def drain_recorder(self, timeout_s: float) -> bool:
-        """Waits until the recorder, if there is one, has handled what was found; False when it took longer.
+        """Waits until the recorder, if there is one, has handled all bursts and frames; False when it took longer.
 
         A flowgraph that is stopped before leaves the figures of the last frames out of the recording.
         """
@@ -275,7 +275,7 @@ class Receiver(gr.top_block):
         )
 
     def _has_written(self, n_pictures: int) -> bool:
-        """Whether the writer has come to so many pictures; a flowgraph that is stopped before leaves them out."""
+        """Whether the writer has handled `n_pictures`; a flowgraph that is stopped earlier does not write them."""
         if self.writer is None:
             return True
         stats = self.writer.stats()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The recorder: a receiver without pictures, whose samples are kept.
+"""The recorder: writes the samples of a source, and annotates the bursts in them; no picture is decoded.
 
 source --+--> sample_recorder <----------------------------------------------------.
          `--> burst_detector --bursts--> frame_demodulator --> caption_decoder --frames
@@ -21,15 +21,15 @@ from gened.gr_blocks.sample_recorder import sample_recorder
 
 
 class Recorder(gr.top_block):
-    """`start()` it, look at `recorder`, `stop()` and `wait()`; no network is loaded.
+    """A whole recorder: `start()`, watch `recorder`, `stop()` and `wait()`. No network is loaded.
 
     Args:
-        profile: Where the samples come from.
-        recorder: Where they go to.
-        timeout_s: How long a frame waits for its bursts.
+        profile: Source of the samples.
+        recorder: Writes the samples and annotations.
+        timeout_s: Longest time that a frame waits for its bursts.
 
     Raises:
-        GenedError: Whatever is wrong with the profile.
+        GenedError: The source cannot be made; see `make_source`.
     """
 
     def __init__(self, profile: RadioProfile, recorder: sample_recorder, *, timeout_s: float = 2.0) -> None:
@@ -48,7 +48,7 @@ class Recorder(gr.top_block):
 
     @property
     def n_samples_received(self) -> int:
-        """Samples that the detector has taken since it was made."""
+        """Samples that the detector has received since it was made."""
         return self.detector.stats()["samples"]
 
     @property
@@ -62,7 +62,7 @@ class Recorder(gr.top_block):
         while not self._is_idle():
             if time.monotonic() > deadline_s:
                 return False
-            time.sleep(0.01)  # several threads are involved, no one of which knows that all are done
+            time.sleep(0.01)  # several threads are involved, and none of them knows when all have finished
         return True
 
     def _is_idle(self) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The transmitter: pictures in, bursts to a radio profile's sink.
+"""The transmitter: from pictures to bursts of samples at a sink.
 
 send() -> semantic_encoder -> caption_encoder -> frame_modulator -> sink
 """
@@ -37,14 +37,14 @@ class _entry(MessageBlock):  # noqa: N801
 
 
 class Transmitter(gr.top_block):
-    """A whole sender; `start()` it, `send()` pictures, `drain()`, `stop()` and `wait()`.
+    """A whole transmitter: `start()`, `send()` pictures, `drain()`, `stop()` and `wait()`.
 
     Args:
-        profile: Where the samples go.
+        profile: Sink of the samples.
         codec: A name of the registry or a folder of weights.
         options: Settings of the encoder: rate, design SNR and more.
         codec_options: Options of the codec's constructor; see `load_codec`.
-        caption: Of pictures that come without one; empty for none.
+        caption: Caption of pictures without one of their own; empty for none.
         station: Station identification in every frame; empty for none.
         caption_mode: A key of `modes.MODES`, or "auto".
         session: 16-bit number of this run; random when None.
@@ -57,7 +57,7 @@ class Transmitter(gr.top_block):
         n_threads: Threads of the own worker.
 
     Raises:
-        GenedError: Whatever is wrong with profile, rate or mode; an address in use.
+        GenedError: The sink cannot be made, see `make_sink`, or rate or mode is not allowed.
     """
 
     def __init__(
@@ -99,12 +99,12 @@ class Transmitter(gr.top_block):
 
     @property
     def session(self) -> int:
-        """16-bit number of this sender's run."""
+        """16-bit number of this transmitter's run."""
         return int(self.encoder.session)
 
     @property
     def n_in_flight(self) -> int:
-        """Frames accepted whose last sample has not left."""
+        """Accepted frames whose last sample has not left."""
         return self._n_in_flight
 
     @property
@@ -125,14 +125,14 @@ class Transmitter(gr.top_block):
         Args:
             image: [H, W, 3] uint8 RGB, 64x64 to 4096x4096.
             meta: Entries of `SentFacts` that come back in its report; `frame` sets its number, `caption` its caption.
-            mask: [H, W] uint8, 255 is important; None: nothing is told of it.
-            timeout_s: How long to wait while `MAX_IN_FLIGHT` frames are under way.
+            mask: Importance, [H, W] uint8, 255 is important; None: unknown.
+            timeout_s: Longest wait while `MAX_IN_FLIGHT` frames are in flight.
 
         Returns:
-            False when there was no room within that time; the picture was not taken.
+            False when there was no room within that time; the picture was not accepted.
 
         Raises:
-            FrameError: The array is no picture, or the mask none of it.
+            FrameError: The array is no picture, or the mask does not fit it.
         """
         message = picture_to_pdu(image, meta, mask)
         with self._changed:
@@ -152,7 +152,7 @@ class Transmitter(gr.top_block):
         while self.sink.n_taken < written:
             if time.monotonic() > deadline:
                 return False
-            time.sleep(0.005)  # the scheduler tells nobody when a sink has taken its last sample
+            time.sleep(0.005)  # GNU Radio does not signal that a sink has consumed its last sample
         return True
 
     def stats(self) -> dict[str, dict[str, int]]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The file of a radio: what it may say, and how it is read.
+"""The profile of a radio: its keys, their checks, and `load_profile`.
 
-`load_profile` is the way in. One order: the defaults below, the file, `--set` on the command line. Frequencies, rates
-and bandwidths are in Hz, gains in dB as the driver counts them: a Pluto's transmit gain is an attenuation and negative.
+Values come from the defaults below, then the file, then `--set` on the command line. Frequencies, rates and bandwidths
+are in Hz, gains in dB as the driver counts them: a Pluto's transmit gain is the negative of an attenuation.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from gened.hw_config.reading import parse_yaml
 
 FOLDER = Path(__file__).resolve().parent
 OCCUPIED_FRACTION = (WAVEFORM.n_occupied + 1) / WAVEFORM.n_fft
-"""Of the sample rate: carriers -102 to 102."""
+"""Occupied bandwidth as a fraction of the sample rate: carriers -102 to 102."""
 LOWEST_PLUTO_GAIN_DB = -89.75
-"""The AD936x's largest attenuation, in steps of a quarter of a decibel."""
+"""Gain at the largest attenuation of the AD936x, which has steps of 0.25 dB."""
 VIRTUAL_MARK = "gr-gened,virtual"
-"""libiio context attribute that marks a virtual Pluto. A real Pluto has none, and needs the permission to transmit."""
+"""libiio context attribute that marks a virtual Pluto. A real Pluto does not have it and needs `--transmit`."""
 _THIS_MACHINE = re.compile(r"ip:(?:127\.\d{1,3}\.\d{1,3}\.\d{1,3}|localhost)(?::\d{1,5})?")
 
 Hertz = Annotated[float, Field(ge=1e6, le=1e10)]
@@ -43,7 +43,7 @@ class _Part(BaseModel):
 
 
 class Band(_Part):
-    """A range of frequencies in which the transmitter may work."""
+    """A frequency range in which the transmitter may operate."""
 
     low_hz: Annotated[Hertz, Field(description="Hz")]
     high_hz: Annotated[Hertz, Field(description="Hz")]
@@ -60,7 +60,7 @@ class Band(_Part):
 
 
 class _Side(_Part):
-    """What both sides of a radio have."""
+    """Keys that both sides of a radio have."""
 
     address: str | None = Field(
         default=None, description="an address as above, where this side is another radio; or null"
@@ -70,7 +70,9 @@ class _Side(_Part):
         default=None, description="Hz, of the analogue filter; null for the driver's choice"
     )
     antenna: str = Field(
-        default="", max_length=64, description="a port's name as the driver tells it; empty for its choice"
+        default="",
+        max_length=64,
+        description="name of a connector as the driver lists it; empty for the driver's choice",
     )
     channel: int = Field(default=0, ge=0, le=7, description="the radio's channel, counted from 0")
     buffer_len: Annotated[int, Field(ge=1024, le=4_194_304)] | None = Field(
@@ -80,7 +82,7 @@ class _Side(_Part):
         default=None, description="buffers of the driver iio in the radio; null for its default, 16 received and 8 sent"
     )
     lo_offset_hz: float = Field(
-        default=0.0, ge=-5e7, le=5e7, description="Hz by which the oscillator of the driver uhd is tuned aside"
+        default=0.0, ge=-5e7, le=5e7, description="Hz by which the local oscillator is offset (UHD)"
     )
 
 
@@ -91,12 +93,12 @@ class TxSide(_Side):
         default=None, description="dB as the driver counts, null for the lowest it has"
     )
     backoff_db: float = Field(default=12.0, ge=0, le=60, description="dB from the mean power of a burst to full scale")
-    gap_len: int = Field(default=0, ge=0, le=1_000_000, description="samples of silence behind each burst")
+    gap_len: int = Field(default=0, ge=0, le=1_000_000, description="samples of silence after each burst")
     is_continuous: bool = Field(
         default=False, description="true: silence is sent between bursts; false: bursts with tags"
     )
     lead_s: float = Field(
-        default=0.0, ge=0, le=10, description="s from a burst's coming to its timed start, driver uhd; 0 for at once"
+        default=0.0, ge=0, le=10, description="s from a burst's arrival to its timed start (UHD); 0: at once"
     )
 
 
@@ -105,10 +107,10 @@ class RxSide(_Side):
 
     freq_correction_ppm: float = Field(
         default=0.0, ge=-200, le=200,
-        description="of center_freq, by which the receiver is tuned higher than it says; `gened calibrate` finds it",
+        description="ppm of center_freq, by which the receiver is tuned higher; `gened calibrate` measures it",
     )  # fmt: skip
     gain_mode: Literal["manual", "slow_attack", "fast_attack", "hybrid"] = Field(
-        default="manual", description="others than manual are the driver iio's automatic gain"
+        default="manual", description="values other than manual are the automatic gain of the driver iio"
     )
     gain_db: Annotated[float, Field(ge=-100, le=100)] | None = Field(
         default=None, description="dB as the driver counts, null for the lowest it has"
@@ -116,28 +118,28 @@ class RxSide(_Side):
 
 
 class HardwareProfile(_Part):
-    """A radio as its file describes it, checked.
+    """A radio as its file describes it, after all checks.
 
     Raises:
-        pydantic.ValidationError: When made directly with wrong values; `load_profile` makes one line of it.
+        pydantic.ValidationError: A value is not allowed; `load_profile` converts it to one line.
     """
 
     name: str = Field(default="profile", description="a text; load_profile takes the file's name")
     description: str = Field(description="one line about the radio")
-    law: Annotated[str, MinLen(20)] = Field(description="a line about what the law asks, 20 characters or more")
-    tried: Annotated[str, MinLen(1)] = Field(description="what was tried on this radio, and when")
-    driver: Driver = Field(description="the library that knows the radio")
-    address: str = Field(min_length=1, max_length=256, description="where the driver finds the radio")
+    law: Annotated[str, MinLen(20)] = Field(description="a line about the legal requirements, 20 characters or more")
+    tried: Annotated[str, MinLen(1)] = Field(description="tests on this radio, with their date")
+    driver: Driver = Field(description="library that operates the radio")
+    address: str = Field(min_length=1, max_length=256, description="address of the radio, as the driver takes it")
     device_args: str = Field(default="", max_length=256, description="further arguments KEY=VALUE,... of uhd or soapy")
     is_virtual: bool = Field(
         default=False, description="true for an emulated radio on this machine, which cannot radiate"
     )
     sample_rate: float = Field(default=1e6, ge=1e5, le=6.144e7, description="samples/s, of both sides")
     clock_source: Literal["internal", "external", "gpsdo", "mimo"] = Field(
-        default="internal", description="whence the driver uhd takes its 10 MHz"
+        default="internal", description="10 MHz reference source (UHD)"
     )
     time_source: Literal["none", "internal", "external", "gpsdo", "mimo"] = Field(
-        default="none", description="whence the driver uhd takes its pulse per second; none leaves it alone"
+        default="none", description="source of the pulse per second (UHD); none: not used"
     )
     allowed_bands: tuple[Band, ...] = Field(
         default=(), strict=False, description="a list of {low_hz: ..., high_hz: ...}"
@@ -155,37 +157,37 @@ class HardwareProfile(_Part):
 
     @property
     def tx_address(self) -> str:
-        """Where the transmitting radio is."""
+        """Address of the transmitting radio."""
         return self.tx.address or self.address
 
     @property
     def rx_address(self) -> str:
-        """Where the receiving radio is."""
+        """Address of the receiving radio."""
         return self.rx.address or self.address
 
     def tuned_freq(self, side: Literal["tx", "rx"]) -> float:
-        """Hz to which a side is tuned: its `center_freq`, at the receiver with `rx.freq_correction_ppm` of it more.
+        """Tuning frequency of a side, Hz: `center_freq`, at the receiver corrected by `rx.freq_correction_ppm`.
 
-        The transmitter is never corrected: what it radiates must lie where `allowed_bands` were looked up.
+        The transmitter is never corrected, because its signal must lie in `allowed_bands`.
         """
         center_freq = float((self.tx if side == "tx" else self.rx).center_freq or 0.0)
         return center_freq if side == "tx" else center_freq * (1 + 1e-6 * self.rx.freq_correction_ppm)
 
     @property
     def is_hardware(self) -> bool:
-        """Whether it can radiate."""
+        """Whether the radio can radiate."""
         return self.driver != "zeromq" and not self.is_virtual
 
     @property
     def occupied_bandwidth(self) -> float:
-        """Hz between the outermost carriers of a burst, and one carrier's width more."""
+        """Bandwidth of a burst, Hz: distance of the outermost carriers plus one subcarrier spacing."""
         return self.sample_rate * OCCUPIED_FRACTION
 
     def require_allowed_band(self) -> None:
-        """Whether the whole signal lies inside one band in which this profile may transmit.
+        """Checks that the whole signal lies in one of `allowed_bands`.
 
         Raises:
-            ConfigError: It does not, with the bands.
+            ConfigError: It does not; the message lists the bands.
         """
         center_freq = self.tx.center_freq or 0.0
         low_hz, high_hz = center_freq - self.occupied_bandwidth / 2, center_freq + self.occupied_bandwidth / 2
@@ -198,7 +200,7 @@ class HardwareProfile(_Part):
             )
 
 
-# What a driver asks of a profile
+# Requirements of each driver
 
 
 def _rule(key: str, value: object, allowed: str) -> PydanticCustomError:
@@ -294,15 +296,15 @@ _RULES = {"zeromq": _zeromq_rule, "iio": _iio_rule, "uhd": _uhd_rule, "soapy": _
 
 
 def shipped_profiles() -> list[str]:
-    """Names of the profiles that come with the program."""
+    """Names of the profiles that are shipped with the program."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 def find_profile(name_or_path: str | Path) -> Path:
-    """The file of a profile: `pluto` and `pluto.yaml` are the shipped one, unless a file of that path is there.
+    """File of a profile: `pluto` and `pluto.yaml` are the shipped one, unless a file of that path exists.
 
     Raises:
-        ConfigError: Neither; the message lists the shipped ones.
+        ConfigError: There is no such file or profile; the message lists the shipped ones.
     """
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") and path.is_file():
@@ -315,10 +317,10 @@ def find_profile(name_or_path: str | Path) -> Path:
 
 
 def parse_overrides(items: Sequence[str]) -> dict[str, str]:
-    """KEY=VALUE texts as a mapping; the last of equal keys counts.
+    """Parses KEY=VALUE texts into a mapping; the last of equal keys counts.
 
     Raises:
-        ConfigError: One without key or equals sign.
+        ConfigError: A text has no key or no equals sign.
     """
     overrides = {}
     for item in items:
@@ -330,14 +332,14 @@ def parse_overrides(items: Sequence[str]) -> dict[str, str]:
 
 
 def load_profile(name_or_path: str | Path, overrides: Mapping[str, str] | None = None) -> HardwareProfile:
-    """A radio profile, checked.
+    """Reads and checks a radio profile.
 
     Args:
-        name_or_path: A shipped name, or a file that ends in .yaml.
-        overrides: Texts by dotted key, such as {"tx.gain_db": "-40", "allowed_bands.0.high_hz": "440e6"}.
+        name_or_path: Name of a shipped profile, or a file that ends in .yaml.
+        overrides: Values as texts, by dotted key, such as {"tx.gain_db": "-40", "allowed_bands.0.high_hz": "440e6"}.
 
     Raises:
-        ConfigError: One line with file, key, value and what is allowed.
+        ConfigError: One line with file, key, value and the allowed values.
     """
     path = find_profile(name_or_path)
     try:
@@ -375,7 +377,7 @@ def _set(values: Any, file: str, key: str, value: Any) -> None:
 
 
 def _one_line(exc: ValidationError, file: str, overrides: Mapping[str, str]) -> str:
-    """The first thing that is wrong, as one line."""
+    """The first error as one line."""
     error = exc.errors(include_url=False)[0]
     loc = [str(part) for part in error["loc"]]
     kind = error["type"]
@@ -411,7 +413,7 @@ def _known(model: type[BaseModel], key: str) -> str:
 
 
 def _field(loc: Sequence[str]) -> tuple[type[BaseModel], FieldInfo | None]:
-    """The model in which a location ends, and its field."""
+    """The model and the field at a location."""
     model: type[BaseModel] = HardwareProfile
     field: FieldInfo | None = None
     for part in loc:
@@ -431,7 +433,7 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _allowed(field: FieldInfo | None, fallback: str) -> str:
-    """What a field takes, from what is checked."""
+    """Allowed values of a field, derived from its checks."""
     if field is None:
         return fallback
     words = _choices(field.annotation)
@@ -447,7 +449,7 @@ _KINDS = {float: "a number", int: "a whole number", bool: "true or false", str: 
 
 
 def _plain(annotation: Any) -> Any:
-    """The first plain type inside an annotation."""
+    """The first plain type in an annotation."""
     if typing.get_origin(annotation) is Annotated:
         return _plain(typing.get_args(annotation)[0])
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
@@ -460,7 +462,7 @@ def _choices(annotation: Any) -> list[str]:
 
 
 def _metadata(annotation: Any) -> list[Any]:
-    """Bounds inside an annotation such as Annotated[float, Field(ge=...)] | None."""
+    """Bounds in an annotation such as Annotated[float, Field(ge=...)] | None."""
     found: list[Any] = []
     for argument in typing.get_args(annotation):
         if typing.get_origin(argument) is Annotated or isinstance(argument, types.UnionType):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""YAML as the radio profiles use it: numbers may be written like 2.4e9, a key stands once, `no` is a word.
+"""Read YAML for radio profiles: 2.4e9 is a number, `no` is a text, and a repeated key is an error.
 
-PyYAML follows YAML 1.1, where 2.4e9 is a text, `no` is false, 1:30 is ninety, and the second of two equal keys wins in
-silence.
+PyYAML follows YAML 1.1, where 2.4e9 is a text, `no` is false, 1:30 is ninety, and the second of two equal keys silently
+wins.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import yaml
 from gened.errors import ConfigError
 
 MAX_BYTES = 65536
-"""Of a profile; the shipped ones have about 3000."""
+"""Largest size of a profile; the shipped ones have about 3000."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Only plain values; numbers as in YAML 1.2."""
+    """Loads plain values only; numbers as in YAML 1.2."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """As the base, but without aliases, of which a short text can make a huge value."""
+        """As the base class, but refuses aliases, with which a short text can expand to a huge value."""
         if self.check_event(yaml.AliasEvent):
             mark = self.get_mark()
             raise yaml.composer.ComposerError(None, None, "an alias (*) has no place here", mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """As the base, but two equal keys are an error."""
+        """As the base class, but a repeated key is an error."""
         keys = [key.value for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
@@ -57,10 +57,10 @@ def parse_yaml(text: str, where: str) -> Any:
 
     Args:
         text: One document.
-        where: How an error names it.
+        where: Name of the text in errors.
 
     Raises:
-        ConfigError: No YAML, too long, or a key that stands twice.
+        ConfigError: The text is no YAML, is too long, or repeats a key.
     """
     if len(text) > MAX_BYTES:
         raise ConfigError(f"{where}: {len(text)} characters; a radio profile has at most {MAX_BYTES}")

@@ -90,7 +90,7 @@ def changed_text(text: str, values: Mapping[str, Any], where: str) -> str:
     Args:
         text: YAML, a mapping of keys to values or to mappings.
         values: By dotted key; numbers, texts, booleans or None. A key or block that is missing is added at the end.
-        where: How an error names the text.
+        where: Name of the text in errors.
 
     Returns:
         The text with its comments and its layout.

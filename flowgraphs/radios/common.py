@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the drivers share: permission to transmit, errors of one line, and values that are read back."""
+"""Shared by the drivers: permission to transmit, errors of one line, and settings that are read back."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -16,16 +17,16 @@ if TYPE_CHECKING:
 
 SAMPLE_BYTES = 8  # complex64
 RATE_TOLERANCE = 1e-5
-"""Relative; more would look like a clock that is wrong by as much."""
+"""Relative; a larger deviation would look like a clock offset of that size."""
 FREQ_TOLERANCE_HZ = 1000.0
-"""The receiver corrects far more; a radio that is off by more has not done what it was told."""
+"""The receiver corrects far more; a radio that deviates by more has not accepted the setting."""
 
 
 def hardware_of(profile: RadioProfile) -> HardwareProfile:
-    """The description of the radio that a profile carries.
+    """The hardware description in a profile.
 
     Raises:
-        ConfigError: It carries none.
+        ConfigError: The profile has none.
     """
     if profile.hardware is None:
         raise ConfigError(f"a profile of kind '{profile.kind}' is made from a file in hw_config; see docs/radios.md")
@@ -33,10 +34,10 @@ def hardware_of(profile: RadioProfile) -> HardwareProfile:
 
 
 def require_transmit(profile: RadioProfile) -> HardwareProfile:
-    """The description of a radio that may transmit as it says; every sink asks here before it opens the device.
+    """The hardware description of a radio that may transmit; every sink calls this before it opens the device.
 
     Raises:
-        ConfigError: Nobody said --transmit, or the signal leaves the allowed bands.
+        ConfigError: The option --transmit is missing, or the signal leaves the allowed bands.
     """
     hardware = hardware_of(profile)
     hardware.require_allowed_band()
@@ -50,22 +51,22 @@ def require_transmit(profile: RadioProfile) -> HardwareProfile:
 
 
 def label_of(hardware: HardwareProfile, side: str) -> str:
-    """How messages call one side of a radio: file and address."""
+    """Name of one side of a radio in messages: file and address."""
     address = hardware.tx_address if side == "tx" else hardware.rx_address
     return f"{PurePath(hardware.name).stem} at {address}"
 
 
 @contextlib.contextmanager
 def link_errors(where: str, advice: Mapping[str, str], otherwise: str) -> Iterator[None]:
-    """Turns whatever a driver raises into a LinkError of one line.
+    """Converts any exception of a driver into a LinkError of one line.
 
     Args:
-        where: The radio.
-        advice: By a part of the driver's text, in lower case: what to do about it.
-        otherwise: What to do about all else.
+        where: Name of the radio.
+        advice: Remedies, by a part of the driver's text in lower case.
+        otherwise: Remedy for all other errors.
 
     Raises:
-        LinkError: For each exception that is none of ours.
+        LinkError: The driver raised an exception; a `GenedError` passes unchanged.
     """
     try:
         yield
@@ -78,13 +79,11 @@ def link_errors(where: str, advice: Mapping[str, str], otherwise: str) -> Iterat
 
 
 def require_driver(module: str, remedy: str) -> Any:
-    """A driver's Python module.
+    """Imports a driver's Python module.
 
     Raises:
-        LinkError: It, or a library that it needs, is not installed.
+        LinkError: The module or a library that it needs is not installed.
     """
-    import importlib
-
     try:
         return importlib.import_module(module)
     except Exception as exc:  # a missing shared library may be an OSError or an AttributeError
@@ -93,10 +92,10 @@ def require_driver(module: str, remedy: str) -> Any:
 
 
 def require_rate(where: str, asked: float, actual: float) -> None:
-    """Compares the sample rate that a radio tells with the one asked for.
+    """Compares the sample rate that a radio reports with the requested one.
 
     Raises:
-        LinkError: It runs at another one.
+        LinkError: They differ.
     """
     if abs(actual / asked - 1) > RATE_TOLERANCE:
         raise LinkError(
@@ -105,10 +104,10 @@ def require_rate(where: str, asked: float, actual: float) -> None:
 
 
 def require_freq(where: str, asked: float, actual: float) -> None:
-    """Compares the centre frequency that a radio tells with the one asked for.
+    """Compares the centre frequency that a radio reports with the requested one.
 
     Raises:
-        LinkError: It is tuned elsewhere.
+        LinkError: They differ.
     """
     if abs(actual - asked) > FREQ_TOLERANCE_HZ:
         raise LinkError(
@@ -118,20 +117,20 @@ def require_freq(where: str, asked: float, actual: float) -> None:
 
 
 def require_gain(where: str, asked_db: float, actual_db: float, *, step_db: float) -> None:
-    """Compares a gain that a radio tells with the one asked for, to one step.
+    """Compares the gain that a radio reports with the requested one, to one step.
 
     Raises:
-        LinkError: It is another one.
+        LinkError: They differ.
     """
     if not abs(actual_db - asked_db) <= step_db * 1.01:
         raise LinkError(f"{where}: its gain is {actual_db:g} dB, not {asked_db:g}; set a gain_db that it can do")
 
 
 def chosen_gain(key: str, asked_db: float | None, lowest_db: float, highest_db: float) -> float:
-    """The gain to set: the one asked for, or the lowest.
+    """The gain to set: the requested one, or the lowest if none is requested.
 
     Raises:
-        ConfigError: Outside of what the radio can do.
+        ConfigError: The radio does not support it.
     """
     if asked_db is None:
         return lowest_db
@@ -141,10 +140,10 @@ def chosen_gain(key: str, asked_db: float | None, lowest_db: float, highest_db: 
 
 
 def require_choice(key: str, value: str, allowed: list[str]) -> None:
-    """Whether a radio has such a connector or source; an empty value is its own choice.
+    """Checks that a radio has such a connector or source; an empty value leaves the choice to the radio.
 
     Raises:
-        ConfigError: It has not, with those that it has.
+        ConfigError: It has none of that name; the message lists those that it has.
     """
     if value and value not in allowed:
         raise ConfigError(f"{key} is '{value}'; this radio has {', '.join(allowed) or 'none'}")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""ADALM-Pluto, real or virtual: gr-iio for the streams; pyadi-iio for set-up, calibration and read-back.
+"""Kind `iio`: ADALM-Pluto, real or virtual. gr-iio streams; pyadi-iio sets up, calibrates and reads back.
 
-gr-iio's own setters are left alone. They warn where they should fail, and those of GNU Radio 3.10.5 write the gain mode
-before last.
+gr-iio's own setters are not used: they warn instead of failing, and those of GNU Radio 3.10.5 write the previous gain
+mode.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from gened.hw_config.profile import LOWEST_PLUTO_GAIN_DB, VIRTUAL_MARK, Hardware
 
 BUFFER_LEN = 32768
 N_RECEIVED, N_SENT = 16, 8
-"""Buffers in the radio: half a second received and a quarter sent at 1 Msample/s. libiio's own four, an eighth of a
-second, are not enough on a desktop that does something else for a moment."""
+"""Buffers in the radio: 0.5 s for reception and 0.25 s for transmission at 1 Msample/s. libiio's default of four
+buffers, 0.13 s, is too short on a busy desktop."""
 N_UNDER_WAY = 2
-"""More buffers of the last samples: one that is being filled, one for the network."""
+"""Further buffers on the way of the last sample: one that is being filled, and one in the network."""
 PORT = 30431
-"""Of iiod, where an address names no other."""
+"""Port of iiod, if the address has none."""
 CONNECT_S = 5.0
 CHANNELS = [True, True]  # I and Q
 ABSENT = "is it plugged in, or `gened virtual-pluto` running? `iio_info -u` with its address shows what answers"
@@ -51,14 +51,14 @@ ADVICE = {
 }
 OTHERWISE = "see what `iio_info -u` with its address shows"
 STATUS_REGISTER = 0x80000088
-"""Of the FPGA's cores for the converters, as gr-iio reads it each second; a bit is cleared by writing it."""
+"""Status register of the FPGA's converter cores, which gr-iio reads once per second; writing a bit clears it."""
 UNDERFLOW, OVERFLOW = 0x1, 0x4
 START_S = 1.0
-"""When a stream begins, converters run before the first buffer comes; that is no event."""
+"""At the start of a stream the converters run before the first buffer arrives; an event in that time is ignored."""
 
 
 def _connect(hardware: HardwareProfile, side: str) -> Any:
-    """pyadi-iio's object for one side's radio."""
+    """Connects to the radio of one side; returns the object of pyadi-iio."""
     adi = require_driver("adi", "install pyadi-iio: pip install 'gr-gened[radio]'; libiio: apt install libiio0")
     address = hardware.tx_address if side == "tx" else hardware.rx_address
     _require_answer(address, label_of(hardware, side))
@@ -67,12 +67,12 @@ def _connect(hardware: HardwareProfile, side: str) -> Any:
 
 
 def _require_answer(address: str, where: str) -> None:
-    """Whether somebody listens there.
+    """Checks that a server listens at the address.
 
-    pyadi-iio calls every failure "No device found", and pylibiio 0.25 prints a traceback where no context was made.
+    pyadi-iio reports every failure as "No device found", and pylibiio 0.25 prints a traceback if it has no context.
 
     Raises:
-        LinkError: Nobody does.
+        LinkError: No server listens there.
     """
     match = re.fullmatch(r"ip:(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:]+))(?::(?P<port>\d{1,5}))?", address)
     host, port = address.removeprefix("ip:"), PORT
@@ -86,10 +86,10 @@ def _require_answer(address: str, where: str) -> None:
 
 
 def _require_virtual(device: Any, where: str) -> None:
-    """Whether the device says of itself that it is no radio: an address of this machine may be a tunnel to one.
+    """Checks that the device identifies itself as virtual: an address of this machine may be a tunnel to a radio.
 
     Raises:
-        ConfigError: It does not; nothing was set.
+        ConfigError: It does not; no setting was changed.
     """
     if device.ctx.attrs.get(VIRTUAL_MARK) != "1":
         raise ConfigError(
@@ -106,17 +106,17 @@ def _phy(device: Any) -> Any:
 
 
 class _StatusWatch:
-    """Looks for the bit that a converter's core raises when samples were late, over a connection of its own.
+    """Polls the bit that a converter's core sets when samples were late, over a connection of its own.
 
-    gr-iio looks too, each second: it prints the letter and clears the bit. Whoever comes second sees nothing, so look
-    several times a second, and hear what it prints (`driver_output.letters_heard`): no event is in both.
+    gr-iio polls it too, once per second, prints the letter and clears the bit. Only one of the two sees each event, so
+    poll several times per second and count the printed letters as well (`driver_output.letters_heard`).
 
     Args:
-        core: pylibiio's device.
-        bit: Of the status register.
-        letter: Under which it is counted.
-        events: Where.
-        clock: Seconds that only rise.
+        core: Device of pylibiio.
+        bit: Bit of the status register.
+        letter: Letter under which it is counted.
+        events: Counts the events.
+        clock: Monotonic clock, seconds.
     """
 
     def __init__(
@@ -131,14 +131,14 @@ class _StatusWatch:
         self._counts_from_s = float("inf")
 
     def poll(self) -> None:
-        """Counts an event when the bit is set, and clears it; not what was before the first call or at the start."""
+        """Counts an event if the bit is set, and clears it; bits set before or during the start are ignored."""
         if self._is_blind:
             return
         try:
             is_set = bool(self._core.reg_read(STATUS_REGISTER) & self._bit)
             if is_set:
                 self._core.reg_write(STATUS_REGISTER, self._bit)
-        except Exception:  # this firmware shows no registers, or the radio has gone, which others will tell
+        except Exception:  # this firmware has no registers, or the radio is gone, which other blocks report
             self._is_blind = True
             return
         now_s = self._clock()
@@ -149,7 +149,7 @@ class _StatusWatch:
 
 
 def _set_attribute(attributes: Any, name: str, value: str) -> None:
-    """Sets a calibration or tracking switch where this firmware has it."""
+    """Sets a calibration or tracking switch, if the firmware has it."""
     if name in attributes:
         attributes[name].value = value
 
@@ -158,7 +158,7 @@ def _set_attribute(attributes: Any, name: str, value: str) -> None:
 
 
 class _PlutoTransmitter:
-    """`TxDriver` of a Pluto; its gain is an attenuation and negative."""
+    """`TxDriver` of a Pluto; its gain is the negative of an attenuation."""
 
     block: Any
 
@@ -197,11 +197,11 @@ class _PlutoTransmitter:
         _set_attribute(attributes, "powerdown", "0" if is_on else "1")
 
     def set_up(self, hardware: HardwareProfile) -> None:
-        """Rate, frequency, filter; the chip calibrates itself at each, for which its oscillator has to run."""
+        """Sets rate, frequency and filter; the chip calibrates itself at each, for which its oscillator must run."""
         self._set_gain(LOWEST_PLUTO_GAIN_DB)
         self._set_oscillator(is_on=True)
         device, center_freq = self._device, float(hardware.tx.center_freq or 0)
-        device.disable_dds()  # a tone that another program left would come back between our buffers
+        device.disable_dds()  # a tone of another program would reappear between the buffers
         _set_attribute(_phy(device).attrs, "calib_mode", "auto")
         device.sample_rate = int(hardware.sample_rate)
         device.tx_lo = int(center_freq)
@@ -213,11 +213,11 @@ class _PlutoTransmitter:
 
 @sink_kind("iio")
 def pluto_sink(profile: RadioProfile) -> radio_sink:
-    """A Pluto that transmits; it needs samples all the time, zeros between bursts.
+    """Makes the sink of a Pluto, which needs continuous samples: zeros between bursts.
 
     Raises:
-        ConfigError: Not allowed to transmit.
-        LinkError: No such device, or it did not do what it was told.
+        ConfigError: Transmission is not allowed.
+        LinkError: The device is absent, or did not accept a setting.
     """
     hardware = require_transmit(profile)
     where = label_of(hardware, "tx")
@@ -228,7 +228,7 @@ def pluto_sink(profile: RadioProfile) -> radio_sink:
             _require_virtual(device, where)
         driver = _PlutoTransmitter(device, hardware)
         driver.set_up(hardware)
-        device._txdac.set_kernel_buffers_count(driver.n_buffers)  # of the radio, whoever opens it
+        device._txdac.set_kernel_buffers_count(driver.n_buffers)  # a setting of the radio, for all connections
         driver.block = iio.fmcomms2_sink_fc32(hardware.tx_address, CHANNELS, driver.buffer_len, False)
     events = EventReporter(where)
     return radio_sink(
@@ -272,7 +272,7 @@ class pluto_receiver(wrapped_source):  # noqa: N801 - blocks are lower-case, as 
 
 @source_kind("iio")
 def pluto_source(profile: RadioProfile) -> pluto_receiver:
-    """A Pluto that receives; raises as `pluto_sink`."""
+    """Makes the source of a Pluto; raises as `pluto_sink`."""
     hardware = hardware_of(profile)
     where = label_of(hardware, "rx")
     iio = require_driver("gnuradio.iio", "install GNU Radio with gr-iio: apt install gnuradio")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every source and every sink of samples offers, whatever radio, socket or file is behind it.
+"""Members that every source and every sink of samples has, for a radio, a socket or a file alike.
 
 `registry.make_source` and `registry.make_sink` return them. Each is also a GNU Radio block: a source has one output of
 complex64, a sink one input of complex64 with a `packet_len` tag on the first sample of each burst.
@@ -15,7 +15,7 @@ from gened.flowgraphs.radios.radio_events import EventReporter
 
 
 class RadioSource(Protocol):
-    """A block that gives samples."""
+    """A block that outputs samples."""
 
     @property
     def n_samples(self) -> int | None:
@@ -27,10 +27,10 @@ class RadioSource(Protocol):
 
     @property
     def events(self) -> EventReporter:
-        """Counts what the driver complains about; a source without a driver reports nothing there."""
+        """Counts the events of the driver; always empty for a source without a driver."""
 
     def hold_while(self, must_wait: Callable[[], bool]) -> None:
-        """Gives samples only while `must_wait()` is false, if `can_wait`."""
+        """Outputs samples only while `must_wait()` is false, if `can_wait`."""
 
     def poll(self) -> None:
         """Asks the driver for events; call it several times a second while the flowgraph runs."""
@@ -43,31 +43,31 @@ class RadioSource(Protocol):
 
 
 class RadioSink(Protocol):
-    """A block that takes samples."""
+    """A block that consumes samples."""
 
     @property
     def where(self) -> str:
-        """The radio's name, for messages; empty for a sink that is no radio."""
+        """Name of the radio in messages; empty for a sink that is no radio."""
 
     @property
     def events(self) -> EventReporter:
-        """Counts what the driver complains about; a sink without a driver reports nothing there."""
+        """Counts the events of the driver; always empty for a sink without a driver."""
 
     @property
     def failure(self) -> GenedError | None:
-        """Why no sample passes, if the start failed."""
+        """Reason why no sample passes; None unless the start failed."""
 
     @property
     def n_taken(self) -> int:
-        """Samples that the driver, socket or file has taken since the start."""
+        """Samples that the driver, socket or file has consumed since the start."""
 
     @property
     def n_clipped(self) -> int:
-        """Samples that were larger than full scale and were cut to it; 0 for a sink without a full scale."""
+        """Samples that were larger than full scale and were clipped to it; 0 for a sink without a full scale."""
 
     @property
     def tail_s(self) -> float:
-        """How long the last sample may need from the sink's input to the antenna."""
+        """Longest time that a sample needs from the sink's input to the antenna."""
 
     def arm(self) -> None:
         """Lets a radio transmit: sets its gain. Starting the flowgraph does the same, but here an error is raised.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The letters that radios print when samples are late or lost: what each means, and what helps.
+"""Events that radios report by a letter when samples are late or lost: meaning, advice, and a counter.
 
-UHD tells of its transmitter by messages (`uhd_events`) and of its receiver by a new time tag behind each gap; both come
-here as letters. gr-iio prints its own and tells nobody else; the register of the Pluto that it looks at is
-looked at here too. SoapySDR prints and no more: there an overflow is known by the samples that are missing.
+UHD reports those of its transmitter by messages (`uhd.uhd_events`) and those of its receiver by a new time tag after
+each gap. gr-iio only prints letters; `iio` reads the status register of the Pluto as well. SoapySDR only prints: there
+an overflow is detected by the missing samples.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 LOG_EVERY_S = 10.0
-"""At most one line a letter in so many seconds: a radio that starves says so thousands of times a second."""
+"""Shortest interval between two lines per letter: a radio may report thousands of events per second."""
 
 
 @dataclass(frozen=True)
 class RadioEvent:
-    """What one letter means."""
+    """Meaning of one letter."""
 
     letter: str
     name: str
@@ -61,13 +61,13 @@ EVENTS = {
 
 
 class EventReporter:
-    """Counts events and tells of them, seldom enough for a screen.
+    """Counts events and reports them by lines, at a bounded rate.
 
     Args:
-        where: The radio's name, for the lines.
-        on_event: Gets each line; None: the logger `gened.radio`.
-        clock: Seconds that only rise.
-        table: What the events mean, by letter or name.
+        where: Name of the radio in the lines.
+        on_event: Called with each line; None: the logger `gened.radio`.
+        clock: Monotonic clock, seconds.
+        table: Meaning of the events, by letter or name.
     """
 
     def __init__(
@@ -88,12 +88,14 @@ class EventReporter:
         self._lock = threading.Lock()
 
     def report(self, letter: str, n: int = 1, detail: str = "") -> None:
-        """Counts `n` events of a letter; the first is told at once, more at most every `LOG_EVERY_S`. Any thread.
+        """Counts `n` events of a letter; emits a line at once for the first, then at most every `LOG_EVERY_S`.
+
+        Any thread may call it.
 
         Args:
-            letter: A key of the table; another one is counted and told without an explanation.
-            n: How many.
-            detail: What more is known of this one.
+            letter: A key of the table; an unknown one is counted and reported without an explanation.
+            n: Number of events.
+            detail: Further information, for the line.
         """
         with self._lock:
             self._counts[letter] += n
@@ -106,11 +108,11 @@ class EventReporter:
         self._tell(self._line(letter, n_untold, detail))
 
     def tell_to(self, on_event: Callable[[str], None]) -> None:
-        """From now on lines go there."""
+        """Replaces the callback that receives the lines."""
         self._tell = on_event
 
     def tell_rest(self) -> None:
-        """Tells what was counted since each kind's last line: at the end of a run."""
+        """Emits a line for all events that were counted since the last line of their kind; for the end of a run."""
         with self._lock:
             untold, self._untold = self._untold, collections.Counter()
         for letter, n in sorted(untold.items()):
@@ -122,7 +124,7 @@ class EventReporter:
             return dict(self._counts)
 
     def summary(self) -> list[str]:
-        """One line a letter that occurred, with all of its events."""
+        """One line per letter that occurred, with the number of its events."""
         return [self._line(letter, n, "") for letter, n in sorted(self.counts().items())]
 
     def _line(self, letter: str, n: int, detail: str) -> str:

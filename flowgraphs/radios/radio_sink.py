@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The transmitting half of every radio: quiet until it is started, scaled, timed if asked to, and mute when it ends.
+"""The transmitting side of every radio: mute until it starts, scaled to full scale, timed on request, mute at the end.
 
 samples -> tx_gate (scale, clip, tx_time) -> the driver's sink
 """
@@ -24,11 +24,11 @@ from gened.gr_blocks.frame_modulator import PACKET_LEN
 TX_TIME = "tx_time"
 """gr-uhd's tag for the start of a burst: (whole seconds, rest)."""
 MIN_PAUSE_S = 1e-3
-"""Between two timed bursts, so that the second is not asked to begin with the first one's last sample."""
+"""Pause between two timed bursts, so that the second does not start at the last sample of the first."""
 
 
 class GainRange(NamedTuple):
-    """What a transmitter can be set to, dB as its driver counts."""
+    """Gains that a transmitter supports, dB as its driver counts."""
 
     lowest_db: float
     highest_db: float
@@ -41,28 +41,28 @@ class GainRange(NamedTuple):
 
 
 class TxDriver(Protocol):
-    """What a driver's module gives for the transmitting side. It is made with the lowest gain."""
+    """A driver's transmitting side. It is made with the lowest gain."""
 
     block: Any
     """The GNU Radio sink."""
     tail_s: float
-    """How long the last sample may need from the sink's input to the antenna."""
+    """Longest time that a sample needs from the sink's input to the antenna."""
     gain_db: float
-    """What `raise_gain` sets: the profile's, or the lowest."""
+    """Gain that `raise_gain` sets: the profile's, or the lowest."""
     gain_range: GainRange
 
     def raise_gain(self) -> None:
-        """Sets and reads back `gain_db`; raises LinkError or whatever the driver raises."""
+        """Sets `gain_db` and reads it back; raises LinkError or an exception of the driver."""
 
     def lower_gain(self) -> None:
-        """Back to the lowest gain, and whatever else makes the radio silent; may raise whatever the driver raises."""
+        """Sets the lowest gain and makes the radio silent; may raise any exception of the driver."""
 
     def now_s(self) -> float:
-        """The radio's time; only asked where bursts are timed."""
+        """Time of the radio, seconds; called only for timed bursts."""
 
 
 class _Safety:
-    """Raises and lowers the gain of a radio, once each, whoever asks."""
+    """Raises and lowers the gain of a radio, once each, for any number of callers."""
 
     def __init__(self, where: str, driver: TxDriver) -> None:
         self._where = where
@@ -83,7 +83,7 @@ class _Safety:
                 self._raise()
 
     def _raise(self) -> None:
-        self.is_armed, self._is_muted = True, False  # before the gain is raised: that may fail half-way
+        self.is_armed, self._is_muted = True, False  # before the gain is raised, since that may fail half-way
         try:
             self._driver.raise_gain()
         except Exception as exc:
@@ -102,7 +102,7 @@ class _Safety:
         self.is_armed, self._is_muted = False, True
         try:
             self._driver.lower_gain()
-        except Exception as exc:  # an ending must go on; but nobody may believe that the radio is silent
+        except Exception as exc:  # the end must go on, but the user must know that the radio is not silent
             reason = " ".join(str(exc).split()) or type(exc).__name__
             logging.getLogger("gened.radio").error(
                 "%s: COULD NOT BE MUTED (%s); unplug it if it may not transmit", self._where, reason
@@ -110,15 +110,15 @@ class _Safety:
 
 
 class tx_gate(gr.sync_block):  # noqa: N801 - blocks are lower-case, as in GNU Radio
-    """Scales bursts to the converter's range, times them, and tells when the flowgraph begins and ends.
+    """Scales bursts to the converter's range, adds their time tags, and calls back when the flowgraph starts and stops.
 
     Args:
-        backoff_db: From the mean power of a burst, 1, to full scale.
+        backoff_db: Distance from the mean power of a burst, 1, to full scale.
         sample_rate: Hz.
-        on_start: Called when the flowgraph starts; if it raises, no sample passes and `failure` says why.
-        on_stop: Called when it stops, for whatever reason.
-        lead_s: Each burst gets a `tx_time` so much after it came here, or after the end of the one before; 0: none.
-        now_s: The radio's time.
+        on_start: Called when the flowgraph starts; if it raises, no sample passes and `failure` is the reason.
+        on_stop: Called when it stops, for any reason.
+        lead_s: Delay of each burst's `tx_time` after its arrival, or after the end of the previous burst; 0: no tags.
+        now_s: Returns the time of the radio, seconds.
     """
 
     def __init__(
@@ -141,11 +141,11 @@ class tx_gate(gr.sync_block):  # noqa: N801 - blocks are lower-case, as in GNU R
         self._free_s = -np.inf
         self.failure: GenedError | None = None
         self.n_clipped = 0
-        """Samples that were larger than full scale and were cut to it, phase kept."""
+        """Samples that were larger than full scale and were clipped to it, phase kept."""
         self.n_bursts = 0
 
     def set_backoff(self, backoff_db: float) -> None:
-        """From the next samples on."""
+        """Sets the back-off from the next samples on."""
         self._scale = np.float32(10 ** (-backoff_db / 20))
 
     def start(self) -> bool:
@@ -167,7 +167,7 @@ class tx_gate(gr.sync_block):  # noqa: N801 - blocks are lower-case, as in GNU R
         if self.failure is not None:
             return -1  # ends the flowgraph
         out = output_items[0]
-        with np.errstate(all="ignore"):  # a warning that is raised here would stop this thread and nobody would know
+        with np.errstate(all="ignore"):  # a warning raised as an error would end this thread silently
             np.multiply(input_items[0], self._scale, out=out)
             magnitude = np.abs(out)
             if not magnitude.max(initial=0.0) <= 1.0:
@@ -179,7 +179,7 @@ class tx_gate(gr.sync_block):  # noqa: N801 - blocks are lower-case, as in GNU R
         return len(out)
 
     def _cut(self, out: Any, magnitude: Any) -> None:
-        """Peaks to full scale, and to nothing what is no number: a converter may wrap what it cannot hold."""
+        """Clips peaks to full scale and replaces NaN by 0: a converter may wrap values beyond its range."""
         out[~np.isfinite(magnitude)] = 0
         is_over = np.isfinite(magnitude) & (magnitude > 1)
         out[is_over] /= magnitude[is_over]
@@ -194,20 +194,20 @@ class tx_gate(gr.sync_block):  # noqa: N801 - blocks are lower-case, as in GNU R
 
 
 class radio_sink(gr.hier_block2):  # noqa: N801
-    """A radio that transmits what comes in, mean power 1 in a burst, `packet_len` on the first sample of each.
+    """A `RadioSink` that transmits bursts of mean power 1, with `packet_len` on the first sample of each.
 
     The gain is the lowest until the flowgraph starts (or `arm` is called), and again when it stops, when `mute` is
-    called, when the object goes, and when the program ends in any way that Python notices. A killed process mutes
-    nothing.
+    called, when the object is deleted, and at every end of the program that Python notices. A killed process mutes
+    nothing; see `mute_guard`.
 
     Args:
-        where: The radio's name, for messages.
+        where: Name of the radio in messages.
         driver: See `TxDriver`.
         backoff_db: See `tx_gate`.
         sample_rate: Hz.
         lead_s: See `tx_gate`.
-        events: Where the driver's complaints are counted.
-        poll: Asks the driver for events, where it does not report them itself.
+        events: Counts the events of the driver.
+        poll: Asks the driver for events, if it does not report them itself.
     """
 
     def __init__(
@@ -238,33 +238,33 @@ class radio_sink(gr.hier_block2):  # noqa: N801
 
     @property
     def is_armed(self) -> bool:
-        """Whether the radio may be at more than its lowest gain."""
+        """Whether the gain may be higher than the lowest."""
         return self._safety.is_armed
 
     @property
     def failure(self) -> GenedError | None:
-        """Why no sample passes, if the start failed."""
+        """Reason why no sample passes; None unless the start failed."""
         return self.gate.failure
 
     def arm(self) -> None:
-        """Raises the gain to the profile's, before the flowgraph does it; here an error reaches the caller.
+        """Raises the gain to the profile's, as starting the flowgraph does; but here an error reaches the caller.
 
         Raises:
-            LinkError: The radio did not take it; it was muted.
+            LinkError: The radio did not accept it; it was muted.
         """
         self._safety.arm()
 
     @property
     def gain_range(self) -> GainRange:
-        """What `set_gain` takes."""
+        """Gains that `set_gain` accepts."""
         return self._driver.gain_range
 
     def set_gain(self, gain_db: float) -> None:
-        """Another gain than the profile's: at once where the radio is armed, else from `arm` on.
+        """Sets another gain than the profile's: at once if the radio is armed, otherwise from `arm` on.
 
         Raises:
-            ConfigError: Outside of what the radio can do; nothing was changed.
-            LinkError: The radio did not take it; it was muted.
+            ConfigError: The radio does not support it; nothing was changed.
+            LinkError: The radio did not accept it; it was muted.
         """
         lowest_db, highest_db, _ = self.gain_range
         if not lowest_db <= gain_db <= highest_db:
@@ -272,7 +272,7 @@ class radio_sink(gr.hier_block2):  # noqa: N801
         self._safety.set_gain(gain_db)
 
     def mute(self) -> None:
-        """Lowers the gain; never raises, but logs an error when the radio did not answer."""
+        """Lowers the gain; never raises, but logs an error if the radio does not answer."""
         self._safety.mute()
 
     def poll(self) -> None:
@@ -282,10 +282,10 @@ class radio_sink(gr.hier_block2):  # noqa: N801
 
     @property
     def n_taken(self) -> int:
-        """Samples that the driver's sink has taken."""
+        """Samples that the driver's sink has consumed."""
         return int(self._block.nitems_read(0))
 
     @property
     def n_clipped(self) -> int:
-        """Samples that were larger than full scale and were cut to it."""
+        """Samples that were larger than full scale and were clipped to it."""
         return self.gate.n_clipped

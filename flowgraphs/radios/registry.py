@@ -54,7 +54,7 @@ def sink_kind(kind: str) -> Callable[[SinkMaker], SinkMaker]:
 
 
 def make_source(profile: RadioProfile) -> RadioSource:
-    """The block that gives a profile's samples.
+    """Makes the source of a profile.
 
     Raises:
         ConfigError: The kind cannot receive.
@@ -64,7 +64,7 @@ def make_source(profile: RadioProfile) -> RadioSource:
 
 
 def make_sink(profile: RadioProfile) -> RadioSink:
-    """The block that takes samples to a profile's radio, socket or file; raises as `make_source`."""
+    """Makes the sink of a profile; raises as `make_source`."""
     return _made(_SINKS, profile, "sink")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All other radios, through gr-soapy and whatever SoapySDR driver is installed."""
+"""Kind `soapy`: all other radios, through gr-soapy and the installed SoapySDR drivers."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from gened.gr_blocks.frame_modulator import PACKET_LEN
 from gened.hw_config.profile import HardwareProfile, RxSide, TxSide
 
 TAIL_S = 1.0
-"""What host and device may hold of samples; a SoapySDR driver does not tell."""
+"""Most samples in host and device, in seconds; a SoapySDR driver does not report it."""
 STEP_DB = 3.0
-"""Within which a gain read back must be what was asked: drivers spread it over stages of 1 to 14 dB."""
+"""Tolerance of a gain that is read back: drivers distribute it over stages of 1 to 14 dB."""
 ABSENT = "is it plugged in, and its SoapySDR module installed? `SoapySDRUtil --find` lists what is there"
 ADVICE = {
     "no match": ABSENT,
@@ -40,7 +40,7 @@ OTHERWISE = "see what `SoapySDRUtil --probe` with the same address says"
 
 
 def _open(hardware: HardwareProfile, side: str) -> Any:
-    """The gr-soapy block of one side, in whatever state the device was."""
+    """Opens the gr-soapy block of one side; the settings of the device are unchanged."""
     soapy = require_driver(
         "gnuradio.soapy", "install GNU Radio with gr-soapy: apt install gnuradio soapysdr-module-all"
     )
@@ -52,7 +52,7 @@ def _open(hardware: HardwareProfile, side: str) -> Any:
 
 
 def _set_up(block: Any, hardware: HardwareProfile, side: str) -> None:
-    """Rate, frequency, filter and connector of one side, each read back; not the gain."""
+    """Sets rate, frequency, filter and connector of one side, and reads them back; not the gain."""
     part: TxSide | RxSide = hardware.tx if side == "tx" else hardware.rx
     where, channel = label_of(hardware, side), part.channel
     center_freq = hardware.tuned_freq("tx" if side == "tx" else "rx")
@@ -97,11 +97,11 @@ class _SoapyTransmitter:
 
 @sink_kind("soapy")
 def soapy_sink(profile: RadioProfile) -> radio_sink:
-    """A SoapySDR device that transmits.
+    """Makes the sink of a SoapySDR device.
 
     Raises:
-        ConfigError: Not allowed to transmit, or a value that this device does not take.
-        LinkError: No such device, or it did not do what it was told.
+        ConfigError: Transmission is not allowed, or the device does not support a setting.
+        LinkError: The device is absent, or did not accept a setting.
     """
     hardware = require_transmit(profile)
     where = label_of(hardware, "tx")
@@ -119,7 +119,7 @@ def soapy_sink(profile: RadioProfile) -> radio_sink:
 
 @source_kind("soapy")
 def soapy_source(profile: RadioProfile) -> wrapped_source:
-    """A SoapySDR device that receives; raises as `soapy_sink`."""
+    """Makes the source of a SoapySDR device; raises as `soapy_sink`."""
     hardware = hardware_of(profile)
     where = label_of(hardware, "rx")
     block = _open(hardware, "rx")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""USRPs, through gr-uhd.
+"""Kind `uhd`: USRPs, through gr-uhd.
 
 ```text
 radio_sink:   samples -> tx_gate -> usrp_sink(packet_len) -> antenna;  usrp_sink.async_msgs -> U, L, S
@@ -40,9 +40,9 @@ from gened.gr_blocks.pdu.message_block import MessageBlock
 from gened.hw_config.profile import HardwareProfile, RxSide, TxSide
 
 LOCK_S = 2.0
-"""How long an oscillator, or a reference that was plugged in, may need to lock."""
+"""Longest time for an oscillator or a reference to lock."""
 TAIL_S = 1.0
-"""What host, cable and device may hold of samples: 64 USB frames of 2000 are 0.13 s at 1 MS/s, and a wide margin."""
+"""Most samples in host, cable and device, in seconds: 64 USB frames of 2000 are 0.13 s at 1 MS/s, plus a margin."""
 ABSENT = "is it plugged in, powered, and in this machine's network? `uhd_find_devices` lists what is there"
 ADVICE = {
     "no devices found": ABSENT,
@@ -57,7 +57,7 @@ OTHERWISE = "try `uhd_usrp_probe` with the same address"
 
 
 def _open(hardware: HardwareProfile, side: str, make: Callable[[Any, str, Any], Any]) -> Any:
-    """The gr-uhd block of one side, in whatever state the device was."""
+    """Opens the gr-uhd block of one side; the settings of the device are unchanged."""
     uhd = require_driver("gnuradio.uhd", "install GNU Radio with UHD: apt install gnuradio")
     part: TxSide | RxSide = hardware.tx if side == "tx" else hardware.rx
     address = hardware.tx_address if side == "tx" else hardware.rx_address
@@ -67,7 +67,7 @@ def _open(hardware: HardwareProfile, side: str, make: Callable[[Any, str, Any], 
 
 
 def _set_up(block: Any, hardware: HardwareProfile, side: str) -> None:
-    """Clocks, rate, frequency, filter and connector of one side, each read back; not the gain."""
+    """Sets clocks, rate, frequency, filter and connector of one side, and reads them back; not the gain."""
     from gnuradio import uhd
 
     part: TxSide | RxSide = hardware.tx if side == "tx" else hardware.rx
@@ -153,15 +153,15 @@ UHD_NAMES = {
     "seq_error_in_burst": "S",
     "time_error": "L",
 }
-"""Names in gr-uhd's messages at the port `async_msgs`; `burst_ack` is no complaint."""
+"""Letters by name in gr-uhd's messages at the port `async_msgs`; `burst_ack` is no event."""
 
 
 def uhd_events(message: Any) -> list[str]:
-    """Letters in a message of gr-uhd's port `async_msgs`; empty for acknowledgements and for what is none.
+    """Letters in a message of gr-uhd's port `async_msgs`; empty for acknowledgements and other messages.
 
     Args:
-        message: A PMT with names such as `underflow` in it. Only its symbols are looked at, so that it does not matter
-            how a version of gr-uhd nests them.
+        message: A PMT with names such as `underflow` in it. Only its symbols are read, so the nesting, which differs
+            between versions of gr-uhd, does not matter.
     """
     return [UHD_NAMES[name] for name in _symbols(message, 0) if name in UHD_NAMES]
 
@@ -179,24 +179,24 @@ def _symbols(message: Any, depth: int) -> Iterator[str]:
 
 
 class usrp_events(MessageBlock):  # noqa: N801
-    """Hears gr-uhd's asynchronous messages and counts what they complain of."""
+    """Receives gr-uhd's asynchronous messages and counts their events."""
 
     def __init__(self, events: EventReporter) -> None:
-        super().__init__("usrp_events", {"async_msgs": self._hear}, ())
+        super().__init__("usrp_events", {"async_msgs": self._on_message}, ())
         self._events = events
 
-    def _hear(self, message: Any) -> None:
+    def _on_message(self, message: Any) -> None:
         for letter in uhd_events(message):
             self._events.report(letter)
 
 
 @sink_kind("uhd")
 def usrp_sink(profile: RadioProfile) -> radio_sink:
-    """A USRP that transmits bursts.
+    """Makes the sink of a USRP.
 
     Raises:
-        ConfigError: Not allowed to transmit, or a value that this device does not take.
-        LinkError: No such device, or it did not do what it was told.
+        ConfigError: Transmission is not allowed, or the device does not support a setting.
+        LinkError: The device is absent, or did not accept a setting.
     """
     hardware = require_transmit(profile)
     where = label_of(hardware, "tx")
@@ -221,11 +221,11 @@ def usrp_sink(profile: RadioProfile) -> radio_sink:
 
 
 class rx_watch(gr.sync_block):  # noqa: N801
-    """Looks at a USRP's time tags: one after the first whose time has jumped stands behind lost samples.
+    """Detects lost samples by a USRP's time tags: a tag later than the sample count gives stands behind a gap.
 
     Args:
         sample_rate: Hz.
-        events: Where a gap counts as an O. Whether the host (O) or the network (D) lost them, the tags do not tell.
+        events: Counts each gap as an O. The tags do not show whether the host (O) or the network (D) lost the samples.
     """
 
     def __init__(self, sample_rate: float, events: EventReporter) -> None:
@@ -234,7 +234,7 @@ class rx_watch(gr.sync_block):  # noqa: N801
         self._events = events
         self._last: tuple[int, int, float] | None = None
         self.n_lost = 0
-        """Samples that are missing, from the times."""
+        """Number of lost samples, from the time tags."""
 
     def work(self, input_items: Any, output_items: Any) -> int:
         """Called by the scheduler."""
@@ -248,7 +248,7 @@ class rx_watch(gr.sync_block):  # noqa: N801
     def _see(self, offset: int, whole_s: int, rest_s: float) -> None:
         if self._last is not None:
             offset_0, whole_0_s, rest_0_s = self._last
-            elapsed_s = (whole_s - whole_0_s) + (rest_s - rest_0_s)  # whole seconds apart, for the precision
+            elapsed_s = (whole_s - whole_0_s) + (rest_s - rest_0_s)  # whole seconds are subtracted first, for precision
             n_lost = round(elapsed_s * self._sample_rate) - (offset - offset_0)
             if n_lost > 0:
                 self.n_lost += n_lost
@@ -267,7 +267,7 @@ class usrp_receiver(wrapped_source):  # noqa: N801
 
 @source_kind("uhd")
 def usrp_source(profile: RadioProfile) -> usrp_receiver:
-    """A USRP that receives; raises as `usrp_sink`."""
+    """Makes the source of a USRP; raises as `usrp_sink`."""
     hardware = hardware_of(profile)
     where = label_of(hardware, "rx")
     block = _open(hardware, "rx", lambda uhd, address, stream: uhd.usrp_source(address, stream))

@@ -35,7 +35,7 @@ class wrapped_source(gr.hier_block2):  # noqa: N801 - blocks are lower-case, as 
         self.connect(block, self)
 
     def hold_while(self, must_wait: Callable[[], bool]) -> None:
-        """No effect: what comes from outside does not wait."""
+        """No effect: samples from outside do not wait."""
 
     def poll(self) -> None:
         """No effect: there is no driver to ask."""
@@ -46,7 +46,7 @@ class played_source(gr.hier_block2):  # noqa: N801
 
     Args:
         player: Plays them.
-        pace_hz: Sample rate at which they leave; None: as fast as the blocks behind take them.
+        pace_hz: Rate at which samples leave; None: as fast as the blocks behind accept them.
     """
 
     def __init__(self, player: sample_player, pace_hz: float | None = None) -> None:
@@ -89,7 +89,7 @@ class wrapped_sink(gr.hier_block2):  # noqa: N801
 
     @property
     def n_taken(self) -> int:
-        """Samples that the block has taken."""
+        """Samples that the block has consumed."""
         return int(self.block.nitems_read(0))
 
     def arm(self) -> None:
