@@ -159,7 +159,7 @@ class sample_recorder(gr.sync_block):  # noqa: N801
                 del self._early[header.session, header.frame]
         if not self._writer.annotate(annotation):
             self.counters.report("n_untold_bursts", "a recording has room for no more annotations")
-        self.counters.add("n_bursts")  # last: whoever waits for the count may read the annotation
+        self.counters.add("n_bursts")  # last, so that a thread that waits for the count can read the annotation
 
     def _frame(self, message: Any) -> None:
         """Completes the annotations of the frame's bursts, and remembers its facts if some have not come yet.

@@ -80,11 +80,11 @@ class EventReporter:
     ) -> None:
         self._where = where
         self._table = table
-        self._tell = on_event or logging.getLogger("gened.radio").warning
+        self._emit = on_event or logging.getLogger("gened.radio").warning
         self._clock = clock
         self._counts: collections.Counter[str] = collections.Counter()
-        self._untold: collections.Counter[str] = collections.Counter()
-        self._told_s: dict[str, float] = {}
+        self._pending: collections.Counter[str] = collections.Counter()
+        self._emitted_s: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def report(self, letter: str, n: int = 1, detail: str = "") -> None:
@@ -99,24 +99,24 @@ class EventReporter:
         """
         with self._lock:
             self._counts[letter] += n
-            self._untold[letter] += n
+            self._pending[letter] += n
             now_s = self._clock()
-            if now_s - self._told_s.get(letter, -LOG_EVERY_S) < LOG_EVERY_S:
+            if now_s - self._emitted_s.get(letter, -LOG_EVERY_S) < LOG_EVERY_S:
                 return
-            self._told_s[letter] = now_s
-            n_untold = self._untold.pop(letter)
-        self._tell(self._line(letter, n_untold, detail))
+            self._emitted_s[letter] = now_s
+            n_pending = self._pending.pop(letter)
+        self._emit(self._line(letter, n_pending, detail))
 
     def tell_to(self, on_event: Callable[[str], None]) -> None:
         """Replaces the callback that receives the lines."""
-        self._tell = on_event
+        self._emit = on_event
 
     def tell_rest(self) -> None:
         """Emits a line for all events that were counted since the last line of their kind; for the end of a run."""
         with self._lock:
-            untold, self._untold = self._untold, collections.Counter()
-        for letter, n in sorted(untold.items()):
-            self._tell(self._line(letter, n, ""))
+            pending, self._pending = self._pending, collections.Counter()
+        for letter, n in sorted(pending.items()):
+            self._emit(self._line(letter, n, ""))
 
     def counts(self) -> dict[str, int]:
         """Events by letter since the reporter was made."""
