@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import MISSING, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -90,8 +89,3 @@ def test_name_value_pairs_become_plain_values() -> None:
     for wrong in ("a", "=1", "1=2", "a b=1"):
         with pytest.raises(ConfigError, match="write it like model=FOLDER"):
             parse_name_values([wrong])
-
-
-def test_records_of_the_link_are_where_they_were_looked_for_before() -> None:
-    for name, module in (("TransmitConfig", "transmit"), ("ReceiveConfig", "receive"), ("AirConfig", "air")):
-        assert getattr(importlib.import_module(f"gened.link.{module}"), name) is getattr(config, name)

@@ -20,8 +20,6 @@ SIDE_BACKOFF_DB = 1.0
 """Side information takes a mode (of `modes.SIDE_MODES`) that holds at an SNR lower by so much: it decides everything,
 and is lost no oftener than the header (python -m gened.bench.modes)."""
 
-MAX_SIDE_MARGIN_DB = 30.0
-
 
 def snr_class(snr_db: float) -> int:
     """The design SNR as its number in the header, 0 to 63."""

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from gened.errors import CodecError
 from gened.gr_blocks.phy.coding.interleave import qpsk_stream
-from gened.gr_blocks.phy.framing.budget import MAX_SIDE_MARGIN_DB, budget, frame_symbols, quantize_snr_db, side_symbols
+from gened.gr_blocks.phy.framing.budget import budget, frame_symbols, quantize_snr_db, side_symbols
 from gened.gr_blocks.phy.types import Budget, Encoded, ImageSize, Received
 from gened.models.codecs.analog.blocks import BLOCK, VALUES, grid_shape, merge, split
 from gened.models.codecs.analog.choose import choose_classes
@@ -28,6 +28,7 @@ from gened.models.codecs.analog.plan import WEIGHT_UNIT, Group, Plan, make_plan
 from gened.models.codecs.analog.spread import spread
 from gened.models.codecs.analog.statistics import Statistics
 from gened.models.codecs.base import Map, Picture
+from gened.models.codecs.encode_options import MAX_SIDE_MARGIN_DB
 
 MIN_RATE, MAX_RATE = Fraction(1, 96), Fraction(1, 12)
 MAX_SIDE_LEN = (1 << 16) - 1
