@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -256,5 +257,8 @@ print(load_codec("softcast").name)
 
 def test_a_bare_models_is_not_ours() -> None:
     code = "import importlib.util as u; print([n for n in ('models', 'gr_blocks', 'flowgraphs') if u.find_spec(n)])"
-    result = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True, timeout=240)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd="/", capture_output=True, text=True, timeout=240, env=environment
+    )
     assert result.stdout.strip() == "[]"

@@ -43,7 +43,7 @@ N_PUNCTURED = 2
 _SMALL_COLUMNS = ((10, 640), (9, 560), (8, 192), (6, -1))
 """K_b of base graph 2, and the payload above which it holds."""
 CRC_BITS = 24
-MIN_CODED_RATE, MAX_CODED_RATE = 1 / 20, 0.96
+MIN_CODED_RATE, MAX_CODED_RATE = 1 / 72, 0.96
 """Rates of a block (information over coded bits) that are allowed: repetition below 1/5, near punctured beyond 0.95."""
 
 
