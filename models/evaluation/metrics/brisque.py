@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""BRISQUE, with the model that the package brisque carries: how natural a picture looks, told without an original.
+"""BRISQUE, with the model that the package brisque carries: a measure of naturalness that needs no original.
 
 The package needs OpenCV, requests and a compiler (for libsvm) when it is installed, so only its two model files are
 read, and its few formulas stand here; a test holds them to scores that the package gave. Lower is better: 0 to 100 on
@@ -28,8 +28,10 @@ from scipy.special import gammaln
 from skimage.color import rgb2gray
 
 from gened.errors import ConfigError
-from gened.models.codecs.base import Picture
+from gened.models.codecs.base import Map, Picture
+from gened.models.data.evaluation_set import Item
 from gened.models.data.images import to_uint8
+from gened.models.evaluation.metrics.base import Figures, Metric, Resources
 from gened.models.evaluation.metrics.pixel_metrics import package_version
 
 PACKAGE = "brisque"
@@ -200,3 +202,16 @@ class Brisque:
         scaled = 2 * (np.concatenate(known) - model.low) / (model.high - model.low) - 1
         kernel = np.exp(-model.gamma * ((model.support - scaled) ** 2).sum(1))
         return float(model.weights @ kernel - model.rho)
+
+
+class BrisqueMetric(Metric):
+    """The registered metric."""
+
+    def __init__(self, resources: Resources) -> None:
+        super().__init__(resources)
+        self._score = Brisque()
+        self.version = self._score.version
+
+    def figures(self, item: Item, x_hat: Picture, mask: Map | None) -> Figures:
+        """`brisque`."""
+        return {"brisque": self._score(x_hat)}

@@ -20,12 +20,14 @@ import torch
 from PIL import Image
 
 from gened.errors import ConfigError
-from gened.models.codecs.base import Picture
+from gened.models.codecs.base import Map, Picture
+from gened.models.data.evaluation_set import Item
 from gened.models.data.images import to_uint8
+from gened.models.evaluation.metrics.base import Figures, Metric, Resources
 from gened.models.evaluation.metrics.pixel_metrics import package_version
 
 MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-"""Of the pictures that CLIP was trained with, as its authors state them."""
+"""Mean and standard deviation of CLIP's training pictures, as its authors state them."""
 
 
 class ClipScore:
@@ -89,3 +91,17 @@ def _pooled(found: Any) -> torch.Tensor:
     """The embedding [1, d]: newer versions of transformers wrap it in their output record."""
     result: torch.Tensor = found if isinstance(found, torch.Tensor) else found.pooler_output
     return result
+
+
+class ClipScoreMetric(Metric):
+    """The registered metric."""
+
+    def __init__(self, resources: Resources) -> None:
+        super().__init__(resources)
+        assert resources.clip is not None
+        self._score = ClipScore(resources.clip)
+        self.version = self._score.version
+
+    def figures(self, item: Item, x_hat: Picture, mask: Map | None) -> Figures:
+        """`clip_score`; nothing of a picture without a caption."""
+        return {} if item.caption is None else {"clip_score": self._score(x_hat, item.caption)}

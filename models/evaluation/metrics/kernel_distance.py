@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kernel distance between the patches of original and of received pictures: whether these look like photographs.
+"""Kernel distance between the patches of original and of received pictures, a measure of naturalness of a set.
 
 The squared maximum mean discrepancy with the kernel (x.y / d + 1)^3, unbiased, as KID, on features of
 EfficientNet-Lite0 for patches of 64 pixels enlarged to 128. KID proper is defined on InceptionV3 and whole pictures:
@@ -19,15 +19,17 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from gened.models.codecs.base import Picture
+from gened.models.codecs.base import Map, Picture
+from gened.models.data.evaluation_set import Item
+from gened.models.evaluation.metrics.base import Figures, Metric, Resources
+from gened.models.evaluation.metrics.classifier import Classifier
 from gened.models.evaluation.metrics.pixel_metrics import rounded
-from gened.models.evaluation.metrics.recognition import Classifier
 
 PATCH, ENLARGED = 64, 128
 N_BOOTSTRAP = 200
 
 Features = npt.NDArray[np.float32]
-"""[n, d], a row a patch."""
+"""[n, d], one row per patch."""
 
 
 def patches(x: Picture) -> npt.NDArray[np.float32]:
@@ -46,26 +48,26 @@ class PatchFeatures:
         self._original: tuple[Picture, str] | None = None
 
     def __call__(self, x: Picture) -> str:
-        """Of a picture [3, H, W] in [0, 1], after rounding to 8 bits."""
+        """Features of a picture [3, H, W] in [0, 1], after rounding to 8 bits."""
         batch = torch.from_numpy(patches(rounded(x)))
         large = F.interpolate(batch, (ENLARGED, ENLARGED), mode="bicubic", align_corners=False).clamp(0, 1)
         found = torch.cat([self._classifier.features(part) for part in torch.split(large, 16)])
         return packed(found.numpy())
 
     def of_original(self, x: Picture) -> str:
-        """The same, remembered for the last picture."""
+        """As `__call__`, with the result of the last picture cached."""
         if self._original is None or self._original[0] is not x:
             self._original = (x, self(x))
         return self._original[1]
 
 
 def packed(features: Features) -> str:
-    """Half precision in base 64."""
+    """Features in half precision, as base 64."""
     return base64.b64encode(features.astype("<f2").tobytes()).decode()
 
 
 def unpacked(text: str, width: int = 1280) -> Features:
-    """The way back."""
+    """The inverse of `packed`."""
     return np.frombuffer(base64.b64decode(text), "<f2").reshape(-1, width).astype(np.float32)
 
 
@@ -129,3 +131,20 @@ def _by_picture(kernel: npt.NDArray[np.float64], sizes: npt.NDArray[np.int64]) -
     """[pictures, pictures] sums over [patches, patches]."""
     firsts = _firsts(sizes)
     return np.asarray(np.add.reduceat(np.add.reduceat(kernel, firsts, axis=0), firsts, axis=1))
+
+
+class KernelDistance(Metric):
+    """The registered metric, of the whole set: each picture gives features, `distance_interval` compares them."""
+
+    def __init__(self, resources: Resources) -> None:
+        super().__init__(resources)
+        self._features = PatchFeatures(resources.classifier)
+        self.version = self._features.version
+
+    def figures(self, item: Item, x_hat: Picture, mask: Map | None) -> Figures:
+        """Nothing: one picture has no distance of its own."""
+        return {}
+
+    def patches(self, item: Item, x_hat: Picture) -> tuple[str, str]:
+        """Packed features of the patches of original and received picture."""
+        return self._features.of_original(item.x), self._features(x_hat)

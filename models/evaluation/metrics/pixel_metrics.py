@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The cheap picture metrics, each by the library that everybody uses, or by its one-line definition."""
+"""Metrics of pixels and masks, by their definition or by the common library; they load no network."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ MS_SSIM_MIN_SIDE = 161
 """Five scales with an 11-pixel window need more than 160 pixels a side."""
 N_BOOTSTRAP = 2000
 F_BETA_SQUARED = 0.3
-"""Precision counts more than recall, as everywhere in salient object detection (Achanta et al., CVPR 2009)."""
+"""beta^2 < 1 weighs precision above recall, as usual in salient object detection (Achanta et al., CVPR 2009)."""
 MASK_FOUND = 0.5
-"""A receiver's mask says foreground from here on."""
+"""Threshold of a receiver's mask for foreground."""
 
 
 def rounded(x: Picture) -> Picture:
@@ -75,7 +75,7 @@ def ms_ssim(x: Picture, x_hat: Picture) -> float | None:
 
 
 def mean_picture(x: Picture) -> Picture:
-    """What a lost picture scores as: its mean grey."""
+    """The picture as which a lost one scores: its mean grey."""
     return np.full_like(x, x.mean())
 
 

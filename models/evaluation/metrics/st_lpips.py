@@ -22,7 +22,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gened.models.codecs.base import Picture
+from gened.models.codecs.base import Map, Picture
+from gened.models.data.evaluation_set import Item
+from gened.models.evaluation.metrics.base import Figures, Metric, Resources
 from gened.models.evaluation.metrics.pixel_metrics import package_version, rounded
 from gened.models.trunks import ALEXNET, PACKAGE, Blur, stage, weights_file
 
@@ -66,7 +68,7 @@ class Network(nn.Module):
         self.lins = nn.ModuleList(nn.Conv2d(channels, 1, 1, bias=False) for channels in CHANNELS)
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """Of pictures [B, 3, H, W] in [-1, 1]: unit vectors over the channels at each pixel of each stage."""
+        """Features of pictures [B, 3, H, W] in [-1, 1]: per stage, unit vectors over the channels at each pixel."""
         found: list[Tensor] = self.net((x - self.shift) / self.scale)
         return [layer / (layer.square().sum(1, keepdim=True).sqrt() + EPSILON) for layer in found]
 
@@ -110,3 +112,16 @@ class StLpips:
     def _features(self, x: Picture) -> list[Tensor]:
         with torch.no_grad():
             return self._network.features(2 * torch.from_numpy(rounded(x))[None] - 1)
+
+
+class StLpipsMetric(Metric):
+    """The registered metric."""
+
+    def __init__(self, resources: Resources) -> None:
+        super().__init__(resources)
+        self._distance = StLpips()
+        self.version = self._distance.version
+
+    def figures(self, item: Item, x_hat: Picture, mask: Map | None) -> Figures:
+        """`st_lpips`."""
+        return {"st_lpips": self._distance(item.x, x_hat)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Figures from what `gened evaluate` wrote: one line a codec, and the 95 % interval as a band where there is one."""
+"""Plots of results of `gened evaluate`: one line per codec, with its 95 % interval as a band where it is known."""
 
 from __future__ import annotations
 
@@ -12,45 +12,32 @@ from pathlib import Path
 from typing import Any
 
 from gened.errors import ConfigError
+from gened.models.evaluation.metrics.registry import FIGURES
 from gened.models.evaluation.run.evaluate import ROW_KEYS
 from gened.models.evaluation.run.files import require_writable
 
 LABELS = {
     "snr_db": "SNR (Es/N0), dB",
-    "psnr_db": "PSNR, dB",
-    "psnr_fg_db": "PSNR of the foreground, dB",
-    "psnr_bg_db": "PSNR of the background, dB",
-    "ms_ssim": "MS-SSIM",
-    "mask_iou": "IoU of the received mask",
-    "mask_fmeasure": "F-measure of the received mask",
-    "st_lpips": "ST-LPIPS (lower is better)",
+    **{figure.key: figure.axis for figure in FIGURES.values()},
     "lpips": "LPIPS (lower is better)",
-    "brisque": "BRISQUE (lower is better)",
-    "kid": "kernel distance of patches (lower is better)",
-    "class_agreement": "same class seen by a classifier, share",
-    "detector_f1": "same objects seen by a detector, F1",
-    "clip_score": "CLIP score",
-    "lost_fraction": "lost pictures, share",
-    "rate": "rate, complex symbols a source value",
-    "analog_symbols": "analogue symbols a picture",
-    "side_symbols": "side symbols a picture",
-    "caption_symbols": "caption symbols a picture",
-    "payload_symbols": "transmitted symbols a picture",
+    "lost_fraction": "lost pictures, fraction",
+    "rate": "rate, complex symbols per source value",
+    "analog_symbols": "analogue symbols per picture",
+    "side_symbols": "side symbols per picture",
+    "caption_symbols": "caption symbols per picture",
+    "payload_symbols": "transmitted symbols per picture",
     "encode_ms": "encoding, ms",
     "decode_ms": "decoding, ms",
     "editor_ms": "editing, ms",
 }
-"""What an axis may show, and how it is called. All are keys of a row."""
-NOTES = {
-    "st_lpips": "ST-LPIPS on its AlexNet trunk: not to be compared with the LPIPS of a paper",
-    "kid": "64-pixel patches, EfficientNet-Lite0: not to be compared with the KID of a paper",
-    "clip_score": "to be compared with a paper's only for the same CLIP and the same captions",
-}
-"""What a reader must know of a figure before comparing it with a published one."""
-LATER_KEYS = ("kid_ci95", "class_agreement", "detector_f1")
-"""Of rows that older results do not have: unknown there."""
+"""Keys of a row that an axis may show, with their names."""
+REQUIRED_KEYS = (
+    "codec", "editor", "channel", "rate", "snr_db", "n", "analog_symbols", "side_symbols", "caption_symbols",
+    "payload_symbols", "psnr_db", "psnr_db_ci95", "lost_fraction", "encode_ms", "decode_ms", "editor_ms",
+)  # fmt: skip
+"""Keys that every result has. Figures of metrics that were registered later are unknown in older results."""
 COUNTS = ("rate", "analog_symbols", "side_symbols", "payload_symbols")
-"""Along these a line runs over rates; along all others it stays at one."""
+"""Abscissas along which a line joins several rates; along any other, its rate is constant."""
 COLORS = ("#0b6e99", "#c4511d", "#3f7d3a", "#7a4ea3", "#a5243d", "#8a6d00", "#16181d", "#5b7f8c")
 MARKERS = "osD^vPX*"
 MANY_LINES = 6
@@ -78,10 +65,9 @@ def read_result(path: Path) -> dict[str, Any]:
     try:
         result = json.loads(path.read_text())
         rows = result["rows"]
-        needed = set(ROW_KEYS) - set(LATER_KEYS)
-        if not isinstance(result["meta"], dict) or not rows or not all(needed <= set(row) for row in rows):
+        if not isinstance(result["meta"], dict) or not rows or not all(set(REQUIRED_KEYS) <= set(row) for row in rows):
             raise KeyError
-        result["rows"] = [{**dict.fromkeys(LATER_KEYS), **row} for row in rows]
+        result["rows"] = [{**dict.fromkeys(ROW_KEYS), **row} for row in rows]
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -99,9 +85,9 @@ def _size(meta: dict[str, Any]) -> str:
 
 
 def _traits(result: dict[str, Any], row: dict[str, Any], x: str) -> dict[str, str]:
-    """What a line stays the same in, the most telling first; the labels name those that differ."""
+    """The properties that are constant along a line, most important first; labels name those that differ."""
     meta = result["meta"]
-    told = {
+    traits = {
         "codec": str(row["codec"]),
         "editor": "" if row["editor"] == "none" else f"edited by {row['editor']}",
         "rate": f"rate {row['rate']}",
@@ -113,10 +99,10 @@ def _traits(result: dict[str, Any], row: dict[str, Any], x: str) -> dict[str, st
         "focus": "" if meta.get("focus") is None else f"focus {meta['focus']:g}",
     }
     for key in COUNTS if x in COUNTS else (x,):
-        told.pop(key, None)
+        traits.pop(key, None)
     if x not in COUNTS and x != "snr_db":
-        told.pop("snr_db")
-    return told
+        traits.pop("snr_db")
+    return traits
 
 
 def lines(results: Sequence[tuple[str, dict[str, Any]]], *, x: str, y: str) -> list[Line]:
@@ -151,7 +137,7 @@ def lines(results: Sequence[tuple[str, dict[str, Any]]], *, x: str, y: str) -> l
 def _parts(
     traits: dict[str, str], rows: list[tuple[str, dict[str, Any]]], x: str
 ) -> list[tuple[dict[str, str], list[dict[str, Any]]]]:
-    """One line where each abscissa occurs once; where files tell the same point twice, a line for each file."""
+    """One line if each abscissa occurs once; one line per file if several files hold the same point."""
     if len({_number(row, x) for _, row in rows}) == len(rows):
         return [({**traits, "source": ""}, [row for _, row in rows])]
     return [
@@ -161,7 +147,7 @@ def _parts(
 
 
 def _labels(traits: list[dict[str, str]]) -> list[str]:
-    """The codec, and as many further traits as it takes to tell the lines apart."""
+    """The codec, and as many further traits as distinguish the lines."""
     chosen = [[trait["codec"]] for trait in traits]
     for key in traits[0]:
         counts = Counter(map(tuple, chosen))
@@ -187,7 +173,7 @@ def _line(label: str, rows: list[dict[str, Any]], x: str, y: str) -> Line:
 
 
 def _subtitle(results: Sequence[tuple[str, dict[str, Any]]], x: str) -> str:
-    """What all lines have in common: data, size, channel, rate or SNR."""
+    """The properties that all lines share: data, size, channel, rate or SNR."""
     parts: list[set[str]] = [set(), set(), set(), set()]
     for _, result in results:
         meta, data = result["meta"], result["meta"].get("data")
@@ -200,7 +186,7 @@ def _subtitle(results: Sequence[tuple[str, dict[str, Any]]], x: str) -> str:
 
 
 def plot(results: Sequence[tuple[str, dict[str, Any]]], out: Path, *, x: str = "snr_db", y: str = "psnr_db") -> None:
-    """Writes a figure; the file's suffix says which kind (png, pdf, svg).
+    """Write a plot; the suffix of the file selects the format (png, pdf, svg).
 
     Args:
         results: Name of the file and what `read_result` gave.
@@ -232,7 +218,7 @@ def plot(results: Sequence[tuple[str, dict[str, Any]]], out: Path, *, x: str = "
     axes.set_title(_subtitle(results, x), fontsize="small", color="#666c78", loc="left")
     axes.grid(color="#d9dce2", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    if note := NOTES.get(y):
+    if y in FIGURES and (note := FIGURES[y].note):
         figure.supxlabel(note, fontsize="x-small", color="#666c78")
     axes.legend(frameon=False, fontsize="medium" if len(found) <= MANY_LINES else "x-small")
     figure.savefig(out)

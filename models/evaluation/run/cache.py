@@ -25,7 +25,7 @@ SOURCES = ("models/codecs", "models/editing", "models/captioning", "models/evalu
 
 @functools.cache
 def source_hash() -> str:
-    """Of the source that a score depends on."""
+    """Hash of the source code that a score depends on."""
     found = hashlib.sha256()
     for folder in SOURCES:
         for path in sorted((PACKAGE / folder).rglob("*.py")):
@@ -59,7 +59,7 @@ class ScoreCache:
             return None
 
     def keep(self, key: dict[str, Any], score: Score) -> None:
-        """Writes it, whole or not at all.
+        """Write a score; the file appears whole or not at all.
 
         Raises:
             ConfigError: The folder cannot be written to.

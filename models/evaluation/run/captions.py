@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Captioners over a folder of pictures with human captions.
+"""Evaluation of captioners over a folder of pictures with captions by people.
 
-    python -m gened.models.evaluation.run.captions --data ../shared/data/eval/captioned --resize 256 \\
-        --captioner layout,neighbour --train ../shared/data/train --out results/editor/captions.json
+    python -m gened.models.evaluation.run.captions --data EVAL/captioned --resize 256 \\
+        --captioner layout,neighbour --train TRAIN --out results/editor/captions.json
 
-`neighbour` is a baseline that lives here alone: it says what a person said of the most similar training picture.
+`neighbour` is a baseline of this module: the caption that a person gave the most similar training picture.
 
 With `--threshold` the layout captioner is measured at several thresholds of its detector on the training pictures that
 have captions, and nothing else is done: a threshold must not be chosen on the pictures that are reported.
@@ -64,12 +64,12 @@ N_SHOWN = 20
 
 @dataclass(frozen=True)
 class Described:
-    """What a captioner said of all pictures."""
+    """The captions of one captioner for all pictures, with their times."""
 
     captions: list[str]
     elapsed_ms: list[float]
     cpu_ms: list[float]
-    """Of all threads of this process: what does not depend on what else runs on the machine."""
+    """CPU time of all threads of this process, which hardly depends on other load."""
 
 
 def read_data(data: Path, resize: int | None, limit: int | None) -> tuple[list[Item], list[tuple[str, ...]]]:
@@ -328,7 +328,7 @@ def _meta(arguments: Sequence[str]) -> dict[str, Any]:
             "system": platform.platform(),
             "n_cores": os.cpu_count(),
             "n_threads": torch.get_num_threads(),
-            "load": round(os.getloadavg()[0], 1),  # what else ran, for whoever reads the milliseconds
+            "load": round(os.getloadavg()[0], 1),  # other load lengthens the times
         },
     }
 
@@ -412,7 +412,7 @@ def _numbers(text: str) -> list[float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """For `python -m`."""
+    """Run the command line."""
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, help="folder of pictures with captions.jsonl")

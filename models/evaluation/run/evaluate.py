@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A codec over a folder of pictures, straight through the channel model or through the whole waveform."""
+"""Evaluation of a codec over a folder of pictures, through the channel model or through the whole waveform."""
 
 from __future__ import annotations
 
@@ -18,55 +18,50 @@ from gened.models.codecs.base import Codec
 from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.data.evaluation_set import find_pictures, read_captions
 from gened.models.data.folders import find_mask
-from gened.models.evaluation.metrics.metric_set import DEFAULT, METRICS, Figures, MetricSet
+from gened.models.evaluation.metrics.base import Figures
+from gened.models.evaluation.metrics.metric_set import MetricSet
 from gened.models.evaluation.metrics.pixel_metrics import bootstrap_interval
+from gened.models.evaluation.metrics.registry import DEFAULT, FIGURES
 from gened.models.evaluation.run.measure import MaskSource, Over, Score
 from gened.models.evaluation.run.workers import EditorPlan, Plan, measure_here, measure_in_processes
 
 ROW_KEYS = (
     "codec", "editor", "channel", "rate", "snr_db", "n", "analog_symbols", "side_symbols", "caption_symbols",
-    "payload_symbols", "psnr_db", "psnr_db_ci95", "ms_ssim", "psnr_fg_db", "psnr_bg_db", "mask_iou", "mask_fmeasure",
-    "lpips", "st_lpips", "brisque", "kid", "kid_ci95", "clip_score", "class_agreement", "detector_f1",
-    "lost_fraction", "encode_ms", "decode_ms", "editor_ms",
+    "payload_symbols",
+    *(key for figure in FIGURES.values() for key in (figure.key, f"{figure.key}_ci95")[: 1 + figure.has_interval]),
+    "lpips", "lost_fraction", "encode_ms", "decode_ms", "editor_ms",
 )  # fmt: skip
-DIGITS = {"psnr_db": 3, "psnr_fg_db": 3, "psnr_bg_db": 3, "brisque": 3, "clip_score": 3}
-"""Decimals of a figure; 5 of all others."""
-WHERE_KNOWN = (*METRICS["masks"], "clip_score", "detector_f1")
-"""Means over the pictures that have a mask, a caption, or objects. Any other figure that one picture lacks is unknown
-for all: a mean over other pictures than its neighbour's would mislead."""
+"""Keys of a row: how the pictures were sent, the figures of all registered metrics, losses and times."""
 MASK_FIGURES = ("mask_iou", "mask_fmeasure")
 
 TABLE_LINES = (
-    ("psnr_db", "PSNR dB", ".2f"), ("low", "95 % from", ".2f"), ("high", "95 % to", ".2f"),
-    ("ms_ssim", "MS-SSIM", ".4f"),
-    ("psnr_fg_db", "PSNR dB, foreground", ".2f"), ("psnr_bg_db", "PSNR dB, background", ".2f"),
-    ("mask_iou", "mask IoU", ".3f"), ("mask_fmeasure", "mask F-measure", ".3f"), ("st_lpips", "ST-LPIPS", ".3f"),
-    ("brisque", "BRISQUE", ".1f"), ("kid", "kernel distance", ".3f"), ("class_agreement", "same class", ".1%"),
-    ("detector_f1", "same objects, F1", ".3f"), ("clip_score", "CLIP score", ".1f"), ("lost_fraction", "lost", ".1%"),
-    ("payload_symbols", "symbols", ".0f"), ("encode_ms", "encode ms", ".0f"), ("decode_ms", "decode ms", ".0f"),
-    ("editor_ms", "editor ms", ".0f"),
+    ("psnr_db", FIGURES["psnr_db"].title, FIGURES["psnr_db"].pattern),
+    ("low", "95 % from", ".2f"), ("high", "95 % to", ".2f"),
+    *((figure.key, figure.title, figure.pattern) for figure in FIGURES.values() if figure.key != "psnr_db"),
+    ("lost_fraction", "lost", ".1%"), ("payload_symbols", "symbols", ".0f"), ("encode_ms", "encode ms", ".0f"),
+    ("decode_ms", "decode ms", ".0f"), ("editor_ms", "editor ms", ".0f"),
 )  # fmt: skip
-"""Key, name and pattern of each line of the table."""
+"""Key, name and format of each line of the table."""
 
 
 def _mean(figures: Sequence[Figures], key: str, lost: Sequence[bool]) -> float | None:
     values = [each[key] for each in figures]
     if key in MASK_FIGURES and any(value is not None for value in values):
-        # A lost picture brought no mask: nothing of the foreground was found.
+        # A lost picture carries no mask, so its overlap with the foreground is zero.
         values = [
             0.0 if is_lost and each["psnr_fg_db"] is not None else value
             for each, value, is_lost in zip(figures, values, lost, strict=True)
         ]
     known = [value for value in values if value is not None]
-    if not known or (len(known) < len(values) and key not in WHERE_KNOWN):
+    if not known or (len(known) < len(values) and not FIGURES[key].is_partial):
         return None
-    return round(float(np.mean(known)), DIGITS.get(key, 5))
+    return round(float(np.mean(known)), FIGURES[key].digits)
 
 
 def _row(
     codec: Codec, channel: str, rate: Fraction, snr_db: float, scores: list[Score], editor: str | None = None
 ) -> dict[str, Any]:
-    """Of the received pictures, or of what the editor made of them."""
+    """The row of the received pictures, or of the edited ones if an editor is named."""
     analog, side, caption = (
         float(np.mean([getattr(score, name) for score in scores]))
         for name in ("analog_symbols", "side_symbols", "caption_symbols")
@@ -92,7 +87,7 @@ def _row(
 
 
 def _kernel_distance(patches: Sequence[Sequence[str] | None]) -> dict[str, Any]:
-    """Over all pictures; nothing where the features were not asked for."""
+    """Kernel distance over all pictures with its interval; empty without features."""
     known = [pair for pair in patches if pair is not None]
     if not known:
         return {}
@@ -140,38 +135,38 @@ def evaluate(
     progress: Callable[[int, int], None] | None = None,
     editor: EditorPlan | None = None,
 ) -> list[dict[str, Any]]:
-    """The metrics of a codec over a folder of pictures, a row an SNR.
+    """The metrics of a codec over a folder of pictures, one row per SNR.
 
     Args:
-        codec: What is evaluated.
+        codec: The codec.
         data: Folder of pictures, or one with `images/`, `masks/` (same stem, white = foreground) and `captions.jsonl`
             as far as they exist.
         encode: Settings of the encoder; their SNR and their seed are replaced.
-        snrs_db: Es/N0, each also passed to the encoder.
+        snrs_db: Es/N0 of the channel in dB, which the encoder receives as well.
         snr_error_db: SNR mismatch: added to the SNR that the encoder receives, in dB.
         channel: Everything else of the channel; its SNR is replaced.
         resize: Stretch each picture to a square of this side.
-        over: Straight through the channel model, or through the whole waveform.
-        seeds: Noise drawings a picture.
-        limit: So many pictures only.
+        over: Symbols through the channel model, or samples through the whole waveform.
+        seeds: Noise realisations per picture.
+        limit: Number of pictures, from the first; None: all.
         mask: Importance that the encoder receives: none, the data's, or its own estimate.
-        metrics: Names of `metric_set.METRICS`.
+        metrics: Names of `registry.METRICS`.
         clip: Folder or name of the CLIP for `clip_score`.
-        cache: Folder for what was measured already; None: nothing is kept.
-        workers: Processes that share the pictures.
-        batch: Pictures of one size that are encoded and decoded together; the times are then a picture's share.
+        cache: Folder in which scores are kept between runs; None: none are kept.
+        workers: Number of processes among which the pictures are divided.
+        batch: Pictures of one size that are encoded and decoded together; times are then divided by their number.
         codec_name: Name or folder of the codec, for the processes to load.
-        device: PyTorch device on which they do.
+        device: PyTorch device of the codec in those processes.
         codec_options: Options of the codec's constructor, for the processes.
         progress: Called with pictures done and to do.
-        editor: Who edits what was received; None: nobody.
+        editor: The editor of the received pictures; None: no editing.
 
     Returns:
-        Rows with the keys `ROW_KEYS`, an SNR each; None where unknown. With an editor a row of the received pictures
-        comes before each row of what became of them.
+        Rows with the keys `ROW_KEYS`, one per SNR; None where unknown. With an editor, each row of received pictures is
+        followed by the row of the edited ones.
 
     Raises:
-        GenedError: No pictures, a metric that cannot be had, or a codec that cannot do what is asked.
+        GenedError: There are no pictures, a metric is not installed, or the codec does not support a setting.
     """
     channel, encode = channel or ChannelConfig(), encode or EncodeOptions()
     plan = _plan(
@@ -183,13 +178,13 @@ def evaluate(
         raise ConfigError(f"an SNR error of {snr_error_db:g} dB; give a finite number")
     if channel.erasure and over != "channel":
         raise ConfigError("symbols can be lost one by one only straight through the channel; over loopback use --drop")
-    told = progress or (lambda _done, _total: None)
+    report = progress or (lambda _done, _total: None)
     if workers > 1:
         if codec_name is None:
             raise ConfigError("several workers need the codec by name, each loads its own")
-        scores = measure_in_processes(codec_name, device, plan, workers, told)
+        scores = measure_in_processes(codec_name, device, plan, workers, report)
     else:
-        scores = measure_here(codec, plan, told)
+        scores = measure_here(codec, plan, report)
     name = channel.kind if over == "channel" else f"{channel.kind} over loopback"
     rows = []
     for level, snr_db in enumerate(plan.snrs_db):
@@ -202,7 +197,7 @@ def evaluate(
 def describe(
     data: Path, *, limit: int | None, metrics: Sequence[str], clip: str | None, **settings: Any
 ) -> dict[str, Any]:
-    """For the result's `meta`: the data, the metrics with their libraries, and how they were asked for."""
+    """The part of a result's `meta` on the data, the metrics with their libraries, and the settings."""
     paths, captions = find_pictures(data)[:limit], read_captions(data)
     return {
         "data": {
@@ -217,9 +212,9 @@ def describe(
 
 
 def table(rows: list[dict[str, Any]]) -> Table:
-    """For a terminal: a column an SNR, a line a figure; figures that no row has get no line.
+    """The rows as a table for a terminal: one column per SNR, one line per figure that any row has.
 
-    Columns of edited pictures have the editor's name in their heading."""
+    The heading of a column of edited pictures holds the editor's name."""
     first = rows[0]
     result = Table(title=f"{first['codec']}, rate {first['rate']}, {first['channel']}, {first['n']} pictures")
     result.add_column("SNR dB")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One picture through a codec and a channel, and what became of it."""
+"""Sending one picture through a codec and a channel, and scoring what is received."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ from gened.models.codecs.base import Codec, Decoded, Map, decode_batch, encode_b
 from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.data.evaluation_set import Item
 from gened.models.editing.base import Editor, EditRequest
-from gened.models.evaluation.metrics.metric_set import Figures, MetricSet
+from gened.models.evaluation.metrics.base import Figures
+from gened.models.evaluation.metrics.metric_set import MetricSet
 from gened.models.evaluation.metrics.pixel_metrics import mean_picture, rounded
 
 SAMPLE_RATE_HZ = 1e6
 
 Over = Literal["channel", "loopback"]
 MaskSource = Literal["none", "truth", "codec"]
-"""What the encoder is told of importance: that all is equal, the data's mask, or nothing, so that it finds its own."""
+"""Importance at the encoder: uniform, the mask of the data, or the mask that the codec itself computes."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How a picture is sent."""
+    """The conditions under which a picture is sent."""
 
     encode: EncodeOptions = EncodeOptions()
     """Settings of the encoder; their SNR and their seed are replaced by those here."""
@@ -51,11 +52,11 @@ class Setting:
 
     @property
     def design_db(self) -> float:
-        """The SNR that the encoder receives."""
+        """The design SNR that the encoder receives, in dB, as the header carries it."""
         return quantize_snr_db(self.snr_db + self.snr_error_db)
 
     def as_key(self) -> dict[str, Any]:
-        """All that decides the result, for the cache; files of earlier versions have the same keys."""
+        """Everything that the result depends on, for the cache; files of earlier versions have the same keys."""
         channel = asdict(replace(self.channel, snr_db=self.snr_db, seed=self.seed))
         here = {key: value for key, value in asdict(self).items() if key != "encode"}
         further = sorted((key, value) for key, value in self.encode.chosen().items() if key != "focus")
@@ -63,14 +64,14 @@ class Setting:
         return {**here, **known, "channel": channel}
 
     def encoder_input(self, item: Item) -> tuple[EncodeOptions, Map | None]:
-        """What the encoder of a picture receives: its settings, and a mask.
+        """The input of the encoder of a picture: settings and mask.
 
         Raises:
             ConfigError: The data's mask is asked for, and this picture has none.
         """
         options = replace(self.encode, snr_db=self.design_db, seed=self.seed)
         if self.mask == "none":
-            return replace(options, focus=1.0), None  # weighs all alike, which every codec can do
+            return replace(options, focus=1.0), None  # uniform importance, which every codec supports
         if self.mask == "codec":
             return options, None
         if item.mask is None:
@@ -79,17 +80,17 @@ class Setting:
 
 
 class Sent(NamedTuple):
-    """What was sent and what came of it."""
+    """An encoded picture, and what was decoded after the channel."""
 
     encoded: Encoded
     decoded: Decoded | None
-    """None when the frame was not found."""
+    """None if the frame was not detected."""
     encode_ms: float
     decode_ms: float
 
     @property
     def is_lost(self) -> bool:
-        """Whether there is no picture, or only a stand-in for one."""
+        """Whether no picture arrived, or only a placeholder."""
         return self.decoded is None or self.decoded.is_lost
 
 
@@ -104,12 +105,11 @@ class Score:
     encode_ms: float
     decode_ms: float
     figures: Figures
-    """What the metrics say, by the keys of a row."""
+    """Figures by the keys of a row."""
     patches: tuple[str, str] | None = None
-    """For the kernel distance: of the original and of the received picture."""
+    """Packed features of original and received picture, for the kernel distance."""
     edited: dict[str, Any] | None = None
-    """The same of what the editor made of it: `figures`, `patches`, `editor_ms`, `is_edited`, `reason`; None without
-    an editor."""
+    """Scores of the edited picture: `figures`, `patches`, `editor_ms`, `is_edited`, `reason`; None: no editor."""
 
 
 def send(codec: Codec, item: Item, setting: Setting) -> Sent:
@@ -129,12 +129,12 @@ def send(codec: Codec, item: Item, setting: Setting) -> Sent:
 
 
 def send_batch(codec: Codec, items: Sequence[Item], setting: Setting, seeds: Sequence[int]) -> list[Sent]:
-    """As `send`, of pictures of one size at once; the times are a picture's share.
+    """As `send`, for several pictures of one size together; the times are divided by their number.
 
     Args:
         codec: What is measured.
         items: Of one size.
-        setting: How; its seed is not looked at.
+        setting: The conditions; its seed is not used.
         seeds: A picture each.
 
     Raises:
@@ -158,7 +158,7 @@ def send_batch(codec: Codec, items: Sequence[Item], setting: Setting, seeds: Seq
 
 
 def _received(codec: Codec, item: Item, setting: Setting, encoded: Encoded) -> Received | None:
-    """What comes out of the channel; None when the frame is not found."""
+    """Received symbols after the channel; None if the frame is not detected."""
     number = setting.seed % 65536
     frame = Frame(1, number, codec.codec_id, item.size, setting.encode.rate, setting.design_db, encoded)
     return (_through_channel if setting.over == "channel" else _through_waveform)(frame, setting)
@@ -166,27 +166,27 @@ def _received(codec: Codec, item: Item, setting: Setting, encoded: Encoded) -> R
 
 @dataclass(frozen=True)
 class Judges:
-    """Who says what became of a picture."""
+    """The metrics, and the editor whose results are scored as well."""
 
     metrics: MetricSet
     editor: Editor | None = None
-    """Told of the received picture, too, where there is one."""
+    """Edits each received picture; None: no editing."""
     strength: float = 1.0
-    """Of the editing, in [0, 1]."""
+    """Strength of the editing, in [0, 1]."""
 
 
 def score(item: Item, sent: Sent, setting: Setting, judges: Judges, text: str = "") -> Score:
-    """What the metrics say of a picture; a lost one scores as its mean grey, edited or not.
+    """Score a picture; a lost one scores as its mean grey, edited or not.
 
     Args:
-        item: What was sent.
-        sent: What became of it.
-        setting: How it was sent.
+        item: The original.
+        sent: What was encoded and decoded.
+        setting: The conditions.
         judges: Metrics and editor.
-        text: The words that the editor is told.
+        text: The words for the editor.
 
     Raises:
-        GenedError: A metric cannot be had.
+        GenedError: A metric or the editor fails.
     """
     allowed = budget(item.size, setting.encode.rate, setting.design_db)
     x_hat, mask = (
@@ -210,7 +210,7 @@ def score(item: Item, sent: Sent, setting: Setting, judges: Judges, text: str = 
 
 
 def _edited(editor: Editor, item: Item, sent: Sent, setting: Setting, text: str, judges: Judges) -> dict[str, Any]:
-    """What the editor made of a received picture, which reaches it with 8 bits, as over the service."""
+    """Scores of the edited picture; the editor receives it with 8 bits, as over the service."""
     x, mask, editor_ms, is_edited, reason = mean_picture(item.x), None, None, False, "the frame was lost"
     if sent.decoded is not None and not sent.is_lost:
         mask = sent.decoded.mask
@@ -235,7 +235,7 @@ def _through_channel(frame: Frame, setting: Setting) -> Received:
 
 
 def _through_waveform(frame: Frame, setting: Setting) -> Received | None:
-    """Real samples through the sample channel and the whole receiver; None when the frame is not found."""
+    """Send as complex samples through the sample channel and the whole receiver; None if the frame is not detected."""
     air = SampleChannel(replace(setting.channel, snr_db=setting.snr_db, seed=setting.seed), SAMPLE_RATE_HZ)
     receiver = Receiver(SAMPLE_RATE_HZ)
     gap = np.zeros(1000, np.complex64)

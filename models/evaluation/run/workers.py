@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The pictures of an evaluation, here or shared out among processes."""
+"""The pictures of an evaluation, measured in this process or divided among several."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ from gened.models.codecs.registry import load_codec
 from gened.models.data.evaluation_set import Item, read_captions, read_item
 from gened.models.editing.base import Editor
 from gened.models.editing.registry import load_editor
-from gened.models.evaluation.metrics.metric_set import DEFAULT, MetricSet
+from gened.models.evaluation.metrics.metric_set import MetricSet
+from gened.models.evaluation.metrics.registry import DEFAULT
 from gened.models.evaluation.run.cache import ScoreCache
 from gened.models.evaluation.run.measure import Judges, MaskSource, Over, Score, Sent, Setting, score, send, send_batch
 from gened.models.serving.worker import JobResult, Worker
 
 SERVICE = "gened.models.evaluation.run.workers:PictureService"
 PICTURE_TIMEOUT_S = 3600.0
-"""A picture of 4096x4096 with all metrics, at many SNRs, on a busy machine."""
+"""Enough for a picture of 4096x4096 with all metrics, at many SNRs, on a busy machine."""
 SEED_STEP = 1000
-"""Between the noise drawings of one picture; pictures count in ones."""
+"""Difference of the seeds of two noise realisations of one picture; the seeds of two pictures differ by 1."""
 
 
 Words = Literal["right", "none", "other"]
-"""What the editor is told: the picture's own caption, nothing, or the caption of the next picture."""
+"""Words for the editor: the caption of the picture, none, or the caption of the next picture."""
 
 
 @dataclass(frozen=True)
 class EditorPlan:
-    """Who edits what was received, and what it is told."""
+    """The editor of the received pictures, and its words."""
 
     name: str
     device: str = "cpu"
@@ -48,12 +49,12 @@ class EditorPlan:
     strength: float = 1.0
     words: Words = "right"
     captioner: str = "layout"
-    """Describes the pictures of a data set that has no captions."""
+    """Captioner for the pictures of a data set without captions."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured on each picture; goes to the processes as it is."""
+    """What is measured on each picture; pickled to the worker processes."""
 
     data: Path
     paths: tuple[Path, ...]
@@ -71,13 +72,13 @@ class Plan:
     codec_options: Mapping[str, Any] = field(default_factory=dict)
     """Options of the codec's constructor, where a process makes it."""
     batch: int = 1
-    """Pictures that are encoded and decoded together."""
+    """Number of pictures that are encoded and decoded together."""
     editor: EditorPlan | None = None
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """A picture of the data, by its place, and the words that an editor is told of it."""
+    """A picture of the data with its index, and the words for the editor."""
 
     index: int
     item: Item
@@ -85,7 +86,7 @@ class _Shown:
 
 
 class Evaluator:
-    """Measures pictures, some together."""
+    """Measures pictures, several of one size together."""
 
     def __init__(self, codec: Codec, plan: Plan) -> None:
         self._codec = codec
@@ -102,21 +103,21 @@ class Evaluator:
         self._judges = Judges(MetricSet(plan.metrics, clip=plan.clip), editor, strength)
 
     def _item(self, index: int) -> Item:
-        """A picture with its caption; where the data have none, the captioner's, if there is an editor to tell it."""
+        """A picture with its caption, from the data or, for an editor, from the captioner."""
         item = read_item(self._plan.data, self._plan.paths[index], self._plan.resize, self._captions)
         if item.caption is None and self._captioner is not None:
             return replace(item, caption=self._captioner.describe(item.x))
         return item
 
     def _text(self, index: int, item: Item) -> str:
-        """What the editor is told."""
+        """The words for the editor."""
         words = "none" if self._plan.editor is None else self._plan.editor.words
         if words == "other":
             item = self._item((index + 1) % len(self._plan.paths))
         return "" if words == "none" else item.caption or ""
 
     def measure(self, indices: Sequence[int]) -> list[list[list[Score]]]:
-        """Scores of each of these pictures: for each SNR, one for each noise drawing.
+        """Scores of each of these pictures: per SNR, one per noise realisation.
 
         Raises:
             GenedError: A picture cannot be read, or the codec cannot do what is asked.
@@ -140,7 +141,7 @@ class Evaluator:
         return scores
 
     def _scores(self, shown: Sequence[_Shown], setting: Setting, seed: int) -> list[Score]:
-        """At one SNR, with one noise drawing; what was measured already is not measured again."""
+        """Scores at one SNR with one noise realisation, from the cache as far as it holds them."""
         settings = [replace(setting, seed=seed + one.index) for one in shown]
         keys = [{**self._known(one), **each.as_key()} for one, each in zip(shown, settings, strict=True)]
         found = {i: known for i, key in enumerate(keys) if (known := self._cache.find(key)) is not None}
@@ -153,7 +154,7 @@ class Evaluator:
     def _sent(
         self, shown: Sequence[_Shown], settings: Sequence[Setting], chosen: Sequence[int]
     ) -> Iterator[tuple[int, Sent]]:
-        """Those of one size together, where pictures go together at all."""
+        """Pictures by index as they are sent, those of one size together."""
         sizes: dict[ImageSize, list[int]] = {}
         for i in chosen:
             sizes.setdefault(shown[i].item.size, []).append(i)
@@ -165,7 +166,7 @@ class Evaluator:
             yield from zip(members, send_batch(self._codec, items, settings[members[0]], seeds), strict=True)
 
     def _known(self, one: _Shown) -> dict[str, Any]:
-        """All that decides a score, besides the setting."""
+        """Everything that a score depends on besides the setting."""
         judges, plan = self._judges, self._plan
         return {
             "codec": [self._codec.name, self._codec.codec_id],
@@ -179,7 +180,7 @@ class Evaluator:
 
 
 class PictureService:
-    """What a process of its own does; errors of the user come back as they are, and keep their kind."""
+    """Service of a worker process; it returns user errors as values, so that their class survives."""
 
     def __init__(self, codec: str, device: str, plan: Plan) -> None:
         self._evaluator: Evaluator | GenedError
@@ -199,7 +200,7 @@ class PictureService:
 
 
 def measure_here(codec: Codec, plan: Plan, progress: Callable[[int, int], None]) -> list[list[list[Score]]]:
-    """Scores of each picture, of each SNR, of each drawing; in this process."""
+    """Scores [picture][SNR][noise realisation], measured in this process."""
     evaluator = Evaluator(codec, plan)
     found = []
     for indices in _batches(plan):
@@ -216,13 +217,13 @@ def _batches(plan: Plan) -> list[range]:
 def measure_in_processes(
     codec: str, device: str, plan: Plan, n_workers: int, progress: Callable[[int, int], None]
 ) -> list[list[list[Score]]]:
-    """As `measure_here`, in processes that share the cores; each takes the next picture when it has done one.
+    """As `measure_here`, in worker processes; each takes the next batch when it has finished one.
 
     Args:
-        codec: Name or folder; each process loads it.
+        codec: Name or folder of the codec; each process loads it.
         device: PyTorch device.
         plan: What is measured.
-        n_workers: Processes.
+        n_workers: Number of processes.
         progress: Called with pictures done and to do.
 
     Raises:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fits the statistics of `softcast` to photographs.
+"""Statistics of `softcast`, fitted to photographs.
 
-    python -m gened.models.training.codecs.softcast --data ../shared/data/train --out FOLDER
+    python -m gened.models.training.codecs.softcast --data TRAIN --out FOLDER
 
-Classes begin as equal shares of the blocks by activity of luma, each share parted once more by the direction of its
-edges where `--directions` is asked for. Then, in turn, the sender's own choice
-(`choose_classes`, at SNRs and rates drawn for each picture) assigns the blocks, and means, principal components,
-variances and the map's frequencies are taken anew.
+Classes begin as quantiles of the blocks by activity of luma, each divided by the direction of its edges with
+`--directions 2`. Then two steps alternate: the sender's own choice (`choose_classes`, at SNRs and rates drawn per
+picture) assigns the blocks to classes, and means, principal components, variances and the frequencies of the class
+map are estimated from them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from gened.models.codecs.analog.statistics import FREQUENCY_TOTAL, VARIANCE_UNIT
 from gened.models.data.training_set import Photograph, load_photographs
 
 LEVELS = 8
-"""Shares of activity."""
+"""Quantiles of activity."""
 TOTAL_ROWS = 2520
 """Basis vectors of all classes together: 2520 * 768 * 2 bytes are 3.87 MB."""
 MIN_ROWS = 32
@@ -46,7 +46,7 @@ UInt8Array = npt.NDArray[np.uint8]
 
 
 class TrainingPicture(NamedTuple):
-    """Blocks of one picture."""
+    """The blocks of one picture."""
 
     blocks: UInt8Array
     """[rows * columns, 768]."""
@@ -58,7 +58,7 @@ class TrainingPicture(NamedTuple):
 
 
 def reduced(photograph: Photograph, rng: np.random.Generator) -> TrainingPicture:
-    """A photograph reduced by 1 to 2.5 and squeezed a little, cut to whole blocks: pictures come at every distance."""
+    """The blocks of a photograph, reduced by a random factor of 1 to 2.5 and changed in aspect ratio."""
     height, width = photograph.pixels.shape[:2]
     reduction = min(rng.uniform(1.0, MAX_REDUCTION), min(height, width) / MIN_SIDE)
     squeeze = 1.5 ** (0.5 * rng.uniform(-1.0, 1.0))
@@ -73,7 +73,7 @@ def reduced(photograph: Photograph, rng: np.random.Generator) -> TrainingPicture
 
 
 def first_classes(values: npt.NDArray[np.float32], quantiles: npt.NDArray[np.float64], directions: int) -> IntMap:
-    """Classes of blocks by activity, and with `directions` 2 by whether luma changes more down than across, [n]."""
+    """Classes of blocks by activity, and with `directions` 2 by whether luma varies more vertically, [n]."""
     level = np.searchsorted(quantiles, activity(values))
     if directions == 1:
         return level
@@ -92,7 +92,7 @@ class Moments:
         self.products = np.zeros((VALUES, VALUES))
 
     def add(self, blocks: npt.NDArray[np.float32]) -> None:
-        """Take these blocks too, [n, 768]."""
+        """Add blocks, [n, 768]."""
         self.count += len(blocks)
         self.total += blocks.sum(0, dtype=np.float64)
         self.products += blocks.T @ blocks
@@ -176,7 +176,7 @@ def choose_rows(
 
 
 def cut(statistics: Statistics, rows: list[int]) -> Statistics:
-    """The same with so many basis vectors a class."""
+    """The statistics with `rows` basis vectors per class."""
     classes = tuple(
         BlockClass(entry.mean, entry.basis[:n], entry.variance_q[:n], entry.total_variance)
         for entry, n in zip(statistics.classes, rows, strict=True)
@@ -185,14 +185,14 @@ def cut(statistics: Statistics, rows: list[int]) -> Statistics:
 
 
 def train(data: Path, out: Path, *, rounds: int, seed: int, directions: int = 1, rows: int = TOTAL_ROWS) -> None:
-    """Fits and writes `model.safetensors` and `config.json`.
+    """Fit the statistics; write `model.safetensors` and `config.json`.
 
     Args:
         data: Tar shards or a folder of pictures.
         out: Folder, made if it is not there.
-        rounds: Times that the blocks are assigned anew; 0: classes of activity only.
-        seed: Of the reductions and the operating points.
-        directions: 1 or 2 classes for each share of activity.
+        rounds: Number of assignments; 0: classes of activity only.
+        seed: Seed of the reductions and the operating points.
+        directions: 1 or 2 classes per quantile of activity.
         rows: Basis vectors of all classes together.
 
     Raises:
@@ -217,7 +217,7 @@ def train(data: Path, out: Path, *, rounds: int, seed: int, directions: int = 1,
         shares = np.bincount(
             np.concatenate([label.ravel() for label in labels]), minlength=statistics.n_map_classes
         ) / len(activities)
-        print(f"round {index + 1}: {bits:.2f} bits a block, shares {np.round(shares, 3)}", flush=True)
+        print(f"round {index + 1}: {bits:.2f} bits per block, shares {np.round(shares, 3)}", flush=True)
     statistics = cut(statistics, choose_rows(pictures, labels, statistics, rows))
     write(
         statistics,
@@ -246,13 +246,13 @@ def write(statistics: Statistics, out: Path, training: dict[str, int]) -> None:
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of tar shards or of pictures")
     parser.add_argument("--out", type=Path, required=True, help="folder for model.safetensors and config.json")
     parser.add_argument("--rounds", type=int, default=4, help="assignments after the first, by activity")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--directions", type=int, choices=(1, 2), default=1, help="classes for each share of activity")
+    parser.add_argument("--directions", type=int, choices=(1, 2), default=1, help="classes per quantile of activity")
     parser.add_argument("--rows", type=int, default=TOTAL_ROWS, help="basis vectors of all classes together")
     options = parser.parse_args()
     train(

@@ -33,17 +33,17 @@ class Pairs(NamedTuple):
     received: UInt8Array
     """[n, 256, 256, 3]."""
     mask: UInt8Array
-    """[n, 64, 64]: importance as the receiver knows it, 255 = important; zero where the codec tells none."""
+    """[n, 64, 64]: importance as the receiver knows it, 255 = important; zero where the codec sends none."""
     snr_db: npt.NDArray[np.float32]
-    """[n] float32: Es/N0 of the channel."""
+    """Es/N0 of the channel in dB, [n] float32."""
     number: npt.NDArray[np.int64]
-    """[n] int64: of the crop."""
+    """Number of the crop, [n] int64."""
     codec: npt.NDArray[np.str_]
-    """[n] names."""
+    """Name of the codec, [n]."""
     rate: npt.NDArray[np.str_]
-    """[n] such as 1/24."""
+    """Rate, [n], such as 1/24."""
     key: npt.NDArray[np.str_]
-    """[n]: of the photograph."""
+    """Key of the photograph, [n]."""
 
 
 def read_parts(folder: Path) -> Iterator[Pairs]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the embedded editor's training minimises, and its adversary."""
+"""Losses of the training of the embedded editor, and its critic (discriminator)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ CRITIC_STAGES = (0, 1, 2, 3)
 
 
 class PerceptualDistance(nn.Module):
-    """Distance of features of VGG16, weighted by channel as the shift-tolerant LPIPS of that trunk has learnt it.
+    """Distance of features of VGG16, weighted per channel as in the shift-tolerant LPIPS of that trunk.
 
-    Four of the five stages; the AlexNet trunk, which is the metric, is no part of it.
+    The AlexNet trunk, which is the metric, is no part of any training.
 
     Raises:
         ConfigError: The weights are not installed.
@@ -46,15 +46,15 @@ def _unit(features: Tensor) -> Tensor:
 
 
 class Critic(nn.Module):
-    """How much of a photograph's look there is: a small network on each stage of the frozen trunk, one on the pixels.
+    """A discriminator of photographs and edited pictures: a network per stage of the frozen trunk, one on the pixels.
 
-        stage  -> [half size] -> 1x1 to 64 -> 4x4, half size -> 3x3 -> a word for each place
-        pixels -> 4x4, half size -> 4x4, half size -> 3x3 -> a word for each place
+        stage  -> [half size] -> 1x1 to 64 -> 4x4, half size -> 3x3 -> one logit per place
+        pixels -> 4x4, half size -> 4x4, half size -> 3x3 -> one logit per place
 
-    Features that know objects let a discriminator of this size learn in hundreds of steps. They are blurred before they
-    are thinned out, though, and do not see a grid of single pixels: the last head does. Every head looks at all places
-    alike (means and kernels of even width where a size is halved): one that left out every second place taught the
-    editor to draw that very grid.
+    On pretrained features a discriminator of this size learns in hundreds of steps. They are low-pass filtered before
+    each subsampling, so they miss a grid of single pixels; the last head detects it. Every head weighs all places alike
+    (means, and kernels of even width, where a size is halved): one that skipped every second place taught the editor to
+    draw that very grid.
 
     References:
         Sauer et al., "Projected GANs converge faster", NeurIPS 2021.
@@ -84,9 +84,9 @@ class Critic(nn.Module):
         )
 
     def forward(self, stages: list[Tensor], x: Tensor) -> list[Tensor]:
-        """From the trunk's stages and the pictures in [0, 1], [B, 1, h, w] each: positive where it looks real."""
+        """Logits [B, 1, h, w] per head, positive where the picture looks real, from stages and pictures in [0, 1]."""
         words = [head(_unit(stages[i]) * 8) for head, i in zip(self.heads, CRITIC_STAGES, strict=True)]
-        # What neighbouring pixels differ by, enlarged: a spectral norm would hide a faint grid.
+        # The high-pass part, amplified: behind a spectral norm a faint grid would not show.
         return [*words, self.pixels(8 * (x - F.avg_pool2d(x, 5, 1, 2, count_include_pad=False)))]
 
 
@@ -97,18 +97,18 @@ def critic_loss(real: list[Tensor], made: list[Tensor]) -> Tensor:
 
 
 def maker_loss(made: list[Tensor]) -> Tensor:
-    """What the editor wants of the critic's words."""
+    """Adversarial loss of the editor."""
     return -torch.stack([words.float().mean() for words in made]).mean()
 
 
 def pixel_loss(edited: Tensor, x: Tensor, mask: Tensor, foreground_weight: float) -> Tensor:
-    """Mean absolute error, the mask's pixels weighted.
+    """Mean absolute error, with a weight on the pixels of the mask.
 
     Args:
         edited: [B, 3, H, W].
         x: Same shape.
         mask: [B, 1, H, W] in [0, 1].
-        foreground_weight: Of a pixel of the mask, against 1.
+        foreground_weight: Weight of a pixel of the mask, against 1.
     """
     weight = 1 + (foreground_weight - 1) * mask
     return ((edited - x).abs().mean(1, keepdim=True) * weight).sum() / weight.sum()

@@ -120,7 +120,7 @@ def _shares(texts: list[str]) -> dict[str, float]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Makes what is missing; how many parts that was."""
+    """Make the missing parts; returns their number."""
     import torch
 
     torch.set_num_threads(arguments.threads)

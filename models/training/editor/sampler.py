@@ -24,17 +24,17 @@ N_VALIDATION = 8
 
 
 class Batch(NamedTuple):
-    """Crops as the network sees them, and what was sent."""
+    """Inputs of the network, and the original crops."""
 
     given: EditorInput
     x: Tensor
     """[B, 3, crop, crop] in [0, 1]."""
     mask: Tensor
-    """[B, 1, crop, crop]: known or not to the network."""
+    """[B, 1, crop, crop], whether or not the network receives it."""
 
 
 class PairSampler:
-    """Batches drawn from the pairs by the number of a step."""
+    """Batches, drawn from the pairs by the numbers of their crops."""
 
     def __init__(self, pairs: Pairs, captions: dict[int, str], config: EditorTraining) -> None:
         self.pairs, self.captions, self.config = pairs, captions, config
@@ -60,12 +60,12 @@ class PairSampler:
         return self._batch(rows, size, seed=numbers.start)
 
     def validation_indices(self, low_db: float, high_db: float) -> npt.NDArray[np.int64]:
-        """Which held-out pairs of these SNRs are looked at."""
+        """Indices of the held-out pairs in a range of SNR that are used for validation."""
         snr_db = self.pairs.snr_db[self.held_out]
         return self.held_out[(snr_db >= low_db) & (snr_db < high_db)][:N_VALIDATION]
 
     def validation(self, chosen: npt.NDArray[np.int64]) -> Batch:
-        """Whole pictures with all that is known of them."""
+        """Whole pictures with their masks, SNRs and words."""
         rows = [
             (int(i), 0, 0, self.captions.get(int(self.pairs.number[i]), ""), float(self.pairs.snr_db[i]), True, False)
             for i in chosen
@@ -97,7 +97,7 @@ class PairSampler:
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
-    """The same there, pictures with channels last."""
+    """The batch on a device, pictures with channels last."""
 
     def move(value: Tensor) -> Tensor:
         return value.to(device).contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value.to(device)

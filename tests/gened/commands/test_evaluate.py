@@ -16,7 +16,7 @@ from skimage import data
 
 from gened.cli import main
 from gened.commands.signals import SIGNALS
-from gened.models.evaluation.metrics.metric_set import FIGURES, METRICS
+from gened.models.evaluation.metrics.registry import FIGURES, METRICS
 from gened.models.evaluation.run.evaluate import ROW_KEYS
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the trainings of `gened` minimise; equation numbers are those of arXiv:2606.04015."""
+"""Losses of the trainings of `gened`; equation numbers are those of arXiv:2606.04015."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ EPSILON = 1e-6
 
 
 def weighted_log_error(x_hat: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-    """Mean over pictures of ln(weighted MSE + 2e-4): falls by 0.23 for each decibel of mean PSNR.
+    """Mean over pictures of ln(weighted MSE + 2e-4): falls by 0.23 per decibel of mean PSNR.
 
     Args:
         x_hat: [B, 3, H, W].
         x: Same shape.
-        weight: Of each block, [B, 1, H/16, W/16].
+        weight: Weight per block, [B, 1, H/16, W/16].
     """
     error = F.avg_pool2d((x_hat - x).pow(2).mean(1, keepdim=True), BLOCK)
     mse = (error * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))
@@ -31,7 +31,7 @@ def weighted_log_error(x_hat: Tensor, x: Tensor, weight: Tensor) -> Tensor:
 
 
 def known_cross_entropy(logit: Tensor, target: Tensor, kind: Literal["full", "paper"] = "full") -> Tensor:
-    """Cross-entropy of a mask's logits against shares of foreground, over what is known; 0 where nothing is.
+    """Cross-entropy of a mask's logits against fractions of foreground, over the known places; 0 if none is known.
 
     Args:
         logit: [B, 1, h, w].
@@ -68,7 +68,7 @@ def foreground_loss(x_hat: Tensor, x: Tensor, mask: Tensor) -> Tensor:
 
 
 def contextual(received: Tensor, original: Tensor, temperature: float) -> Tensor:
-    """CX of eq. (25) at each place, [B, h, w]: how little a feature looks like its own original among all of them.
+    """CX of eq. (25) per place, [B, h, w]: cross-entropy of matching a feature to its own original among all places.
 
     Args:
         received: [B, C, h, w].
@@ -91,11 +91,11 @@ def background_loss(received: Tensor, original: Tensor, mask: Tensor, temperatur
 
 
 class Objective:
-    """The loss of a step, from what the networks found.
+    """The loss of a step, from the outputs of the networks.
 
     Args:
-        config: Of the training.
-        device: Where to.
+        config: Configuration of the training.
+        device: PyTorch device.
 
     Raises:
         ConfigError: The contextual loss is wanted, and the weights of its trunk are not installed.
@@ -110,12 +110,12 @@ class Objective:
             self.trunk = trunk.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, x_hat: Tensor, logits: list[Tensor], batch: Sample) -> Tensor:
-        """Of a batch.
+        """The loss of a batch.
 
         Args:
             x_hat: [B, 3, H, W], not clipped.
-            logits: Of what is important, at any size: S, M and the finer mask.
-            batch: What was sent.
+            logits: Logits of importance, of any size: S, M and the finer mask.
+            batch: The originals with their masks and weights.
         """
         config, device = self.config, self.device
         x, target = batch.x.to(device).float() / 255, batch.target.to(device)

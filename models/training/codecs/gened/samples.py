@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Crops as they were sent and as they arrived, made for the training of `gened`."""
+"""Crops before and after the channel, for the training of `gened`."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ FIRST_VALIDATION_CROP = 1 << 41
 """A number that training never reaches."""
 N_VALIDATION = 12
 UNKNOWN = -1.0
-"""In a target: nobody knows whether this is foreground."""
+"""Value of a target where the mask is not known."""
 
 
 class Sample(NamedTuple):
-    """One crop as it was sent and as it arrived, or a batch of them."""
+    """One crop before and after the channel, or a batch of them."""
 
     x: Any
     """[3, c, c] uint8."""
@@ -38,7 +38,7 @@ class Sample(NamedTuple):
     classes: Any
     """[c/16, c/16] int64."""
     sent: Any
-    """[1, c/16, c/16] float32, -1 where nothing was told."""
+    """[1, c/16, c/16] float32, importance that was sent; -1 where none was."""
     weight: Any
     """[1, c/16, c/16] float32, of each block's error."""
     target: Any
@@ -46,7 +46,7 @@ class Sample(NamedTuple):
     snr_db: Any
     rate: Any
     texts: Any = None
-    """What is to be found, a text a crop; for CLIP."""
+    """Text prompt per crop, for CLIP."""
 
 
 def pooled_target(mask: npt.NDArray[np.uint8] | None, crop: int) -> npt.NDArray[np.float32]:
@@ -57,17 +57,17 @@ def pooled_target(mask: npt.NDArray[np.uint8] | None, crop: int) -> npt.NDArray[
 
 
 class Flight(NamedTuple):
-    """Crops on their way through a channel that has a slope: what the encoder may still change."""
+    """Crops for the differentiable channel: the encoder network may still change their coefficients."""
 
     sample: Sample
     """A batch; `picture` is what is sent, and no estimate."""
     analyses: list[Analysis]
     noises: list[npt.NDArray[np.float32]]
-    """Of the channel, each [n_reals]."""
+    """Noise of the channel per crop, each [n_reals]."""
 
 
 class Sender:
-    """Makes samples: crop, operating point and channel are functions of the crop's number."""
+    """Sends crops; crop, operating point and channel are functions of the crop's number and the seed."""
 
     def __init__(self, config: GenedTraining, sampler: CropSampler, coder: LinearCoder) -> None:
         self.config, self.sampler, self.coder = config, sampler, coder
@@ -155,7 +155,7 @@ class Sender:
             (encoded.symbols + noise).astype(np.complex64), variances, encoded.side_info, size, rate, snr_db
         )
         estimate = self.coder.estimate(received)
-        assert estimate is not None  # our own side information
+        assert estimate is not None  # the side information is intact
         return self._sample(x, estimate.padded_picture(), estimate, mask, focus, rate)
 
     def _sample(
@@ -167,15 +167,15 @@ class Sender:
         focus: float,
         rate: Fraction,
     ) -> Sample:
-        told, crop = estimate.importance, self.config.crop
+        sent, crop = estimate.importance, self.config.crop
         shape = (1, crop // BLOCK, crop // BLOCK)
         return Sample(
             x=x,
             picture=picture,
             error_std=estimate.error_std()[None],
             classes=estimate.classes,
-            sent=(np.full(shape, -1) if told is None else told[None]).astype(np.float32),
-            weight=(np.ones(shape) if told is None else 1 + (focus - 1) * told[None]).astype(np.float32),
+            sent=(np.full(shape, -1) if sent is None else sent[None]).astype(np.float32),
+            weight=(np.ones(shape) if sent is None else 1 + (focus - 1) * sent[None]).astype(np.float32),
             target=pooled_target(mask, crop),
             snr_db=np.float32(estimate.snr_db),
             rate=np.float32(rate),
@@ -197,7 +197,7 @@ def collate(samples: list[Sample]) -> Sample:
 
 
 def decoder_input(batch: Sample, device: torch.device) -> DecoderInput:
-    """What the decoder is given."""
+    """The inputs of the decoder network, on a device."""
 
     def put(values: Tensor) -> Tensor:
         return values.to(device).contiguous(memory_format=torch.channels_last)

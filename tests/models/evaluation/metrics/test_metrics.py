@@ -21,7 +21,7 @@ from skimage import data
 
 from gened.errors import ConfigError
 from gened.models.data.evaluation_set import Item
-from gened.models.evaluation.metrics.metric_set import DEFAULT, FIGURES, METRICS, MetricSet, parse_metrics
+from gened.models.evaluation.metrics.metric_set import MetricSet, parse_metrics
 from gened.models.evaluation.metrics.pixel_metrics import (
     bootstrap_interval,
     mask_fmeasure,
@@ -31,6 +31,7 @@ from gened.models.evaluation.metrics.pixel_metrics import (
     package_version,
     psnr_db,
 )
+from gened.models.evaluation.metrics.registry import DEFAULT, FIGURES, METRICS
 
 needs_st_lpips = pytest.mark.skipif(
     package_version("stlpips-pytorch") is None, reason="stlpips-pytorch, which holds the weights, is not installed"
@@ -299,6 +300,6 @@ def test_each_metric_says_its_library_and_what_was_not_asked_for_is_null() -> No
     x = photograph("astronaut", 64, 64)
     item = Item("a.png", x, x[0] > 0.5, None)
     figures = metrics.figures(item, noisy(x, 0.1), None)
-    assert tuple(figures) == FIGURES
+    assert tuple(figures) == tuple(FIGURES)
     assert figures["mask_iou"] is None and figures["st_lpips"] is None and figures["psnr_fg_db"] is not None
     json.dumps(figures, allow_nan=False)
