@@ -163,7 +163,9 @@ def table(measured: dict[str, Any]) -> dict[str, Any]:
                     threshold_db = lowest_db + 10 * np.log10(rate / rates[0])
                 is_known = rate <= rates[-1] + 1e-3
                 column.append(
-                    (round(100 * (threshold_db + MARGIN_DB)), round(100 * decade_db)) if is_known else (UNUSABLE, 0)
+                    (round(100 * float(threshold_db + MARGIN_DB)), round(100 * float(decade_db)))
+                    if is_known
+                    else (UNUSABLE, 0)
                 )
             columns.append(column)
         thresholds[str(bits_per_symbol)] = [[column[step][0] for column in columns] for step in range(RATE_STEPS)]
