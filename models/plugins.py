@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Things that are made by a name: ours, other people's by an entry-point group; and packages that carry weights."""
+"""Registries of classes by name, with entry points of other packages; and packages that carry weights."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gened.errors import GenedError
 
 
 class Registry:
-    """Classes by name; a module is imported when its class is asked for.
+    """Classes by name; a module is imported when its class is used.
 
     Args:
-        kind: What they are, for messages: "editor".
-        group: Entry-point group of other people's; ours win where a name is taken.
+        kind: Kind of the classes for messages, such as "editor".
+        group: Entry-point group of other packages; built-in names take precedence.
         built_in: Name to "module:class".
-        error: What is raised.
+        error: Class of the errors.
     """
 
     def __init__(self, kind: str, group: str, built_in: Mapping[str, str], error: type[GenedError]) -> None:
@@ -31,14 +31,14 @@ class Registry:
         return {point.name: point.value for point in entry_points(group=self._group)} | self._built_in
 
     def names(self) -> list[str]:
-        """All that can be made, sorted."""
+        """All names, sorted."""
         return sorted(self._targets())
 
     def make(self, name: str, *, device: str, options: Mapping[str, Any]) -> Any:
-        """The object called `name`, made by `(*, device, **options)`.
+        """Construct the class called `name` with `(*, device, **options)`.
 
         Raises:
-            GenedError: Of this registry's kind: unknown name or option, or what the class cannot do without.
+            GenedError: The registry's error: unknown name or option, or a missing package, weights or device.
         """
         targets = self._targets()
         if name not in targets:
@@ -62,6 +62,6 @@ class Registry:
 
 
 def package_folder(module: str) -> Path | None:
-    """Where a package lies that carries weights, without importing it; None where it is not installed."""
+    """Folder of an installed package, which is not imported; None if it is not installed."""
     spec = importlib.util.find_spec(module)
     return Path(spec.submodule_search_locations[0]) if spec is not None and spec.submodule_search_locations else None

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Frozen trunks, whose weights the package stlpips-pytorch carries: plain files, read without importing the package.
+"""Frozen feature networks with weights from the package stlpips-pytorch, read without importing the package.
 
-The package itself needs torchvision, IPython and torchsummary when it is imported, so the networks are built here; a
-test holds them equal to the package's own code. The AlexNet trunk is a metric (`evaluation/st_lpips.py`) and no
-training loss may use it; the VGG16 trunk is for losses and no metric uses it.
+Importing the package needs torchvision, IPython and torchsummary, so the networks are defined here; a test compares
+them with the package's code. The AlexNet network belongs to a metric (`evaluation/metrics/st_lpips.py`) and must not
+be a training loss; the VGG16 network is for losses, and no metric uses it.
 
 References:
     Ghildyal and Liu, "Shift-tolerant perceptual similarity metric", ECCV 2022.
@@ -14,7 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F  # noqa: N812  # as everybody calls it
+import torch.nn.functional as F  # noqa: N812  # PyTorch's own name for it
 from torch import Tensor, nn
 
 from gened.errors import ConfigError
@@ -24,7 +24,7 @@ PACKAGE = "stlpips-pytorch"
 FOLDER = Path("weights", "vST0.0")
 ALEXNET, VGG16 = "alex_shift_tolerant.pth", "vgg_shift_tolerant.pth"
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
-"""ImageNet's mean and deviation for pictures in [-1, 1], as LPIPS 0.1 has them."""
+"""ImageNet's mean and standard deviation for pictures in [-1, 1], as in LPIPS 0.1."""
 VGG16_CHANNELS = (64, 128, 256, 512)
 
 
@@ -44,7 +44,7 @@ class Blur(nn.Module):
 
 
 def stage(first: int, *layers: nn.Module) -> nn.Sequential:
-    """Layers under the numbers that they have in the weight file."""
+    """Layers in series, named by their numbers in the weight file."""
     named = nn.Sequential()
     for number, layer in enumerate(layers, first):
         named.add_module(str(number), layer)
@@ -52,10 +52,10 @@ def stage(first: int, *layers: nn.Module) -> nn.Sequential:
 
 
 def weights_file(name: str) -> Path:
-    """Where the package keeps the weights of a trunk, `ALEXNET` or `VGG16`.
+    """File of the package with the weights of `ALEXNET` or `VGG16`.
 
     Raises:
-        ConfigError: It is not installed.
+        ConfigError: The package is not installed.
     """
     folder = package_folder("stlpips_pytorch")
     if folder is None:
@@ -66,13 +66,13 @@ def weights_file(name: str) -> Path:
 class Vgg16Features(nn.Module):
     """Phi of eq. (23) of arXiv:2606.04015: VGG16 up to the rectifier of conv4_3, frozen.
 
-    64 -> pool, 128 -> pool, 256 -> pool, 512; each pool takes the largest of 2x2, blurs, and keeps every second
+    64 -> pool, 128 -> pool, 256 -> pool, 512; each pool is a 2x2 maximum, a blur and a decimation by 2
 
     Args:
         path: The weights; None: those of the package.
 
     Raises:
-        ConfigError: They are not installed.
+        ConfigError: The package is not installed.
     """
 
     def __init__(self, path: Path | None = None) -> None:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Words for a photograph: what the transmitter tells the receiver's editor."""
+"""Captioners: texts for photographs, which the transmitter sends to the receiver's editor."""

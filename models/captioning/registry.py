@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Captioners by name: ours, and other people's by the entry-point group `gened.captioners`.
+"""Captioners by name: built-in ones, and those of other packages in the entry-point group `gened.captioners`.
 
 A captioner is constructed as `(*, device: str = "cpu", **options)`; an unknown option is a `CaptionerError`.
 """

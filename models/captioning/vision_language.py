@@ -127,7 +127,7 @@ class TransformersCaptioner:
         if self.kind not in KNOWN and not getattr(self._processor, "chat_template", None):
             raise CaptionerError(
                 f"'{model}' is of the kind {self.kind} and has no chat template; {', '.join(KNOWN)} and models with "
-                "a chat template can be asked for captions"
+                "a chat template can write captions"
             )
 
     def _processor_class(self, config: Any) -> Any:

@@ -30,24 +30,24 @@ Maps = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Decoded:
-    """A picture as its codec could restore it."""
+    """A decoded picture."""
 
     x_hat: Picture
     """[3, H, W] float32 RGB in [0, 1]."""
     mask: Map | None = None
-    """Importance as the receiver knows it."""
+    """Importance as the receiver knows it, [H, W] in [0, 1]; None: unknown."""
     confidence: Map | None = None
-    """How much of each pixel's picture arrived; 0 everywhere means that the frame is lost and the picture only a
-    stand-in."""
+    """Share of each pixel's information that arrived, [H, W] in [0, 1]; 0 everywhere means that the frame is lost and
+    the picture a substitute."""
 
     @property
     def is_lost(self) -> bool:
-        """Whether the codec gave a stand-in because what decides everything did not arrive."""
+        """Whether the picture is a substitute because essential side information or data did not arrive."""
         return self.confidence is not None and not bool(self.confidence.any())
 
 
 class Codec(Protocol):
-    """What `evaluate`, the worker and the commands ask of a codec.
+    """A codec of pictures, used by `evaluate`, the worker and the commands.
 
     `encode` has a keyword for each setting of `EncodeOptions` that the codec knows, named as the field, and one named
     `mask` if it can weigh pixels; `encode_picture` passes what was chosen and refuses the rest for it. A codec that is
@@ -56,7 +56,7 @@ class Codec(Protocol):
 
     name: str
     codec_id: int
-    """32 bits: hash of name, configuration and weights. In the header, so that other weights end in a clear error."""
+    """Hash of name, configuration and weights, 32 bits. In the header, so that other weights give a clear error."""
 
     def encode(self, x: Picture, *, rate: Fraction, snr_db: float) -> Encoded:
         """Picture to symbols and side information, within `phy.framing.budget.budget(size, rate, snr_db)`.
@@ -72,7 +72,7 @@ class Codec(Protocol):
             focus, refine_steps, side_margin_db and every other field: See `EncodeOptions`.
 
         Raises:
-            CodecError: The codec cannot do what is asked: the rate, or a value of a setting.
+            CodecError: The codec does not support the rate or the value of a setting.
         """
         ...
 
@@ -83,7 +83,7 @@ class Codec(Protocol):
 
 @runtime_checkable
 class BatchedCodec(Protocol):
-    """What a codec with networks may have besides: many pictures at once, for training and evaluation on a GPU."""
+    """Optional methods of a codec with networks: batches, for training and evaluation on a GPU."""
 
     def encode_batch(self, x: Pictures, *, rate: Fraction, snr_db: float) -> list[Encoded]:
         """As `Codec.encode` of each, up to rounding; pictures of one size, [B, 3, H, W].
@@ -108,7 +108,7 @@ def encode_picture(codec: Codec, x: Picture, options: EncodeOptions, *, mask: Ma
         mask: Importance of each pixel, [H, W]; None: the codec's own, or none.
 
     Raises:
-        CodecError: The codec does not know a setting, or cannot do what is asked.
+        CodecError: The codec does not know a setting, or does not support its value.
     """
     keywords = _keywords(codec, codec.encode, options, {"mask": mask}, {"seed": options.seed})
     return codec.encode(x, **keywords)
@@ -132,7 +132,7 @@ def encode_batch(
         seeds: One for each picture; none: that of the options for all.
 
     Raises:
-        CodecError: The codec does not know a setting, or cannot do what is asked.
+        CodecError: The codec does not know a setting, or does not support its value.
     """
     seeds = seeds or [options.seed] * len(x)
     if isinstance(codec, BatchedCodec):

@@ -25,7 +25,7 @@ MAX_SEED = 2**31 - 1
 MAX_TEXT = 2048
 """Characters of the record as text."""
 ALWAYS = ("rate", "snr_db", "seed")
-"""Settings that every codec knows, or may overlook (the seed, where nothing is drawn)."""
+"""Settings that every codec knows, or may ignore (the seed, without random numbers)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Codecs by name: ours, other people's by the entry-point group `gened.codecs`, or a folder with weights of a known
-architecture.
+"""Codecs by name: built-in ones, those of other packages in the entry-point group `gened.codecs`, or a folder with
+weights of a known architecture.
 
 A codec is made by `(folder: Path | None = None, *, device: str = "cpu", **options)`; an option that its constructor has
-no keyword for is a `CodecError`. The device "numpy" is asked for where a transmitter must do without PyTorch: `encode`
-then works with NumPy alone, or the codec raises `CodecError` when it is made.
+no keyword for is a `CodecError`. The device "numpy" is for transmitters without PyTorch: `encode` then
+uses NumPy alone, or the constructor raises `CodecError`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BUILT_IN: dict[str, str] = {
     "hevc-ldpc": "gened.models.codecs.hevc_ldpc.codec:HevcLdpc",
     "softcast": "gened.models.codecs.softcast.codec:SoftCast",
 }
-"""Name to module and class; a module is imported when its codec is asked for."""
+"""Name to module and class; a module is imported when its codec is loaded."""
 
 CodecFactory = Callable[..., Codec]
 
@@ -56,7 +56,7 @@ def _factory(name: str) -> CodecFactory:
 
 
 def is_folder(name: str) -> bool:
-    """Whether a codec so called is a folder with weights. A known name is none: a checkout has a folder `gened`."""
+    """Whether a name means a folder with weights. Names of codecs do not, although a checkout has a folder `gened`."""
     return name not in codec_names() and ("/" in name or Path(name).is_dir())
 
 

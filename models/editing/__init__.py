@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The generative half: what restores a received picture, told its words."""
+"""Editors: generative restoration of received pictures, conditioned on their captions."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Other people's diffusion models as editors: whatever `diffusers` runs of the kinds in `KINDS`.
+"""Published diffusion models as editors: the pipelines of `diffusers` that `KINDS` lists.
 
     I_r, mask --side--> scaled --mirrored--> padded --pipeline(prompt, seed)--> cropped, scaled back --strength--> I_g
 
-Weights are safetensors alone, and no code is taken from a model's repository.
+Weights must be safetensors, and no code from a model's repository is run.
 
 References:
     Brooks, Holynski and Efros, "InstructPix2Pix: learning to follow image editing instructions", CVPR 2023.
@@ -36,14 +36,14 @@ FloatArray = npt.NDArray[np.float32]
 
 CAPTION = "{caption}"
 NO_WORDS = "a photograph"
-"""Stands for the caption where none came."""
+"""Replaces a missing caption."""
 PAPER_PROMPT = (
     "This is a compressed image. Please enhance the resolution and sharpness of this image while preserving its "
     "original colors, details, composition, and layout. The restored image should look clear and high-definition. "
     "Please control the brightness and average brightness of each part of the generated image to be consistent with "
     "the reference image I gave. Use the following text to reconstruct: {caption}."
 )
-"""arXiv:2606.04015, Section IV-D."""
+"""Verbatim from arXiv:2606.04015, Section IV-D."""
 # CLIP reads 77 tokens, and the paper's prompt alone has about 80: there the caption must not come last.
 CLIP_PROMPT = "{caption}, a sharp, detailed, high-definition photograph"
 CLIP_INSTRUCTION = "enhance this photograph, make it sharp and detailed: {caption}"
@@ -54,7 +54,7 @@ QUANTIZED = ("none", "nf4")
 EXAMPLE = "--editor-option model=timbrooks/instruct-pix2pix"
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 ROOM_BYTES = 4 * 2**30
-"""Of a GPU, beside the weights: what a picture of a megapixel takes on its way, roughly."""
+"""GPU memory beside the weights for a picture of one megapixel, bytes, roughly."""
 MAX_REASON = 300
 
 
@@ -68,7 +68,7 @@ def _size(height: int, width: int) -> dict[str, Any]:
 
 
 def _kontext_size(height: int, width: int) -> dict[str, Any]:
-    """Else it would make a megapixel of everything."""
+    """Without these arguments the pipeline resizes every picture to one megapixel."""
     return {"height": height, "width": width, "max_area": height * width, "_auto_resize": False}
 
 
@@ -82,24 +82,24 @@ class Kind:
     steps: int
     guidance: float
     reads: tuple[str, ...] = ()
-    """Other classes whose folders hold what it needs."""
+    """Other pipeline classes whose folders hold all components."""
     guidance_name: str = "guidance_scale"
     image_guidance: float | None = None
-    """None: it has no such thing; `denoise` and `negative` likewise."""
+    """None: not an argument of this pipeline; `denoise` and `negative` likewise."""
     denoise: float | None = None
-    """Share of the way to noise, and back, that a picture is taken."""
+    """Share of the noise schedule that is applied and removed, in [0, 1]."""
     negative: str | None = ""
     masked: bool = False
-    """Repaints where a mask is white."""
+    """Whether the pipeline repaints where a mask is white."""
     patch: int = 1
-    """Latent pixels a side that the network takes as one; 0: it brings every picture to a size of its own."""
+    """Latent pixels per side of a token; 0: the pipeline chooses the size of the picture itself."""
     size: Callable[[int, int], dict[str, Any]] = _no_size
-    """Arguments that hold it to the picture's height and width."""
+    """Arguments that fix the height and width of the picture."""
     batch: int = 4
-    """Pictures at once on a GPU, unless told otherwise."""
+    """Default batch size on a GPU."""
     one_by_one: bool = False
     large: tuple[str, ...] = ("unet", "text_encoder")
-    """Components that are quantized."""
+    """Components that quantisation applies to."""
     needs: tuple[str, ...] = ()
     """Python packages beside diffusers and transformers."""
 
@@ -130,7 +130,7 @@ KINDS = {
         ),
     )
 }  # fmt: skip
-"""By class of diffusers. Steps and guidance are those of the models' cards, or else of the pipeline."""
+"""Kinds by class of diffusers. Steps and guidance are from the models' cards, or else from the pipeline."""
 
 
 class DiffusersEditor:
@@ -204,7 +204,7 @@ class DiffusersEditor:
         for package in kind.needs:
             _require_package(package, kind.pipeline)
 
-        # What it is told with each picture
+        # Conditions of each picture
         self._call: dict[str, Any] = {"num_inference_steps": _number("steps", kind.steps, steps, 1, 1000, whole=True)}
         self._call[kind.guidance_name] = _number("guidance", kind.guidance, guidance, 0, 100)
         if (found := _own("image_guidance", kind.image_guidance, image_guidance, kind, 1, 100)) is not None:
@@ -240,13 +240,13 @@ class DiffusersEditor:
         self._multiple = max(1, kind.patch * int(self._pipeline.vae_scale_factor)) if kind.patch else 1
 
     def edit(self, request: EditRequest) -> Edited:
-        """One picture of any size."""
+        """Edit a picture of any size."""
         return self.edit_batch([request])[0]
 
     def edit_batch(self, requests: Sequence[EditRequest]) -> list[Edited]:
-        """Pictures of one size; each has its own random numbers, so that it comes out as it would alone.
+        """Edit pictures of one size, each with its own random numbers, so the batch does not change the result.
 
-        A picture that the pipeline's safety checker holds back comes out as it went in.
+        A picture that the pipeline's safety checker withholds is returned unedited.
         """
         edited: list[Edited] = []
         for first in range(0, len(requests), self.max_batch):
@@ -269,7 +269,7 @@ class DiffusersEditor:
         ]
 
     def _arguments(self, requests: Sequence[EditRequest], scaled: tuple[int, int]) -> dict[str, Any]:
-        """For the pipeline's call."""
+        """Arguments of the pipeline's call."""
         pictures = [_to_pil(self._prepared(request.x_hat, scaled)) for request in requests]
         width, height = pictures[0].size
         found: dict[str, Any] = {
@@ -286,7 +286,7 @@ class DiffusersEditor:
         return found
 
     def _prepared(self, x: FloatArray, scaled: tuple[int, int]) -> FloatArray:
-        """[C, H, W], scaled and mirrored at the lower and right borders up to the pipeline's multiple."""
+        """[C, H, W], scaled, and padded by reflection at the lower and right borders to the pipeline's multiple."""
         x = _resized(x, scaled)
         bottom, right = (-side % self._multiple for side in scaled)
         return np.pad(x, ((0, 0), (0, bottom), (0, right)), mode="reflect")
@@ -294,7 +294,7 @@ class DiffusersEditor:
     def _finished(
         self, request: EditRequest, image: FloatArray, scaled: tuple[int, int], is_flagged: bool, seconds: float
     ) -> Edited:
-        """What came out of the pipeline, [3, h, w], as a picture of the request's size."""
+        """Output of the pipeline, [3, h, w], at the size of the request."""
         if is_flagged:
             return unedited(request, "the model's safety checker holds the edited picture back", self.name)
         if not np.isfinite(image).all():
@@ -309,9 +309,9 @@ class DiffusersEditor:
 
 
 def prompt_of(template: str, text: str) -> str:
-    """A template with the words that came in the place of {caption}.
+    """A template with the caption in the place of {caption}.
 
-    The words may be anybody's: nothing in them is a placeholder, and none of them is a token of control, for which text
+    The caption is untrusted: nothing in them is a placeholder, and none of them is a token of control, for which text
     encoders take `<|im_end|>` and `</s>`.
     """
     printable = "".join(letter if letter.isprintable() and letter not in "<>" else " " for letter in text)
@@ -319,7 +319,7 @@ def prompt_of(template: str, text: str) -> str:
 
 
 def is_short_of_memory(n_bytes: int, n_free: int) -> bool:
-    """Whether weights of `n_bytes` leave a GPU with `n_free` bytes too little room to work."""
+    """Whether a GPU with `n_free` free bytes is too small for weights of `n_bytes` and the computation."""
     return n_bytes + ROOM_BYTES > n_free
 
 
@@ -327,7 +327,7 @@ def is_short_of_memory(n_bytes: int, n_free: int) -> bool:
 
 
 def _number(name: str, default: float, value: object, low: float, high: float, *, whole: bool = False) -> int | float:
-    """An option as it was given, which may be any text, or the default."""
+    """The value of an option, or the default."""
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
@@ -338,7 +338,7 @@ def _number(name: str, default: float, value: object, low: float, high: float, *
 
 
 def _own(name: str, default: float | None, value: object, kind: Kind, low: float, high: float) -> float | None:
-    """An option that not all kinds have."""
+    """The value of an option that not all kinds have."""
     if default is None and value is not None:
         raise EditorError(f"{kind.pipeline} has no {name}")
     return None if default is None else _number(name, default, value, low, high)
@@ -399,7 +399,7 @@ def _require_package(package: str, wanted_by: str) -> None:
 
 
 def _library() -> Any:
-    """diffusers, quiet: its warnings would print captions, and its bars would fill logs."""
+    """Import diffusers without its warnings, which print captions, and its progress bars."""
     try:
         import diffusers
         import transformers
@@ -412,7 +412,7 @@ def _library() -> Any:
 
 
 def _found_model(model: str, at_hub: dict[str, Any]) -> tuple[str, str]:
-    """Folder or name that diffusers can load, and the class of pipeline that was saved there."""
+    """Folder or name for diffusers, and the class of the pipeline that was saved there."""
     if not model:
         raise EditorError(f"editor diffusers needs a model, such as {EXAMPLE}")
     folder = Path(model).expanduser()
@@ -443,7 +443,7 @@ def _from_hub(model: str, at_hub: dict[str, Any]) -> Path:
 
 
 def _kind(pipeline: str, saved_as: str, where: str) -> Kind:
-    """The kind asked for, or the one that reads what was saved."""
+    """The requested kind, or the one that reads the saved pipeline."""
     for kind in KINDS.values():
         if pipeline == kind.pipeline or (pipeline == "auto" and saved_as in (kind.pipeline, *kind.reads)):
             return kind
@@ -479,7 +479,7 @@ def _add_lora(pipeline: Any, lora: str, scale: float, at_hub: dict[str, Any]) ->
 
 
 def _place(pipeline: Any, device: torch.device, offload: str) -> None:
-    """Onto the device, or into main memory with hooks that bring each part there in its turn."""
+    """Place the parts on the device, or in main memory with hooks that move each part when it is used."""
     if offload == "auto" and device.type == "cuda":
         parts = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
         to_move = sum(p.nbytes for part in parts for p in part.parameters() if p.device.type == "cpu")
@@ -498,7 +498,7 @@ def _place(pipeline: Any, device: torch.device, offload: str) -> None:
 
 
 def _scaled_size(height: int, width: int, side: int) -> tuple[int, int]:
-    """Height and width once the longer is `side`; as they are where that is 0."""
+    """Height and width scaled so that the longer is `side`; unchanged if it is 0."""
     if not side:
         return height, width
     factor = side / max(height, width)
@@ -530,5 +530,5 @@ def _to_pil(x: FloatArray) -> Image.Image:
 
 
 def _line(error: Exception) -> str:
-    """What a library says, in one line of bounded length."""
+    """A library's error in one line of at most `MAX_REASON` characters."""
     return f"{' '.join(str(error).split())[:MAX_REASON]}" or type(error).__name__

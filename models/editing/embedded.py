@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The editor that comes with the package: one step of a network of 10 MB, told SNR, mask and words.
+"""The editor of this package: one step of a network of 10 MB, conditioned on SNR, mask and caption.
 
-`gain` in `config.json` says how much of the network's change a strength of 1 is, a number, or pairs of SNR and number
-with straight lines between: less than all of it keeps closer to what was received (`choose_gain.py` in the training).
+`gain` in `config.json` is the share of the network's change at strength 1: a number, or pairs of SNR and number with
+linear interpolation. A gain below 1 stays closer to the received picture (`training/studies/choose_gain.py`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TILE, OVERLAP = 640, 96
 
 
 class Gain:
-    """How much of the network's change a strength of 1 is, by SNR.
+    """Share of the network's change at strength 1, as a function of the SNR.
 
     Args:
         value: A number, or [[SNR in dB, number], ...] with rising SNRs.
@@ -52,7 +52,7 @@ class Gain:
             raise ValueError("gains are from 0 to 1, their SNRs rise")
 
     def __call__(self, snr_db: float | None) -> float:
-        """At an SNR; where none is known, the mean of all."""
+        """The gain at an SNR in dB; without an SNR the mean of all gains."""
         if snr_db is None:
             return float(self._gains.mean())
         return float(np.interp(snr_db, self._snrs_db, self._gains))
@@ -62,7 +62,7 @@ class Gain:
 
 
 class EmbeddedEditor:
-    """The default.
+    """The editor `embedded`, the default.
 
     Args:
         device: PyTorch device.
@@ -92,11 +92,11 @@ class EmbeddedEditor:
         self.max_batch = 1 if self._device.type == "cpu" else 8
 
     def edit(self, request: EditRequest) -> Edited:
-        """One picture of any size; the same seed draws the same texture."""
+        """Edit a picture of any size; equal seeds give equal texture."""
         return self.edit_batch([request])[0]
 
     def edit_batch(self, requests: Sequence[EditRequest]) -> list[Edited]:
-        """Pictures of one size."""
+        """Edit pictures of one size."""
         begun = time.perf_counter()
         height, width = requests[0].x_hat.shape[1:]
         if len(requests) > 1 and max(height, width) <= TILE:
@@ -113,7 +113,7 @@ class EmbeddedEditor:
 
     @staticmethod
     def _stacked(request: EditRequest) -> npt.NDArray[np.float32]:
-        """Picture, mask and noise, [4 + NOISE_MAPS, H, W]; without one the mask is zero."""
+        """Picture, mask and noise, [4 + NOISE_MAPS, H, W]; the mask is zero if unknown."""
         size = request.x_hat.shape[1:]
         mask = np.zeros(size, np.float32) if request.mask is None else request.mask
         noise = np.random.default_rng(request.seed).standard_normal((NOISE_MAPS, *size), np.float32)
@@ -127,7 +127,7 @@ class EmbeddedEditor:
     def _through(
         self, parts: Sequence[npt.NDArray[np.float32]], requests: Sequence[EditRequest]
     ) -> npt.NDArray[np.float32]:
-        """[B, 3, h, w] of parts [4 + NOISE_MAPS, h, w] of any size: mirrored up to a multiple of the network's."""
+        """[B, 3, h, w] of parts [4 + NOISE_MAPS, h, w] of any size, padded by reflection."""
         height, width = parts[0].shape[1:]
         x = torch.from_numpy(np.stack(parts)).to(self._device)
         x = _padded(x, -height % MULTIPLE, -width % MULTIPLE).contiguous(memory_format=torch.channels_last)
@@ -149,7 +149,7 @@ class EmbeddedEditor:
 
 
 def _padded(x: Tensor, bottom: int, right: int) -> Tensor:
-    """Mirrored at the lower and right borders."""
+    """Padded by reflection at the lower and right borders."""
     if not bottom and not right:
         return x
     return torch.nn.functional.pad(x, (0, right, 0, bottom), mode="reflect")

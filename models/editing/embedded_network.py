@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The network of the embedded editor: one step from what was received to what it may have been.
+"""The network of the embedded editor: one step from the received picture to a plausible original.
 
                  I_r [3, H, W], mask [1, H, W]          SNR, words
                       | pixels 2x2 -> channels              | perceptron
@@ -12,7 +12,7 @@
 On the way up, before the blocks of each resolution and at full size, noise is added where the features ask for it:
 texture of which nothing arrived can be drawn from something, instead of one pattern everywhere.
 
-Every block is told the conditions. Normalisation is over the channels of a position alone, so that a large picture may
+The conditions modulate every block. Normalisation is over the channels of a position alone, so that a large picture may
 be edited in tiles.
 """
 
@@ -29,37 +29,37 @@ from gened.models.editing.words import VOCABULARY
 
 WIDTHS = (48, 96, 144, 192)
 DOWN, UP = (1, 2, 2, 2), (2, 3, 3)
-"""Blocks of each resolution on the way down, and on the way up."""
+"""Residual blocks per resolution in the contracting and in the expanding path."""
 MULTIPLE = 2 ** len(WIDTHS)
 """Height and width are multiples of this."""
 WORD_WIDTH = 48
 FULL_WIDTH = 12
-"""Channels at the picture's own size."""
+"""Channels at full size."""
 NOISE_MAPS = len(UP) + 1
-"""One for the picture's own size, and one for each resolution on the way up."""
+"""Noise maps: one at full size and one per resolution of the expanding path."""
 
 
 class EditorInput(NamedTuple):
-    """A batch of received pictures and what is known of them."""
+    """A batch of received pictures with their conditions."""
 
     x_hat: Tensor
-    """[B, 3, H, W] in [0, 1]; height and width are multiples of 16."""
+    """[B, 3, H, W] in [0, 1]; H and W are multiples of 16."""
     mask: Tensor
-    """[B, 1, H, W] in [0, 1]; zero where it is not known."""
+    """[B, 1, H, W] in [0, 1]; zero if unknown."""
     knows_mask: Tensor
-    """[B], 1 or 0."""
+    """1 if the mask is known, else 0, [B]."""
     snr_db: Tensor
-    """[B]; NaN where it is not known."""
+    """Received SNR, dB, [B]; NaN if unknown."""
     words: Tensor
-    """[n] int64: the numbers of all words of all texts, one text behind the other."""
+    """Numbers of all words of all captions in series, int64 [n]."""
     word_starts: Tensor
-    """[B] int64: where each text begins in `words`."""
+    """Start of each caption in `words`, int64 [B]."""
     noise: Tensor
-    """[B, NOISE_MAPS, H, W], normal; a map is thinned out for the smaller resolutions."""
+    """Standard normal noise, [B, NOISE_MAPS, H, W]; lower resolutions use a decimated map."""
 
 
 class _Conditions(nn.Module):
-    """SNR, whether the mask is known, and the words, as a vector: [B, 64]."""
+    """Embedding of SNR, presence of the mask and caption, [B, 64]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,19 +70,19 @@ class _Conditions(nn.Module):
         self.mix = nn.Sequential(nn.Linear(EMBEDDING, EMBEDDING), nn.SiLU())
 
     def forward(self, given: EditorInput) -> Tensor:
-        """The vector that every block is told."""
+        """The conditioning vector of all blocks, [B, 64]."""
         assert isinstance(self.knots, Tensor)
         knows_snr = torch.isfinite(given.snr_db)
         snr_db = torch.where(knows_snr, given.snr_db, 0.0).clamp(-6, 22)
         bumps = torch.exp(-0.5 * ((snr_db[:, None] - self.knots) / 2.0) ** 2) * knows_snr[:, None]
-        told = torch.cat([bumps, knows_snr[:, None].to(bumps.dtype), given.knows_mask[:, None].to(bumps.dtype)], 1)
+        known = torch.cat([bumps, knows_snr[:, None].to(bumps.dtype), given.knows_mask[:, None].to(bumps.dtype)], 1)
         text = self.read(self.table(given.words, given.word_starts))
-        result: Tensor = self.mix(self.mlp(told) + text)
+        result: Tensor = self.mix(self.mlp(known) + text)
         return result
 
 
 class EditorNetwork(nn.Module):
-    """One-step restoration, conditioned; 5 million parameters."""
+    """Conditional one-step restoration with 5 million parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class EditorNetwork(nn.Module):
 
     def forward(self, given: EditorInput) -> Tensor:
         """I_g, [B, 3, H, W], not clipped."""
-        told = self.conditions(given)
+        embedding = self.conditions(given)
         x = torch.cat([2 * given.x_hat - 1, given.mask], 1)
         h = self.first(F.pixel_unshuffle(x, 2))
         kept: list[Tensor] = []
@@ -111,19 +111,19 @@ class EditorNetwork(nn.Module):
                 kept.append(h)
                 h = self.reduce[level - 1](h)
             for block in blocks:  # type: ignore[attr-defined]
-                h = block(h, told)
+                h = block(h, embedding)
         for level in reversed(range(len(self.up))):
             h = kept[level] + F.pixel_shuffle(self.enlarge[level](h), 2)
             h = self._grained(h, given.noise, level + 1)
             for block in self.up[level]:  # type: ignore[attr-defined]
-                h = block(h, told)
+                h = block(h, embedding)
         # A convolution at full size comes last: without it the four pixels of a cell make a grid that is seen.
         full = self._grained(F.pixel_shuffle(self.last(F.silu(h)), 2), given.noise, 0)
         change: Tensor = self.finish(F.silu(full))
         return given.x_hat + change
 
     def _grained(self, h: Tensor, noise: Tensor, level: int) -> Tensor:
-        """Features with as much noise as they ask for; level 0 is the picture's own size."""
+        """Features plus noise with a learned amplitude per position; level 0 is full size."""
         step = 2**level
         amplitude: Tensor = self.grain[level](h)
         return h + amplitude * noise[:, level : level + 1, ::step, ::step].to(h.dtype)

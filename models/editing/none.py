@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""No editor: I_r goes on as it is, for comparisons and for trying a set-up."""
+"""The editor `none`: returns I_r, for comparisons and tests of a set-up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gened.models.editing.base import Edited, EditRequest, unedited
 
 
 class NoEditor:
-    """Gives every picture back."""
+    """Returns every picture unchanged."""
 
     name = version = "none"
     max_batch = 64
@@ -22,5 +22,5 @@ class NoEditor:
         return unedited(request, "no editor")
 
     def edit_batch(self, requests: Sequence[EditRequest]) -> list[Edited]:
-        """Each as `edit` would."""
+        """As `edit`, for each request."""
         return [self.edit(request) for request in requests]

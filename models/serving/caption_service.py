@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a worker process does for the transmitter's words: photographs through one captioner."""
+"""The service of a worker process that writes captions with one captioner."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gened.models.data.images import Mask, Pixels, to_float
 
 
 class CaptionService:
-    """Keeps one captioner, so that its weights load once.
+    """Writes captions with a captioner that is loaded once.
 
     Args:
         captioner: See `load_captioner`.
-        options: Of that captioner.
+        options: Options of the captioner.
         device: PyTorch device.
 
     Raises:
@@ -32,12 +32,12 @@ class CaptionService:
         return True
 
     def describe(self, image: Pixels, max_bytes: int, mask: Mask | None = None) -> str:
-        """Words for a photograph.
+        """A caption for a photograph.
 
         Args:
             image: [H, W, 3] uint8 RGB.
-            max_bytes: UTF-8 bytes that the words may take at most.
-            mask: [H, W] uint8, 255 is important; None: nothing is known of it.
+            max_bytes: Largest length of the caption, UTF-8 bytes.
+            mask: [H, W] uint8, 255 is important; None: unknown.
 
         Raises:
             CaptionerError: The captioner cannot work.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the worker process does: pictures through codecs, by name at the sender and by number at the receiver."""
+"""The service of a worker process that encodes and decodes: codecs by name at the sender, by number at the receiver."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from gened.models.data.images import Mask, to_float, to_uint8
 
 Image = npt.NDArray[np.uint8]
 QUICK = ("softcast", "hevc-ldpc")
-"""Codecs without PyTorch: they load in a moment, and are tried first when a header names an unknown number."""
+"""Codecs without PyTorch. They load fast and are tried first for an unknown number in a header."""
 
 
 @dataclass(frozen=True)
 class EncodedPicture:
-    """Answer of `encode`."""
+    """Result of `encode`."""
 
     encoded: Encoded
     codec_id: int
@@ -35,24 +35,24 @@ class EncodedPicture:
 
 @dataclass(frozen=True)
 class DecodedPicture:
-    """Answer of `decode`."""
+    """Result of `decode`."""
 
     image: Image
     """[H, W, 3] uint8 RGB."""
     is_lost: bool
-    """Whether the picture is only a stand-in, because what decides everything did not arrive."""
+    """Whether the picture is a substitute because essential data did not arrive."""
     mask: Mask | None
     """[H, W] uint8 importance as the receiver knows it, 255 is important."""
     codec: str
-    """Name of the codec that the header's number stands for."""
+    """Name of the codec with the header's number."""
     decode_ms: float
 
 
 class CodecService:
-    """Keeps the codecs it was asked for, so that weights load once.
+    """Encodes and decodes with codecs that are loaded once.
 
     Args:
-        codecs: Names or folders to look through, besides the registry's own, for the codec that a header names.
+        codecs: Names or folders of codecs beside those of the registry, for numbers in headers.
         device: See `load_codec`.
         options: Options of codecs, by the codec's name or folder; see `load_codec`.
     """
@@ -106,7 +106,7 @@ class CodecService:
         """The picture of a received frame.
 
         Raises:
-            OtherWeightsError: No codec here has this number: another codec, or other weights.
+            OtherWeightsError: No codec has this number: the sender has another codec or other weights.
         """
         chosen = self._numbered(codec_id)
         begin = time.perf_counter()
@@ -122,12 +122,12 @@ class CodecService:
         return self._by_name[name]
 
     def _numbered(self, codec_id: int) -> Codec:
-        """The codec of a header's number.
+        """The codec with a header's number.
 
-        An unknown number makes the codecs load one after the other until it is found, each once: it may be forged.
+        For an unknown number the codecs are loaded one after another, each once, because the number may be forged.
         """
         while codec_id not in self._by_id and self._untried:
-            with contextlib.suppress(GenedError):  # one without its weights is no reason to lose the others
+            with contextlib.suppress(GenedError):  # missing weights of one codec must not stop the search
                 self._codec(self._untried.pop())
         if codec_id not in self._by_id:
             known = ", ".join(f"{codec.name} {number:08x}" for number, codec in self._by_id.items())

@@ -207,7 +207,7 @@ class EditorServer:
                     _send(socket, [client, *answer])
 
     def _on_message(self, client: bytes, frames: Frames) -> Frames | None:
-        """The immediate answer to a message; None if a worker answers, or nobody does."""
+        """The immediate answer to a message; None if a worker answers, or there is no answer."""
         try:
             ask = unpack_ask(frames)
         except NumberedError as error:

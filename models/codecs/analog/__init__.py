@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The analogue chain, step by step: blocks, class map, plan, spreading, estimate."""
+"""The linear analogue code of `softcast` and `gened`, one module per step."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A picture as blocks of 16x16 pixels, and back; NumPy only."""
+"""Partition of a picture into blocks of 16x16 pixels, and back; NumPy only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gened.gr_blocks.phy.types import ImageSize
 
 BLOCK = 16
 VALUES = 3 * BLOCK * BLOCK
-"""Numbers in a block."""
+"""Values of a block: 16x16 pixels of R, G and B."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 Float32Array = npt.NDArray[np.float32]
@@ -22,7 +22,7 @@ def grid_shape(size: ImageSize) -> tuple[int, int]:
 
 
 def split(x: Float32Array) -> Float32Array:
-    """Blocks in raster order, [rows * columns, 768], each channel-major (c, y, x); edges are repeated to whole blocks.
+    """Blocks in raster order, [rows * columns, 768], each channel-major (c, y, x), with replicated edges.
 
     Args:
         x: [3, H, W].
@@ -35,7 +35,7 @@ def split(x: Float32Array) -> Float32Array:
 
 
 def merge(blocks: Float32Array, size: ImageSize) -> Float32Array:
-    """The picture [3, H, W] of `split`'s blocks."""
+    """The inverse of `split`: blocks [rows * columns, 768] to the picture, [3, H, W]."""
     rows, columns = grid_shape(size)
     tiles = blocks.reshape(rows, columns, 3, BLOCK, BLOCK).transpose(2, 0, 3, 1, 4)
     return np.ascontiguousarray(
@@ -50,7 +50,7 @@ def activity(blocks: Float32Array) -> Float32Array:
 
 
 def to_pixels(values: npt.NDArray[np.float32] | npt.NDArray[np.int64], size: ImageSize) -> Float32Array:
-    """One value a block as a map of pixels, [H, W] float32."""
+    """One value per block as a map of pixels, [H, W] float32."""
     rows, columns = grid_shape(size)
     tall = np.repeat(np.asarray(values, np.float32).reshape(rows, columns), BLOCK, axis=0)
     return np.ascontiguousarray(np.repeat(tall, BLOCK, axis=1)[: size.height, : size.width])

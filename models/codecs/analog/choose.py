@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The sender's choice of classes: what a block costs in each class, in picture error and side information; NumPy only.
+"""The sender's choice of the class map by rate-distortion optimisation; NumPy only.
 
-The prices come from the plan. A class costs its squared error, the power it takes at the power's price, the real
-dimensions it takes at theirs, and the bits of its entry in the map at the price of the symbols that carry them. The
-receiver is told the result and knows nothing of this page.
+The cost of a class for a block is a Lagrangian: squared error, plus power, real dimensions and bits of the class map,
+each at its price. The prices are the derivatives of the plan's error. The receiver needs the resulting map alone.
 """
 
 from __future__ import annotations
@@ -19,23 +18,23 @@ from gened.models.codecs.analog.plan import WEIGHT_UNIT, Group, Plan, make_plan
 from gened.models.codecs.analog.statistics import VARIANCE_UNIT, Statistics
 
 CHUNK = 2048
-"""Blocks looked at together: bounds the memory."""
+"""Blocks that are processed together, which bounds the memory."""
 ROUNDS = 2
-"""Plan and choice in turn; a third round changes less than 0.01 dB."""
+"""Alternations of plan and choice; a third one changes less than 0.01 dB."""
 SWEEPS = 3
 ONE_ROUND_FROM = 8192
-"""Blocks from which one round must do: 4096x4096 pixels are 65,536."""
+"""Number of blocks from which one round is used; 4096x4096 pixels are 65,536 blocks."""
 
 Float32Array = npt.NDArray[np.float32]
 
 
 def by_activity(blocks: Float32Array, statistics: Statistics) -> npt.NDArray[np.int64]:
-    """Classes by the activity of luma alone, [n]."""
+    """Initial classes, by the standard deviation of luma alone, [n]."""
     return np.searchsorted(statistics.thresholds, activity(blocks)).astype(np.int64)
 
 
 def class_groups(classes: npt.NDArray[np.int64], statistics: Statistics) -> list[Group]:
-    """Groups of a picture without importance: one a class of the map."""
+    """Groups of a picture without importance: one per class of the map."""
     counts = np.bincount(classes.ravel(), minlength=statistics.n_map_classes)
     unweighted = round(1 / WEIGHT_UNIT)
     return [
@@ -58,10 +57,10 @@ def choose_classes(
     Args:
         blocks: [rows * columns, 768].
         shape: Rows and columns.
-        statistics: Of the codec.
+        statistics: Statistics of the codec.
         snr_db: Design SNR.
-        n_symbols: Analogue symbols that are left when the map takes so many bits.
-        symbols_per_bit: What a bit of the map costs.
+        n_symbols: Returns the number of analogue symbols beside a map of a given number of bits.
+        symbols_per_bit: Symbols that carry one bit of the map.
     """
     classes = by_activity(blocks, statistics).reshape(shape)
     for _ in range(ROUNDS if len(blocks) < ONE_ROUND_FROM else 1):
@@ -77,10 +76,10 @@ def choose_classes(
 
 
 def block_costs(blocks: Float32Array, statistics: Statistics, plan: Plan, snr_db: float) -> Float32Array:
-    """What each block costs in each class of the map, [n, classes], in squared error.
+    """Cost of each block in each class of the map, [n, classes], in squared error.
 
-    A coefficient c of variance lambda and power p, with r = p / (p + sigma^2), leaves the error
-    (1-r)^2 c^2 + r^2 sigma^2 lambda / p and takes the power p c^2 / lambda; one that is not sent leaves c^2.
+    A coefficient c of variance lambda and power p, with r = p / (p + sigma^2), has the error
+    (1-r)^2 c^2 + r^2 sigma^2 lambda / p and the power p c^2 / lambda; one that is not sent has the error c^2.
     """
     sigma2 = 10 ** (-snr_db / 10) / 2
     costs = np.empty((len(blocks), statistics.n_map_classes), np.float32)
@@ -99,12 +98,12 @@ def block_costs(blocks: Float32Array, statistics: Statistics, plan: Plan, snr_db
 
 
 def smooth(classes: IntMap, costs: Float32Array, price: npt.NDArray[np.float64]) -> IntMap:
-    """Iterated conditional modes: each block takes the class that is cheapest given its neighbours.
+    """Iterated conditional modes: each block takes the class of least cost given its neighbours.
 
     Args:
-        classes: Where to begin, [rows, columns].
-        costs: [rows, columns, n].
-        price: Of each entry of the map given its neighbours, in the same unit, [n+1, n+1, n+1, n].
+        classes: Initial classes, [rows, columns].
+        costs: From `block_costs`, [rows, columns, n].
+        price: Cost of an entry of the map given its neighbours, in squared error, [n+1, n+1, n+1, n].
 
     References:
         Besag, "On the statistical analysis of dirty pictures", J. Royal Statistical Society B 48(3), 1986.
@@ -113,7 +112,7 @@ def smooth(classes: IntMap, costs: Float32Array, price: npt.NDArray[np.float64])
     rows, columns = classes.shape
     classes = classes.copy()
     for _ in range(SWEEPS):
-        for first_row, first_column in ((0, 0), (0, 1), (1, 0), (1, 1)):  # no two blocks of one colour are neighbours
+        for first_row, first_column in ((0, 0), (0, 1), (1, 0), (1, 1)):  # blocks of one subset are never neighbours
             if first_row >= rows or first_column >= columns:
                 continue
             y, x = (axis.ravel() for axis in np.mgrid[first_row:rows:2, first_column:columns:2])
@@ -124,7 +123,7 @@ def smooth(classes: IntMap, costs: Float32Array, price: npt.NDArray[np.float64])
 def _map_price(
     classes: IntMap, y: npt.NDArray[np.int64], x: npt.NDArray[np.int64], price: npt.NDArray[np.float64], n: int
 ) -> npt.NDArray[np.float64]:
-    """What the map pays for each class at (y, x): its own entry, and those whose context it is, [blocks, n]."""
+    """Cost of the map for each class at (y, x), of its own entry and of those in whose context it is, [blocks, n]."""
     rows, columns = classes.shape
     left, up, right = neighbours(classes, n)
     total: npt.NDArray[np.float64] = price[left[y, x], up[y, x], right[y, x]]

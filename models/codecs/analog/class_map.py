@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The class map and the importance map as a few bytes; NumPy only.
+"""Arithmetic coding of the class map and the importance map; NumPy only.
 
-A class is coded given its left, upper and upper right neighbour, by frequencies learnt on training photographs. The
-importance map, two values a block, is coded given its left and upper neighbour by counts that grow as it is read.
+The context of a class is its left, upper and upper right neighbour, with frequencies from training photographs. The
+binary importance map has an adaptive model with the left and the upper neighbour as context.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from gened.models.codecs.analog.statistics import FREQUENCY_TOTAL
 
 IntMap = npt.NDArray[np.int64]
 MASK_ODDS = 64
-"""A map without importance costs log2(64/63) bits to say so."""
+"""Total of the flag that a map has no importance, which costs log2(64/63) bits."""
 MAX_COUNT = 1 << 12
+"""Sum of the counts of a context from which both are halved."""
 
 
 def neighbours(classes: IntMap, outside: int) -> tuple[IntMap, IntMap, IntMap]:
@@ -28,7 +29,7 @@ def neighbours(classes: IntMap, outside: int) -> tuple[IntMap, IntMap, IntMap]:
 
 
 def count_contexts(classes: IntMap, n: int) -> npt.NDArray[np.int64]:
-    """How often each class stands beside each context, [n+1, n+1, n+1, n]."""
+    """Number of occurrences of each class in each context, [n+1, n+1, n+1, n]."""
     left, up, right = neighbours(classes, n)
     counts = np.zeros((n + 1, n + 1, n + 1, n), np.int64)
     np.add.at(counts, (left, up, right, classes), 1)
@@ -36,13 +37,13 @@ def count_contexts(classes: IntMap, n: int) -> npt.NDArray[np.int64]:
 
 
 def table_bits(frequencies: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Cost of each class in each context, in bits, shaped as `frequencies`."""
+    """Code length of each class in each context, bits, shaped as `frequencies`."""
     bits: npt.NDArray[np.float64] = -np.log2(frequencies / FREQUENCY_TOTAL)
     return bits
 
 
 def map_bits(classes: IntMap, frequencies: npt.NDArray[np.int64]) -> float:
-    """Bits that a map will take, to within two."""
+    """Code length of a map, bits, with an error of at most two."""
     left, up, right = neighbours(classes, frequencies.shape[-1])
     return float(table_bits(frequencies)[left, up, right, classes].sum())
 
@@ -89,7 +90,7 @@ def decode_maps(
     """Class map, weight code and mask of any bytes; never raises.
 
     Args:
-        data: What `encode_maps` gave, or anything else.
+        data: Result of `encode_maps`, or any other bytes.
         shape: Rows and columns.
         frequencies: See `Statistics`.
     """

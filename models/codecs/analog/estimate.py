@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The best linear estimate of what was spread over the symbols, given how noisy each of them is."""
+"""Linear MMSE estimate of the spread coefficients for a noise variance per symbol."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gened.models.codecs.analog.spread import gather, spread
 
 MAX_STEPS = 40
 TOLERANCE = 1e-3
-"""Of the residual, relative: 60 dB down, far below the noise."""
+"""Relative norm of the residual at which the iteration stops; 60 dB down, far below the noise."""
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -24,10 +24,10 @@ def lmmse(reals: Float32Array, noise_var: Float32Array, power: Float32Array) -> 
     Args:
         reals: Received real coordinates, [n] float32, finite.
         noise_var: Variance of each real coordinate, [n] float32, positive; inf where lost.
-        power: Of each coefficient, [n] float32; 0 where none was sent.
+        power: Power of each coefficient, [n] float32; 0 for coefficients that were not sent.
 
     Returns:
-        [n] float32, in units of each coefficient's deviation.
+        z, [n] float32, in units of each coefficient's standard deviation.
     """
     if len(reals) == 0:
         return reals

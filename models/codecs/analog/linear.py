@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The linear half of `softcast` and `gened`: blocks to symbols and back without a network; NumPy and SciPy only.
+"""The linear code of `softcast` and `gened`, from blocks to symbols and back; NumPy and SciPy only.
 
-    blocks -> class map -> transform of the class -> plan: which coefficients, what power -> spread -> symbols
-    (all of it follows from size, rate, design SNR and the class map, which travels as side information)
+    blocks -> class map -> transform of the class -> plan: choice and powers of coefficients -> spread -> symbols
 
-Where the map would cost more than it brings, as in the smallest pictures, all blocks share one class; then one byte,
-the scale, is all the side information there is.
+The receiver derives all of it from size, rate, design SNR and the class map, which is side information.
+
+If the map would cost more than it gains, as in the smallest pictures, all blocks have the common class, and the side
+information is one byte, the scale.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ from gened.models.codecs.encode_options import MAX_SIDE_MARGIN_DB
 
 MIN_RATE, MAX_RATE = Fraction(1, 96), Fraction(1, 12)
 MAX_SIDE_LEN = (1 << 16) - 1
-"""Bytes of side information that a header can tell."""
+"""Largest length of side information in a header, bytes."""
 MAP_ALWAYS_FROM = 4096
-"""Blocks from which a map always pays: 1024x1024 pixels."""
+"""Number of blocks from which a map is always used: 1024x1024 pixels."""
 SCALE_MIN_DB = -20.0
 SCALE_STEP_DB = 0.2
-"""The scale byte counts fifths of a decibel: its rounding, 0.7 % of the amplitude, lies 43 dB under the signal."""
+"""Step of the scale byte, dB. The rounding, at most 1.2 % of the amplitude, is 39 dB below the signal."""
 MAX_FOCUS = 15.0
 FILLER_SEED = 103
 UNWEIGHTED = round(1 / WEIGHT_UNIT)
@@ -47,7 +48,7 @@ Float32Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Layout:
-    """What both ends know of a picture once the side information is there."""
+    """Common knowledge of both ends about a picture, given the side information."""
 
     plan: Plan
     members: list[npt.NDArray[np.int64]]
@@ -60,7 +61,7 @@ class Layout:
     """[rows, columns] of 0 and 1."""
 
     def slices(self) -> list[tuple[int, npt.NDArray[np.int64], int, int]]:
-        """(group, blocks, first coefficient, one past the last) of each run of coefficients, in wire order."""
+        """(group, blocks, first coefficient, one past the last) of each run of coefficients, in transmission order."""
         group, n_blocks = self.plan.extra
         runs = [(i, blocks, 0, int(self.plan.n_sent[i])) for i, blocks in enumerate(self.members)]
         if n_blocks:
@@ -75,7 +76,7 @@ class Layout:
         return group_of, classes
 
     def powers(self) -> Float32Array:
-        """Power of each real dimension before the spreading, [n_reals]; 0 behind the last coefficient."""
+        """Power of each real dimension before the spreading, [n_reals]; 0 beyond the last coefficient."""
         parts = [np.tile(self.plan.power[i][begin:end], len(blocks)) for i, blocks, begin, end in self.slices()]
         joined = np.concatenate([*parts, np.zeros(self.n_reals)])[: self.n_reals]
         return np.asarray(joined, np.float32)
@@ -83,34 +84,34 @@ class Layout:
 
 @dataclass(frozen=True)
 class LinearEstimate:
-    """What the symbols and the side information say of a picture, without any network."""
+    """Linear MMSE estimate of a picture from symbols and side information."""
 
     blocks: Float32Array
     """[rows * columns, 768], not clipped."""
     share: Float32Array
-    """[rows * columns] share of each block's variance that is known, in [0, 1]."""
+    """Share of each block's variance that the estimate explains, [rows * columns], in [0, 1]."""
     error_var: Float32Array
-    """[groups, 768] expected squared error of each value of a block of the group."""
+    """Expected squared error of each value of a block, by group, [groups, 768]."""
     group_of: IntMap
-    """[rows, columns] into `error_var`."""
+    """Group of each block, [rows, columns], an index into `error_var`."""
     classes: IntMap
-    """[rows, columns]."""
+    """Class of each block, [rows, columns]."""
     importance: IntMap | None
-    """[rows, columns] of 0 and 1; None where the sender told none."""
+    """[rows, columns] of 0 and 1; None: not sent."""
     size: ImageSize
     snr_db: float
-    """Of the symbols as they arrived, lost ones counted with no precision."""
+    """Received SNR, dB: the mean precision of the symbols, which is 0 for lost ones."""
 
     def picture(self) -> Picture:
         """[3, H, W], not clipped."""
         return merge(self.blocks, self.size)
 
     def padded_picture(self) -> Picture:
-        """The same with its blocks whole, [3, 16 rows, 16 columns]."""
+        """As `picture`, with whole blocks, [3, 16 rows, 16 columns]."""
         return merge(self.blocks, self._padded_size())
 
     def error_std(self) -> Float32Array:
-        """Expected error of each pixel, root of the mean over colours, [16 rows, 16 columns]."""
+        """Expected RMS error of each pixel over R, G and B, [16 rows, 16 columns]."""
         one_colour = self.error_var.reshape(len(self.error_var), 3, -1).mean(1)  # [groups, 256]
         blocks = np.tile(np.sqrt(one_colour)[self.group_of.ravel()], (1, 3))
         std: Float32Array = merge(blocks.astype(np.float32), self._padded_size())[0]
@@ -126,11 +127,11 @@ def block_importance(mask: Map | None, focus: float, size: ImageSize) -> tuple[I
 
     Args:
         mask: Importance of each pixel, [H, W]; a block is important where its mean is at least 1/2.
-        focus: Weight of important blocks against the others, 1/16 to 15; 1: none.
-        size: Of the picture.
+        focus: Weight of important blocks relative to the others, 1/16 to 15; 1: equal.
+        size: Size of the picture, pixels.
 
     Returns:
-        (None, 16) where it makes no difference.
+        (None, 16) if the mask makes no difference.
 
     Raises:
         CodecError: A mask of another shape, or a focus out of range.
@@ -150,16 +151,16 @@ def block_importance(mask: Map | None, focus: float, size: ImageSize) -> tuple[I
 
 @dataclass(frozen=True)
 class Analysis:
-    """A picture as the sender knows it before anything is put on symbols."""
+    """A picture at the sender before the modulation."""
 
     z: Float32Array
-    """Coefficients that are sent, in units of their deviation, [n_reals]."""
+    """Coefficients to send, in units of their standard deviation, [n_reals]."""
     layout: Layout
     side: bytes
-    """Side information behind the scale."""
+    """Side information after the scale byte."""
     size: ImageSize
     snr_db: float
-    """Design SNR, as the header tells it."""
+    """Design SNR as quantised in the header, dB."""
     side_mode: str
     """Digital mode of the side information."""
 
@@ -168,7 +169,7 @@ class LinearCoder:
     """Both ends of the linear code.
 
     Args:
-        statistics: What is known of blocks beforehand.
+        statistics: Prior statistics of blocks.
     """
 
     def __init__(self, statistics: Statistics) -> None:
@@ -191,8 +192,8 @@ class LinearCoder:
             rate: From 1/96 to 1/12.
             snr_db: Es/N0 that the code is made for.
             importance: See `block_importance`.
-            weight_q: Of the important blocks, in `WEIGHT_UNIT`.
-            side_margin_db: How far a burst may fade below `snr_db` before the side information is lost.
+            weight_q: Weight of the important blocks, in `WEIGHT_UNIT`.
+            side_margin_db: Fade below `snr_db` that the side information survives, dB.
 
         Raises:
             CodecError: A rate or a margin out of range.
@@ -219,16 +220,16 @@ class LinearCoder:
         return Encoded(symbols, bytes([scale_code]) + analysis.side, analysis.side_mode)
 
     def estimate(self, received: Received) -> LinearEstimate | None:
-        """What was sent, as far as it is linear to tell; None without side information, or with what none sends.
+        """The linear estimate of a received frame; None without valid side information.
 
         Args:
-            received: See `Received`. Values that are not numbers count as lost.
+            received: See `Received`. Symbols that are not finite count as lost.
         """
         size, side, snr_db = received.size, received.side_info, received.snr_design_db
         if not side or not MIN_RATE <= received.rate <= MAX_RATE or not np.isfinite(snr_db):
             return None
         snr_db = quantize_snr_db(snr_db)
-        # As many as the header tells: what the side information leaves depends on the mode that its sender chose.
+        # By the header, because the symbols beside the side information depend on the sender's choice of its mode.
         n_symbols = min(len(received.symbols), frame_symbols(size, received.rate))
         layout = self._layout_of(side[1:], size, snr_db, n_symbols)
         reals, noise_var = _real_coordinates(received, layout.n_reals)
@@ -243,8 +244,8 @@ class LinearCoder:
 
         Args:
             z: [n_reals].
-            layout: Of the picture.
-            size: Of the picture.
+            layout: Layout of the picture.
+            size: Size of the picture, pixels.
             precision: Mean of 1 / noise variance over the real dimensions.
         """
         blocks, share, error_var = self._blocks(z, precision, layout)
@@ -254,7 +255,7 @@ class LinearCoder:
         )  # fmt: skip
 
     def mean_picture(self, size: ImageSize) -> Picture:
-        """The mean colour of all photographs, [3, H, W]: what is left to show when nothing arrived."""
+        """The mean colour of all photographs, [3, H, W], shown for lost frames."""
         mean = self.statistics.classes[-1].mean.reshape(3, -1).mean(1)
         return np.tile(mean[:, None, None], (1, size.height, size.width)).astype(np.float32)
 
@@ -269,10 +270,10 @@ class LinearCoder:
         importance: IntMap | None,
         weight_q: int,
     ) -> list[tuple[bytes, Layout]]:
-        """Side information behind the scale, and layout: of one class for all, and of a class map."""
+        """Candidates of side information (after the scale byte) and layout: the common class, and a class map."""
         shape = grid_shape(size)
         found: list[tuple[bytes, Layout]] = []
-        if importance is None and len(blocks) <= MAP_ALWAYS_FROM:  # who asks for importance needs a map of it
+        if importance is None and len(blocks) <= MAP_ALWAYS_FROM:  # importance is part of the map
             found.append((b"", self._layout_of(b"", size, snr_db, allowed.symbols)))
 
         def cost(n_bytes: int) -> int:
@@ -292,7 +293,7 @@ class LinearCoder:
         return found
 
     def _coefficients(self, blocks: Float32Array, layout: Layout) -> Float32Array:
-        """Coefficients that are sent, in units of their deviation, [n_reals]."""
+        """Coefficients to send, in units of their standard deviation, [n_reals]."""
         result = np.zeros(layout.n_reals, np.float32)
         place = 0
         for i, members, begin, end in layout.slices():
@@ -304,12 +305,12 @@ class LinearCoder:
         return result
 
     def _expected_error(self, blocks: Float32Array, layout: Layout, snr_db: float) -> float:
-        """Squared error that the receiver will be left with, summed over the picture."""
+        """Expected squared error at the receiver, summed over the picture."""
         sigma2 = 10 ** (-snr_db / 10) / 2
         z = self._coefficients(blocks, layout)
         power = layout.powers()
         spent = float(np.vdot(power * z, z))
-        noise = sigma2 * spent / max(layout.n_reals / 2, 1)  # against the powers as planned, when the scale is undone
+        noise = sigma2 * spent / max(layout.n_reals / 2, 1)  # relative to the planned powers, after the scale is undone
         kept = power / (power + sigma2)
         variance = np.concatenate(
             [
@@ -330,14 +331,14 @@ class LinearCoder:
 
     @staticmethod
     def _scaled(z: Float32Array, layout: Layout) -> tuple[Float32Array, int]:
-        """Values of mean square 1/2, and the code of the factor that made them so."""
+        """Values normalised to mean square 1/2, and the code of the factor."""
         values = z * np.sqrt(layout.powers())
         n = len(values)
         if n == 0:
             return values, 0
         largest = 10 ** ((SCALE_MIN_DB + 255 * SCALE_STEP_DB) / 20)
         rms = float(np.sqrt(np.mean(values.astype(np.float64) ** 2)))
-        if rms * largest < np.sqrt(0.5):  # a picture that is its class's mean still has to fill the channel
+        if rms * largest < np.sqrt(0.5):  # a picture equal to its class's mean still has to have power 1
             values = values + qpsk_stream(n, FILLER_SEED).real.astype(np.float32) * np.float32(1.01 / largest)
             rms = float(np.sqrt(np.mean(values.astype(np.float64) ** 2)))
         scale = np.sqrt(0.5) / rms
@@ -347,7 +348,7 @@ class LinearCoder:
     # Both ends
 
     def _layout_of(self, side: bytes, size: ImageSize, snr_db: float, n_symbols: int) -> Layout:
-        """The layout that side information (behind the scale byte) tells; none: one class for all blocks."""
+        """The layout from the side information after the scale byte; empty: the common class for all blocks."""
         shape = grid_shape(size)
         if not side:
             common = np.full(shape, self.statistics.common, np.int64)
@@ -375,8 +376,8 @@ class LinearCoder:
     def _blocks(
         self, z: Float32Array, precision: float, layout: Layout
     ) -> tuple[Float32Array, Float32Array, Float32Array]:
-        """Blocks of the picture, how much of each one's variance is known, [blocks], and the expected squared error of
-        each value of each group's blocks, [groups, 768]."""
+        """Estimated blocks, [blocks, 768], the explained share of each block's variance, [blocks], and the expected
+        squared error of each value by group, [groups, 768]."""
         n_blocks = sum(len(blocks) for blocks in layout.members)
         result = np.empty((n_blocks, VALUES), np.float32)
         share = np.zeros(n_blocks, np.float32)
@@ -384,7 +385,7 @@ class LinearCoder:
         for i, members in enumerate(layout.members):
             entry = self.statistics.classes[layout.class_of[i]]
             result[members] = entry.mean
-            left = entry.variance.copy()  # of each coefficient: what its estimate does not hold
+            left = entry.variance.copy()  # remaining variance of each coefficient
             signal = layout.plan.power[i][: int(layout.plan.n_sent[i])] * precision
             left[: len(signal)] /= 1 + signal
             rest = max(entry.total_variance - float(entry.variance.sum()), 0.0) / VALUES
@@ -405,7 +406,7 @@ class LinearCoder:
 
 
 def _real_coordinates(received: Received, n_reals: int) -> tuple[Float32Array, Float32Array]:
-    """Real coordinates of the symbols and the noise variance of each, [n_reals]; 0 and inf for what is lost."""
+    """Real coordinates of the symbols and their noise variances, [n_reals]; 0 and inf for lost ones."""
     symbols, noise_var = np.zeros(n_reals // 2, np.complex64), np.full(n_reals // 2, np.inf, np.float32)
     count = min(len(symbols), len(received.symbols), len(received.noise_var))
     given, given_var = received.symbols[:count], received.noise_var[:count]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which coefficients are sent, and with what power: the same answer at both ends, from what both know; NumPy only.
+"""The plan: choice and powers of the coefficients, computed alike at both ends from common knowledge; NumPy only.
 
-A group is a set of blocks that share their variances and their weight. Coefficient i of group g has variance lambda and
-weight w; the N largest w lambda of the whole picture are sent. Keys are integers and ties go by group and number, so
-machines agree.
+A group is a set of blocks with the same variances and weight. Coefficient i of group g has variance lambda and
+weight w; the N largest w lambda of the whole picture are sent. Keys are integers and
+ties are broken by group and number, so all machines agree.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from gened.models.codecs.analog.statistics import VARIANCE_UNIT
 
 WEIGHT_UNIT = 1 / 16
-"""Importance weights are whole multiples of this."""
+"""Unit of the importance weights, which are integers in it."""
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -34,29 +34,29 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is sent of each group."""
+    """Coefficients and powers of each group."""
 
     n_sent: npt.NDArray[np.int64]
     """[groups] coefficients that all blocks of the group send."""
     extra: tuple[int, int]
-    """(group, blocks): so many first blocks of this group send one coefficient more."""
+    """(group, blocks): the first blocks of this group send one more coefficient."""
     power: tuple[Float64Array, ...]
-    """For each group: power of its coefficients, [n_sent, or one more]; 0 where water-filling gives nothing."""
+    """Powers of each group's coefficients, [n_sent or n_sent + 1]; 0 below the water level."""
     level: float
     """m of the water-filling."""
     threshold: int
     """The smallest w lambda sent, in `VARIANCE_UNIT * WEIGHT_UNIT`."""
     power_price: float
-    """Squared error that one more unit of power would save."""
+    """Decrease of the squared error per unit of power."""
     dimension_price: float
-    """Squared error that one more real dimension would save."""
+    """Decrease of the squared error per real dimension."""
 
 
 def make_plan(groups: list[Group], n_symbols: int, snr_db: float) -> Plan:
     """The largest w lambda, with reverse water-filling: p = m sqrt(w lambda) - sigma^2 or 0, sum p = n_symbols.
 
     Args:
-        groups: Of the picture; may be empty ones.
+        groups: Groups of the picture; may have no blocks.
         n_symbols: Complex symbols, 2 real dimensions each.
         snr_db: Es/N0; sigma^2 is half the noise variance.
 
@@ -92,7 +92,7 @@ def make_plan(groups: list[Group], n_symbols: int, snr_db: float) -> Plan:
 
 
 def _water_level(amplitude: Float64Array, counts: Float64Array, n_symbols: int, sigma2: float) -> float:
-    """m, such that sum counts * max(0, m amplitude - sigma2) = n_symbols; amplitudes fall."""
+    """The level m with sum counts * max(0, m amplitude - sigma2) = n_symbols; amplitudes fall."""
     weight = np.cumsum(counts * amplitude)
     if n_symbols <= 0 or len(weight) == 0 or weight[-1] <= 0:
         return 0.0
@@ -102,7 +102,7 @@ def _water_level(amplitude: Float64Array, counts: Float64Array, n_symbols: int, 
 
 
 def _dimension_price(amplitude: Float64Array, level: float, sigma2: float) -> float:
-    """What the weakest chosen coefficient saves: lambda - error - its power at the power's price."""
+    """Gain of the weakest chosen coefficient: lambda - error - power * price of power."""
     if level <= 0 or level * amplitude[-1] <= sigma2:
         return 0.0
     # lambda - sqrt(lambda) sigma2 / m - (sigma2 / m^2) (m sqrt(lambda) - sigma2) = (sqrt(lambda) - sigma2 / m)^2

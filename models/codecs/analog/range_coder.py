@@ -10,19 +10,17 @@ from __future__ import annotations
 _TOP = (1 << 32) - 1
 _HALF = 1 << 31
 _QUARTER = 1 << 30
-MAX_TOTAL = 1 << 16
-"""Largest sum of frequencies."""
 
 
 class RangeEncoder:
-    """Symbols to bytes; give each symbol's share of the frequencies, then call `finish` once."""
+    """Encodes symbols by their cumulative frequencies; call `finish` once at the end."""
 
     def __init__(self) -> None:
         self._low, self._high, self._pending = 0, _TOP, 0
         self._bits: list[int] = []
 
     def encode(self, begin: int, end: int, total: int) -> None:
-        """One symbol, which owns [begin, end) of [0, total); total at most 2^16."""
+        """Encode a symbol with the interval [begin, end) of [0, total); total at most 2^16."""
         span = self._high - self._low + 1
         low = self._low + span * begin // total
         high = self._low + span * end // total - 1
@@ -47,7 +45,7 @@ class RangeEncoder:
             self._pending = 0
 
     def finish(self) -> bytes:
-        """The stream. Zeros at its end are left out: the decoder reads zeros behind it."""
+        """The stream without trailing zeros; the decoder reads zeros beyond its end."""
         if self._pending or self._low > 0:
             self._pending += 1
             self._emit(0 if self._low < _QUARTER else 1)
@@ -57,7 +55,7 @@ class RangeEncoder:
 
 
 class RangeDecoder:
-    """The inverse. Any bytes decode to some symbols: nothing here raises."""
+    """The inverse of `RangeEncoder`. Any bytes decode to some symbols, and no method raises."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -70,12 +68,12 @@ class RangeDecoder:
         return (self._data[byte] >> (7 - (self._place - 1) % 8)) & 1 if byte < len(self._data) else 0
 
     def target(self, total: int) -> int:
-        """A number in [0, total) that lies in the next symbol's share."""
+        """A number in [0, total) inside the interval of the next symbol."""
         span = self._high - self._low + 1
         return ((self._value - self._low + 1) * total - 1) // span
 
     def consume(self, begin: int, end: int, total: int) -> None:
-        """Go on behind the symbol that owns [begin, end)."""
+        """Continue after the symbol with the interval [begin, end)."""
         span = self._high - self._low + 1
         low = self._low + span * begin // total
         high = self._low + span * end // total - 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every coefficient on every symbol, by an orthonormal transform: a lost symbol costs all of them a little."""
+"""Orthonormal spreading of every coefficient over all symbols, so that a lost symbol costs each of them a little."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _signs(n: int) -> Float32Array:
 
 
 def spread(values: Float32Array) -> Float32Array:
-    """The real coordinates of the frame's symbols, [n], of as many values: an orthonormal map."""
+    """Coefficients [n] to the real coordinates of the frame's symbols, [n]: signs, permutation and DCT, orthonormal."""
     n = len(values)
     if n == 0:
         return values

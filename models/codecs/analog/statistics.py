@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is known of blocks beforehand: for each class a mean, an orthonormal transform and variances; NumPy only.
+"""Prior statistics of blocks: for each class a mean, an orthonormal transform and variances; NumPy only.
 
-Classes 0 to n-2 are told by the class map; the last one is the class of all blocks, for pictures that cannot pay for a
-map.
+The class map names classes 0 to n-2; the last one is the common class of all blocks, for pictures without a map.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ import numpy.typing as npt
 from gened.models.codecs.analog.blocks import VALUES
 
 VARIANCE_UNIT = 2.0**-24
-"""Variances are integers in these units, so that both ends choose the same coefficients on every machine."""
+"""Unit of the variances, which are integers so that both ends choose the same coefficients on any machine."""
 FREQUENCY_TOTAL = 4096
 """Sum of each context's symbol frequencies."""
 
 MAX_ROUNDING = 0.01
-"""Half precision leaves products of rows within a tenth of this."""
+"""Largest error of the rows' inner products; half precision causes a tenth of it."""
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -37,7 +36,7 @@ class BlockClass:
     variance_q: npt.NDArray[np.int64]
     """[n], falling, in `VARIANCE_UNIT`, at least 1."""
     total_variance: float
-    """Of all 768 coefficients, those without a row in `basis` included."""
+    """Sum over all 768 coefficients, including those without a row in `basis`."""
 
     @property
     def variance(self) -> npt.NDArray[np.float64]:
@@ -47,33 +46,34 @@ class BlockClass:
 
 @dataclass(frozen=True)
 class Statistics:
-    """All that softcast learns."""
+    """The trained statistics of the linear code."""
 
     classes: tuple[BlockClass, ...]
-    """Those of the map, then the class of all blocks."""
+    """The classes of the map, then the common class."""
     frequencies: npt.NDArray[np.int64]
-    """[n+1, n+1, n+1, n] of a class given its left, upper and upper right neighbour (n: outside); rows sum to 4096."""
+    """Frequencies of a class given its left, upper and upper right neighbour (n: outside), [n+1, n+1, n+1, n]; each row
+    sums to 4096."""
     thresholds: npt.NDArray[np.float64]
-    """[n-1] activities that part the classes at the start of the choice."""
+    """Activities between the initial classes, [n-1]; see `choose.by_activity`."""
 
     @property
     def n_map_classes(self) -> int:
-        """Classes that the map tells."""
+        """Number of classes of the map."""
         return len(self.classes) - 1
 
     @property
     def common(self) -> int:
-        """Index of the class of all blocks."""
+        """Index of the common class."""
         return len(self.classes) - 1
 
 
 def orthonormal(rows: npt.NDArray[np.floating[Any]]) -> Float32Array:
-    """The orthonormal rows nearest to these, [n, m]: what half precision took away is restored.
+    """The nearest orthonormal rows, [n, m]; they undo the rounding to half precision.
 
     Symmetric orthogonalisation (Löwdin): G^(-1/2) R with G = R R^T.
 
     Raises:
-        ValueError: They are further from orthonormal than rounding brings them.
+        ValueError: The rows differ from orthonormal ones by more than rounding.
     """
     rows = rows.astype(np.float64)
     gram = rows @ rows.T
@@ -84,7 +84,7 @@ def orthonormal(rows: npt.NDArray[np.floating[Any]]) -> Float32Array:
 
 
 def to_tensors(statistics: Statistics) -> dict[str, npt.NDArray[Any]]:
-    """As safetensors holds them: transforms in half precision, variances as integers."""
+    """Tensors for safetensors: transforms in half precision, variances as integers."""
     classes = statistics.classes
     tensors = {
         "basis": np.concatenate([entry.basis for entry in classes]).astype(np.float16),
@@ -104,7 +104,7 @@ def from_tensors(tensors: dict[str, npt.NDArray[Any]]) -> Statistics:
     """The inverse of `to_tensors`.
 
     Raises:
-        ValueError: Shapes or values that no training would have written.
+        ValueError: Malformed shapes or values.
         KeyError: A tensor is missing.
     """
     n_rows = tensors["n_rows"].astype(int)

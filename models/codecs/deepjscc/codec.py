@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`deepjscc`: the convolutional baseline of the papers, one set of weights for every SNR, rate 1/24.
+"""`deepjscc`: the convolutional baseline of the papers, one set of weights for all SNRs, rate 1/24.
 
-A patch of 32x32 pixels gets 128 complex symbols, whatever it shows. One byte of side information tells the scale that
-brought the picture to mean power 1; it rides in the header and costs no symbols.
+A patch of 32x32 pixels always gets 128 complex symbols. One byte of side information holds the scale that normalised
+the picture to mean power 1; it is part of the header and costs no symbols.
 """
 
 from __future__ import annotations
@@ -25,28 +25,29 @@ from gened.errors import CodecError
 from gened.gr_blocks.phy.framing.budget import analog_budget
 from gened.gr_blocks.phy.types import Encoded, ImageSize, Received
 from gened.models.codecs.base import Decoded, Map, Maps, Picture, Pictures, codec_id
-from gened.models.codecs.deepjscc.network import DeepJsccConfig, DeepJsccNetwork
+from gened.models.codecs.deepjscc.config import DeepJsccConfig
+from gened.models.codecs.deepjscc.network import DeepJsccNetwork
 
 RATE = Fraction(1, 24)
 SCALE_MIN_DB = -20.0
 SCALE_STEP_DB = 0.25
-"""The scale byte counts quarter decibels: its rounding, 1.5 % of the amplitude at most, lies 37 dB under the signal."""
+"""Step of the scale byte, dB. The rounding, at most 1.5 % of the amplitude, is 37 dB below the signal."""
 UNKNOWN_SCALE_DB = 0.0
-"""What the decoder assumes without side information: the training pictures' typical scale."""
+"""Scale without side information, dB: the typical one of the training pictures."""
 WEIGHTS = paths.WEIGHTS / "deepjscc"
 
 NO_IMPORTANCE = "deepjscc spends the same on every patch: it takes no mask, no focus and no refinement"
 AT_ONCE = 64
-"""Frames that go through the decoder together."""
+"""Largest batch of the decoder, frames."""
 
 
 class _Arrived(NamedTuple):
-    """What a frame brought."""
+    """The contents of a received frame."""
 
     reals: npt.NDArray[np.float32]
-    """[symbols a patch, 2, patches]."""
+    """[symbols per patch, 2, patches]."""
     noise_var: npt.NDArray[np.float32]
-    """[symbols]; inf where lost."""
+    """[symbols]; inf for lost ones."""
     scale_db: float
     has_scale: bool
 
@@ -89,7 +90,7 @@ class DeepJscc:
         return -(-size.height // self.patch), -(-size.width // self.patch)
 
     def _n_sent(self, size: ImageSize, snr_db: float) -> int:
-        """Symbols sent: all, or as many as the budget holds where the padding of an odd size would exceed it."""
+        """Number of symbols: all, or the budget where the padding to whole patches would exceed it."""
         rows, columns = self._padded(size)
         return min(rows * columns * self.symbols_per_patch, analog_budget(size, RATE, snr_db, 1))
 
@@ -152,17 +153,16 @@ class DeepJscc:
         batch = torch.from_numpy(np.pad(x, widths, mode="edge")).to(self.device)
         coded = self.network.encode(batch, torch.full((len(x),), float(snr_db), device=self.device))
         reals = (coded.reals * torch.exp(-coded.log_scale)[:, None, None, None]).double().cpu().numpy()
-        # [B, 256, h, w] -> [B, 128, h w] complex, the most telling coefficients first: what an odd size cannot pay for
-        # is at the end.
+        # [B, 256, h, w] -> [B, 128, h w] complex, by falling variance: the budget cuts the weakest.
         pairs = reals.reshape(len(x), self.symbols_per_patch, 2, rows * columns)
         symbols = (pairs[:, :, 0] + 1j * pairs[:, :, 1]).reshape(len(x), -1)[:, : self._n_sent(size, snr_db)]
         return [self._normalized(one) for one in symbols]
 
     @staticmethod
     def _normalized(symbols: npt.NDArray[np.complex128]) -> Encoded:
-        floor = 10 ** (-(SCALE_MIN_DB + 255 * SCALE_STEP_DB) / 20)  # smallest deviation that the byte can tell
+        floor = 10 ** (-(SCALE_MIN_DB + 255 * SCALE_STEP_DB) / 20)  # smallest RMS value that the byte can represent
         rms = float(np.sqrt(np.mean(np.abs(symbols) ** 2)))
-        if rms < floor:  # a picture that is the mean itself still has to fill the channel
+        if rms < floor:  # a picture equal to the mean still has to have power 1
             phases = np.exp(2j * np.pi * 0.6180339887 * np.arange(len(symbols)) ** 2)
             symbols = symbols + floor * phases
             rms = float(np.sqrt(np.mean(np.abs(symbols) ** 2)))

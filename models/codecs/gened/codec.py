@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`gened`: one set of weights for every rate from 1/96 to 1/12 and every SNR.
+"""`gened`: one set of weights for all rates from 1/96 to 1/12 and all SNRs.
 
     picture -> importance network -> M ------+
         |                                    v
         +-> class map -> plan, weighted by M -> (encoder, if any) -> spread -> symbols ~~~channel~~~+
                                                   dual-branch decoder <- linear estimate <----------+
 
-The transmitter's arithmetic is the linear code's: with a mask of the user's, or none, it needs NumPy alone
-(`device="numpy"`). The receiver without PyTorch shows the linear estimate.
+The transmitter uses the linear code alone: with a mask of the user, or none, it needs nothing but NumPy
+(`device="numpy"`). A receiver without PyTorch displays the linear estimate.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 NUMPY = "numpy"
 LINEAR = "linear."
-"""Prefix of the statistics' tensors in the file."""
+"""Prefix of the names of the statistics in the weights file."""
 MAX_REFINED = 1 << 20
-"""Pixels up to which the memory of a refinement is bounded well: about 2 GB."""
+"""Largest picture for a refinement, pixels; it then takes about 2 GB of memory."""
 WEIGHTS = paths.WEIGHTS / "gened"
 
 
@@ -74,7 +74,7 @@ class Gened:
         self.codec_id = codec_id(self.name, description["network"], weights)
 
     def _networks(self, folder: Path, device: str) -> Networks:
-        from safetensors.torch import load_file  # not at the top: the transmitter may do without PyTorch
+        from safetensors.torch import load_file  # here, because a transmitter needs no PyTorch
 
         from gened.models.codecs.gened.networks import Networks
 
@@ -144,7 +144,7 @@ class Gened:
         seeds: Sequence[int] = (),
         side_margin_db: float = 0.0,
     ) -> list[Encoded]:
-        """As `encode`, [B, 3, H, W]; the importance network sees all at once, the linear code one after another."""
+        """As `encode`, for [B, 3, H, W]; the importance network runs on the batch, the linear code on each picture."""
         chosen = self.focus if focus is None else focus
         if masks is None and chosen != 1 and self.networks is not None:
             masks = self.networks.find_importance(np.nan_to_num(x, nan=0.5))
@@ -160,13 +160,13 @@ class Gened:
         """Symbols to picture; never raises on bad symbols.
 
         Args:
-            received: See `Received`. Values that are not numbers count as lost. Without side information nobody knows
-                which coefficients the symbols are: the answer is the mean of all photographs, with confidence 0.
+            received: See `Received`. Values that are not numbers count as lost. Without side information
+                the symbols cannot be assigned to coefficients: the result is the mean of all photographs, confidence 0.
         """
         return self.decode_batch([received])[0]
 
     def decode_batch(self, received: Sequence[Received]) -> list[Decoded]:
-        """As `decode`, of frames of any sizes and rates; those of one size go through the network together."""
+        """As `decode`, for frames of any sizes and rates; frames of one size form a batch of the network."""
         estimates = [self.linear.estimate(one) for one in received]
         known = [i for i, estimate in enumerate(estimates) if estimate is not None]
         found: dict[int, tuple[Picture, Map]] = {}

@@ -11,32 +11,32 @@ Branch = Literal["swin", "cbam"]
 
 @dataclass(frozen=True)
 class GenedConfig:
-    """What the two networks look like; the statistics of the linear code tell their own shape."""
+    """Widths, depths and branches of the networks."""
 
     classes: int = 16
-    """Classes of blocks that the class map tells."""
+    """Number of block classes in the class map."""
     importance_widths: tuple[int, int, int, int] = (16, 32, 64, 96)
-    """Of the transmitter's importance network, at 1/4, 1/8, 1/16 and 1/32 of the picture it looks at."""
+    """Channels of the importance network at 1/4, 1/8, 1/16 and 1/32 of its input's resolution."""
     decoder_widths: tuple[int, int, int, int] = (32, 64, 128, 192)
-    """At 1/2, 1/4, 1/8 and 1/16."""
+    """Channels of the decoder at 1/2, 1/4, 1/8 and 1/16."""
     down_blocks: tuple[int, int] = (1, 1)
-    """Residual blocks at 1/4 and 1/8 on the way down."""
+    """Residual blocks at 1/4 and 1/8 in the contracting path."""
     dual_blocks: tuple[int, int] = (1, 1)
-    """Dual branches at 1/8 (on the way up) and at 1/16."""
+    """Dual branches at 1/8 (expanding path) and at 1/16."""
     up_blocks: tuple[int, int] = (2, 2)
-    """Residual blocks at 1/4 and 1/8 on the way up."""
+    """Residual blocks at 1/4 and 1/8 in the expanding path."""
     window: int = 8
-    """Cells on a side of an attention window."""
+    """Side of an attention window, grid positions."""
     foreground: Branch = "swin"
     background: Branch = "cbam"
     dual: bool = True
-    """False: one branch (the foreground's kind) for all of the picture."""
+    """False: one branch, of the foreground's kind, for the whole picture."""
     predicts: bool = True
-    """False: no importance prediction; where no mask was told, each branch gives half of what it finds."""
+    """False: no importance prediction; without a mask from the sender both branches have weight 1/2."""
     encoder: bool = False
-    """Whether the transmitter has a correcting network too."""
+    """Whether the transmitter has an encoder network."""
     encoder_widths: tuple[int, int, int, int] = (32, 48, 96, 160)
-    """At 1/2, 1/4, 1/8 and 1/16."""
+    """Channels of the encoder at 1/2, 1/4, 1/8 and 1/16."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain types, for `config.json`."""

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The score map S from CLIP, eqs. (2) and (27) to (30) of arXiv:2606.04015; used in training only.
+"""An optional teacher of the score map S by CLIP, eqs. (2) and (27) to (30) of arXiv:2606.04015; training only.
 
     picture -> CLIP's visual encoder -> g, e_v ------> e_context = [g; e_v] (27)
                                                      |
     text ----> CLIP's text encoder --> e_t -----> decoder (28) --> e_t + gamma delta (29) --> S = e~_t . e_v / tau (30)
 
-CLIP is frozen and is the user's: the name of a repository or a folder for `transformers`. The codec that is shipped
-needs none of this: its head has learnt to give S from the picture alone (`importance.py`).
+The training key `clip` names a CLIP of the user, a repository or a folder for `transformers`; its weights are frozen.
+The shipped weights were trained without CLIP: annotated masks and saliency maps taught the head that predicts S from
+the picture (`importance.py`). No codec needs this module for encoding or decoding.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from gened.errors import ConfigError
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of the published checkpoints' image processors
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 GAMMA = 1e-4
-"""Where gamma begins: CLIP's own text embedding, all but unchanged."""
+"""Initial gamma: CLIP's text embedding is almost unchanged."""
 TEMPERATURE = 0.07
-"""Where tau begins, as CLIP's did."""
+"""Initial tau, as in CLIP's training."""
 
 
 class ContextMatching(nn.Module):
-    """D_ctx, gamma and tau: all that is trained here.
+    """The trained parts: D_ctx, gamma and tau.
 
     Args:
-        width: Of CLIP's common space, C.
-        heads: Of the cross-attention.
-        layers: Of the decoder.
+        width: Dimension of CLIP's common space, C.
+        heads: Heads of the cross-attention.
+        layers: Layers of the decoder D_ctx.
     """
 
     def __init__(self, width: int, *, heads: int = 4, layers: int = 2) -> None:
@@ -44,7 +45,7 @@ class ContextMatching(nn.Module):
         self.log_temperature = nn.Parameter(torch.tensor(TEMPERATURE).log())
 
     def forward(self, whole: Tensor, patches: Tensor, text: Tensor) -> Tensor:
-        """S, a logit, [B, 1, h, w].
+        """The score map S, a logit, [B, 1, h, w].
 
         Args:
             whole: g, [B, C].
@@ -55,7 +56,7 @@ class ContextMatching(nn.Module):
         context = torch.cat([whole[:, None], flat], 1)  # eq. (27)
         change = self.decoder(text[:, None], context)[:, 0]  # eq. (28)
         refined = text + self.gamma * change  # eq. (29)
-        # CLIP compares directions: both embeddings have length 1 before the product of eq. (30).
+        # As in CLIP, both embeddings are normalised to length 1 before the product of eq. (30).
         product = torch.einsum("bc,bchw->bhw", F.normalize(refined, dim=1), F.normalize(patches, dim=1))
         return product[:, None] / self.log_temperature.exp()
 
@@ -65,10 +66,10 @@ class FrozenClip:
 
     Args:
         source: Repository or folder for `transformers`.
-        device: Where to.
+        device: PyTorch device.
 
     Raises:
-        ConfigError: `transformers` is missing, or there is no CLIP at the source.
+        ConfigError: `transformers` is missing, or the source is not a CLIP model.
     """
 
     def __init__(self, source: str, device: torch.device) -> None:

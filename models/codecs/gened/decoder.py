@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The receiver's network: what the linear estimate left out, in units of the error that is to be expected there.
+"""The receiver's network: a correction of the linear estimate, in units of its expected error.
 
 ```text
 linear picture, expected error -> 1/2 -> 1/4 -> 1/8 -> 1/16 (+ the blocks' values, class map, mask)
-                                   |      |      |       |--> S, M (predicted where none was sent)
+                                   |      |      |       |--> S, M (predicted unless M was sent)
                                    |      |      |       +--> dual branches
                                    |      |      +<-- dual branch, residual blocks
                                    |      +<-- residual blocks --> mask at 1/4
@@ -25,41 +25,41 @@ from gened.models.codecs.gened.importance import Importance, make_prediction
 from gened.models.codecs.gened.layers import ChannelNorm, Conditions, ResidualBlock, zeroed
 
 CORRECTION_GAIN = 5.0
-"""The last layer's unit, in expected errors: with it the weights of the last layer are as large as the others'."""
+"""Unit of the last layer's output, in expected errors; chosen so that its weights are as large as the others'."""
 
 
 class DecoderInput(NamedTuple):
-    """What the linear estimate tells of a batch of pictures; H and W are multiples of 16."""
+    """Linear estimates of a batch of pictures; H and W are multiples of 16."""
 
     picture: Tensor
     """Linear picture, not clipped, [B, 3, H, W]."""
     error_std: Tensor
-    """Expected error of each pixel, root of the mean over colours, [B, 1, H, W]."""
+    """Expected RMS error of each pixel over R, G and B, [B, 1, H, W]."""
     classes: Tensor
     """Class of each block, int64 [B, H/16, W/16]."""
     sent_mask: Tensor
-    """Importance of each block as the sender told it, [B, 1, H/16, W/16] of 0 and 1; -1 where it told none."""
+    """Importance of each block from the side information, [B, 1, H/16, W/16] of 0 and 1; -1: not sent."""
     snr_db: Tensor
-    """Received SNR, [B]."""
+    """Received SNR, dB, [B]."""
     rate: Tensor
-    """[B]."""
+    """Complex symbols per source value, [B]."""
 
 
 class Corrected(NamedTuple):
-    """The network's answer."""
+    """Output of the decoder network."""
 
     x_hat: Tensor
     """[B, 3, H, W], not clipped."""
     mask_logit: Tensor
-    """Of each pixel being important, at 1/4, [B, 1, H/4, W/4]."""
+    """Logit of the finer mask, at 1/4, [B, 1, H/4, W/4]."""
     score: Tensor
-    """S at 1/16, a logit, [B, 1, H/16, W/16]."""
+    """Score map S at 1/16, a logit, [B, 1, H/16, W/16]."""
     importance: Importance
-    """Prediction at 1/16."""
+    """Importance prediction at 1/16."""
 
 
 class DecoderNetwork(nn.Module):
-    """See the module's docstring.
+    """The decoder network; the module's docstring has its drawing.
 
     Args:
         config: Widths and branches.
@@ -75,7 +75,7 @@ class DecoderNetwork(nn.Module):
         self.down16 = nn.Conv2d(c, d, 2, stride=2)
         self.blocks = nn.Conv2d(768, d, 1)
         self.classes = nn.Embedding(config.classes + 1, d)
-        self.told = nn.Conv2d(2, d, 1)
+        self.told = nn.Conv2d(2, d, 1)  # of the sent mask; the name is part of the weights
         self.score = nn.Sequential(ChannelNorm(d), nn.SiLU(), nn.Conv2d(d, 1, 3, padding=1))
         self.prediction = make_prediction(d, config)
         self.dual16 = nn.ModuleList(DualBranch(d, config) for _ in range(config.dual_blocks[1]))
@@ -90,15 +90,15 @@ class DecoderNetwork(nn.Module):
         self.out = zeroed(nn.Conv2d(a, 12, 3, padding=1))
 
     def forward(self, given: DecoderInput) -> Corrected:
-        """Correct the linear picture."""
+        """The corrected picture, with the mask and the predictions behind it."""
         embedding = self.conditions(given.snr_db, given.rate)
         picture = given.picture - 0.5
         log_error = torch.log(given.error_std + 1e-3) + 3
         h2 = self.into(F.pixel_unshuffle(torch.cat([picture, log_error], 1), 2))
         h4 = _through(self.stage4_down, self.down4(h2), embedding)
         h8 = _through(self.stage8_down, self.down8(h4), embedding)
-        told = torch.cat([given.sent_mask.clamp(min=0), (given.sent_mask >= 0).to(picture.dtype)], 1)
-        h = self.down16(h8) + self.blocks(F.pixel_unshuffle(picture, 16)) + self.told(told)
+        sent = torch.cat([given.sent_mask.clamp(min=0), (given.sent_mask >= 0).to(picture.dtype)], 1)
+        h = self.down16(h8) + self.blocks(F.pixel_unshuffle(picture, 16)) + self.told(sent)
         h = h + self.classes(given.classes).permute(0, 3, 1, 2)
         score = self.score(h)
         importance = self.prediction(h, score, given.sent_mask)

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a picture matters: the score map S and the semantic importance prediction module.
+"""The important parts of a picture: the score map S and the semantic importance prediction module.
 
     picture -> visual feature encoder -> v ------------------+--> e_cond = [v; A_g; S] (eq. 12)
                                          |--> S (head) ------|        |
                                          |--> A_g (CNN) -----+        +--> M, offsets, A_CA, A_SA (eqs. 13, 14)
 
-The head that predicts S stands for CLIP's context matching (`context_matching.py`), which teaches it in training: at
-inference nothing but these weights is needed, no label and no CLIP. Equation numbers are those of "GenED-SC: generative
-editing semantic communication", arXiv:2606.04015.
+A head predicts S from the picture, in place of CLIP's context matching in the paper. Annotated masks and saliency maps
+taught the shipped head; a training can use CLIP as a teacher instead (`context_matching.py`).
+
+Equation numbers are those of "GenED-SC: generative editing semantic communication", arXiv:2606.04015.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from gened.models.codecs.gened.config import GenedConfig
 from gened.models.codecs.gened.layers import ChannelNorm, ResidualBlock, zeroed
 
 MAX_OFFSET = 2.0
-"""Cells by which a key may be displaced."""
+"""Largest displacement of a key, grid positions."""
 
 
 class Importance(NamedTuple):
-    """What the module gives."""
+    """Output of the prediction module, eq. (13)."""
 
     mask: Tensor
-    """M of eq. (14), [B, 1, h, w] of 0 and 1, with the slope of its soft form."""
+    """M of eq. (14), [B, 1, h, w] of 0 and 1, with the gradient of its soft form."""
     logit: Tensor
-    """Of M being 1, [B, 1, h, w]."""
+    """Logit of M = 1, [B, 1, h, w]."""
     offsets: Tensor
-    """Displacements in cells, [B, 2, h, w], x first."""
+    """Displacements in grid positions, [B, 2, h, w], x first."""
     channel_attention: Tensor
     """A_CA, [B, C, 1, 1]."""
     spatial_attention: Tensor
@@ -43,11 +44,11 @@ class Importance(NamedTuple):
 class SemanticImportancePrediction(nn.Module):
     """Psi of eq. (13): from features and score map to mask, offsets and attention maps.
 
-    A patch is one cell of the grid: 16x16 pixels.
+    A patch is one grid position, 16x16 pixels at the finest grid.
 
     Args:
         width: Channels of the features.
-        temperature: Of the Gumbel softmax.
+        temperature: Temperature of the Gumbel softmax.
     """
 
     def __init__(self, width: int, temperature: float = 1.0) -> None:
@@ -65,7 +66,7 @@ class SemanticImportancePrediction(nn.Module):
         Args:
             v: Features.
             score: S.
-            sent: [B, 1, h, w] of 0 and 1, or -1 where the sender told nothing: takes the place of the prediction.
+            sent: Mask from the side information, [B, 1, h, w] of 0 and 1, which replaces the prediction; -1: not sent.
         """
         condition = torch.cat([v, self.global_modulation(v), score.to(v.dtype)], 1)  # eq. (12)
         logits = self.mask(condition).float()
@@ -85,7 +86,7 @@ class SemanticImportancePrediction(nn.Module):
 
 
 class NoPrediction(nn.Module):
-    """Stands for the prediction where a configuration does without: what is not told is half foreground everywhere."""
+    """Replaces the prediction in configurations without one: without a mask from the sender M is 1/2 everywhere."""
 
     def forward(self, v: Tensor, score: Tensor, sent: Tensor | None = None) -> Importance:
         """As `SemanticImportancePrediction`."""
@@ -99,14 +100,14 @@ class NoPrediction(nn.Module):
 
 
 def make_prediction(width: int, config: GenedConfig) -> SemanticImportancePrediction | NoPrediction:
-    """The module that a configuration asks for."""
+    """The prediction module of a configuration."""
     return SemanticImportancePrediction(width) if config.predicts else NoPrediction()
 
 
 class ImportanceNetwork(nn.Module):
-    """The transmitter's: a picture to the score map S and the mask M.
+    """The transmitter's importance network: from a picture to the score map S and the mask M.
 
-        1/4 -> 1/8 -> 1/16 -> 1/32, and back up to 1/8, where S is read; M is predicted at 1/16
+        1/4 -> 1/8 -> 1/16 -> 1/32, and back to 1/8, where S is predicted; M is predicted at 1/16
 
     Args:
         config: Widths.
@@ -127,7 +128,7 @@ class ImportanceNetwork(nn.Module):
         self.prediction = SemanticImportancePrediction(c)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Importance]:
-        """S, a logit at 1/8, [B, 1, H/8, W/8], and what is predicted at 1/16.
+        """S, a logit at 1/8, [B, 1, H/8, W/8], and the importance prediction at 1/16.
 
         Args:
             x: [B, 3, H, W] in [0, 1]; H and W multiples of 32.
@@ -135,7 +136,7 @@ class ImportanceNetwork(nn.Module):
         h8 = self.stage8(self.down8(self.stage4(self.into(F.pixel_unshuffle(x - 0.5, 4)))))
         h16 = self.stage16(self.down16(h8))
         h = self.stage32(self.down32(h16))
-        h = h + self.whole(h.mean((2, 3)))[:, :, None, None]  # what kind of picture it is
+        h = h + self.whole(h.mean((2, 3)))[:, :, None, None]  # global context
         v = self.stage16_up(h16 + F.pixel_shuffle(self.up16(h), 2))
         score = self.score(self.stage8_up(h8 + F.pixel_shuffle(self.up8(v), 2))).float()
         return score, self.prediction(v, F.avg_pool2d(score, 2))

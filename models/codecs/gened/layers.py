@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parts that both networks of `gened` are made of.
+"""Layers that the networks of `gened` share.
 
-Normalisation is over the channels of each position alone: no statistic of the picture's area enters, so a large picture
-may be decoded in tiles.
+Normalisation is over the channels of each position alone, without statistics over the picture's area, so that large
+pictures can be decoded in tiles.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # PyTorch's own name for it
 
 EMBEDDING = 64
-SNR_KNOTS_DB = tuple(range(-4, 22, 2))  # 13 Gaussian bumps over the SNRs that a picture link meets
+SNR_KNOTS_DB = tuple(range(-4, 22, 2))  # centres of 13 Gaussian functions, dB
 MASKED = -1e4
-"""Added to the logit of a key that must not be looked at; finite, so that a window of such keys is no NaN."""
+"""Added to the logits of masked keys; finite, so that a window of masked keys gives no NaN."""
 
 
 def zeroed(layer: nn.Conv2d | nn.Linear) -> nn.Conv2d | nn.Linear:
-    """The layer with weights and bias zero: what it adds begins as nothing."""
+    """The layer with weights and bias set to zero, so that its output begins as zero."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -29,12 +29,12 @@ class ChannelNorm(nn.LayerNorm):
     """Layer normalisation over the channels of each position, [B, C, h, w]."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, h, w] to the same shape, memory as it was (channels last)."""
+        """[B, C, h, w] to the same shape and memory format (channels last)."""
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class Conditions(nn.Module):
-    """What holds for the whole picture, as a vector: SNR in dB and rate, [B] and [B] to [B, 64]."""
+    """Embedding of SNR in dB and rate: [B] and [B] to [B, 64]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Conditions(nn.Module):
         )
 
     def forward(self, snr_db: Tensor, rate: Tensor) -> Tensor:
-        """dB, and the rate as a number such as 1/24."""
+        """SNR in dB, [B], and rate in complex symbols per source value, [B], to [B, 64]."""
         assert isinstance(self.knots, Tensor)
         bumps = torch.exp(-0.5 * ((snr_db.clamp(-6, 22)[:, None] - self.knots) / 2.0) ** 2)
         result: Tensor = self.mlp(torch.cat([bumps, (torch.log2(rate * 24) / 2)[:, None]], 1))
@@ -52,11 +52,11 @@ class Conditions(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Norm - SiLU - 3x3 - norm - scale and shift from the conditions - SiLU - 3x3, which begins as zero.
+    """Norm - SiLU - 3x3 - norm - scale and shift from the conditions - SiLU - 3x3; begins as the identity.
 
     Args:
         width: Channels.
-        conditioned: Whether there are conditions; the transmitter's importance network has none.
+        conditioned: Whether SNR and rate modulate the block; not so in the importance network.
     """
 
     def __init__(self, width: int, *, conditioned: bool = True) -> None:
@@ -77,12 +77,12 @@ class ResidualBlock(nn.Module):
 
 
 class Windows:
-    """A grid cut into square windows, and back; the windows may be shifted by half.
+    """Partition of a grid into square windows, and back; the windows may be shifted by half a window.
 
         [B, C, h, w] -> [B n_windows, window^2, C] -> [B, C, h, w]
 
-    A shift pads half a window more on each side instead of rolling the grid, so no window holds cells that are no
-    neighbours.
+    A shift pads by half a window instead of rolling the grid as in the paper, so that a window never joins opposite
+    borders.
     """
 
     def __init__(self, height: int, width: int, window: int, *, shifted: bool) -> None:
@@ -109,11 +109,11 @@ class Windows:
 
 
 class SwinBlock(nn.Module):
-    """Attention in windows, then a perceptron on each cell; both begin as zero.
+    """Window attention, then a perceptron on each position; both residuals begin as zero.
 
     Args:
         width: Channels, a multiple of 32.
-        window: Cells on a side.
+        window: Side of a window, grid positions.
         shifted: Whether the windows are shifted by half.
 
     References:
@@ -138,7 +138,7 @@ class SwinBlock(nn.Module):
         Args:
             x: Features.
             embedding: [B, 64].
-            keys: [B, 1, h, w], 1 where a cell may be looked at; None: everywhere.
+            keys: [B, 1, h, w], 1 for positions that may be keys; None: all.
         """
         windows = Windows(x.shape[2], x.shape[3], self.window, shifted=self.shifted)
         allowed = torch.ones_like(x[:, :1]) if keys is None else keys.to(x.dtype)
@@ -156,7 +156,7 @@ class SwinBlock(nn.Module):
 
 
 def _relative_positions(window: int) -> Tensor:
-    """[window^2, window^2] index of the displacement between two cells of a window."""
+    """[window^2, window^2], index of the displacement between two positions of a window."""
     axis = torch.arange(window)
     rows, columns = torch.meshgrid(axis, axis, indexing="ij")
     row, column = rows.flatten(), columns.flatten()
@@ -166,7 +166,7 @@ def _relative_positions(window: int) -> Tensor:
 
 
 class Cbam(nn.Module):
-    """Which channels, then which places: convolutional block attention.
+    """Convolutional block attention: channel attention, then spatial attention.
 
     References:
         Woo et al., "CBAM: convolutional block attention module", ECCV 2018.

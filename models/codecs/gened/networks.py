@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The networks of `gened` as the codec uses them: arrays in, arrays out, any size, bounded memory."""
+"""The networks of `gened` on NumPy arrays of any size, in tiles, with bounded memory."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from gened.models.codecs.gened.decoder import DecoderInput, DecoderNetwork
 from gened.models.codecs.gened.encoder import COEFFICIENTS, EncoderInput, EncoderNetwork
 from gened.models.codecs.gened.importance import ImportanceNetwork
 from gened.models.codecs.gened.refine import refine
-from gened.models.codecs.gened.synthesis import gather, padded, told
+from gened.models.codecs.gened.synthesis import gather, padded, sent_map
 
 LOOK_AREA = 256 * 256
-"""Pixels of the reduced picture in which the importance network looks for objects: as many as it was trained on."""
+"""Pixels of the resized picture that the importance network receives, the number of its training crops."""
 LOOK_STEP = 32
 TILE = 1024
 MAX_AT_ONCE = 1 << 21
-"""Pixels that go through the decoder together: 32 pictures of 256x256, two whole tiles; about 2 GB."""
+"""Largest batch of the decoder, pixels: 32 pictures of 256x256, or two whole tiles; about 2 GB."""
 OVERLAP = 128
-"""Pixels that neighbouring tiles share; beyond 64 of them a pixel hardly depends on what lies across the border."""
+"""Overlap of neighbouring tiles, pixels. A pixel hardly depends on others more than 64 pixels away."""
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -43,7 +43,7 @@ class Tile(NamedTuple):
     columns: slice
 
     def pixels(self) -> tuple[slice, slice]:
-        """The same in pixels."""
+        """Rows and columns in pixels."""
         return (
             slice(self.rows.start * BLOCK, self.rows.stop * BLOCK),
             slice(self.columns.start * BLOCK, self.columns.stop * BLOCK),
@@ -51,7 +51,7 @@ class Tile(NamedTuple):
 
 
 def spans(n: int, tile: int, overlap: int) -> list[slice]:
-    """Parts of 0 .. n, each at most `tile` long, neighbours sharing at least `overlap`; as equal as they can be."""
+    """Slices of equal length that cover 0 .. n, at most `tile` long, neighbours overlapping by at least `overlap`."""
     if n <= tile:
         return [slice(0, n)]
     count = -(-(n - overlap) // (tile - overlap))
@@ -60,14 +60,14 @@ def spans(n: int, tile: int, overlap: int) -> list[slice]:
 
 
 def tiles(rows: int, columns: int) -> Iterator[Tile]:
-    """Parts of a grid of blocks."""
+    """Overlapping tiles of a grid of blocks."""
     for row in spans(rows, TILE // BLOCK, OVERLAP // BLOCK):
         for column in spans(columns, TILE // BLOCK, OVERLAP // BLOCK):
             yield Tile(row, column)
 
 
 def ramp(part: slice, n: int) -> Float32Array:
-    """Weight of each pixel of a tile's side against its neighbours': rises over the overlap, except at the border."""
+    """Blending weights along one side of a tile: linear ramps over the overlaps, 1 at the picture's border."""
     length = (part.stop - part.start) * BLOCK
     weight = np.ones(length, np.float32)
     rise = (np.arange(OVERLAP, dtype=np.float32) + 0.5) / OVERLAP
@@ -82,8 +82,8 @@ class Networks:
     """Decoder, importance network and, where the configuration has one, encoder, with their weights.
 
     Args:
-        config: Their shape.
-        weights: By name, as `state_dict` of this module's networks behind `decoder.`, `importance.` and `encoder.`.
+        config: Widths and depths.
+        weights: State dictionaries of the networks, with the prefixes `decoder.`, `importance.` and `encoder.`.
         device: PyTorch device.
 
     Raises:
@@ -104,7 +104,7 @@ class Networks:
 
     @torch.inference_mode()
     def find_importance(self, x: Float32Array) -> Float32Array:
-        """How likely each pixel belongs to what a person would look at, [B, H, W] in [0, 1].
+        """Probability that each pixel is important, [B, H, W] in [0, 1].
 
         Args:
             x: [B, 3, H, W] in [0, 1].
@@ -123,12 +123,12 @@ class Networks:
 
     @torch.inference_mode()
     def change(self, analysis: Analysis, x: Picture, rate: Fraction) -> Analysis:
-        """Coefficients with the encoder's correction; as they are where there is no encoder."""
+        """The analysis with the encoder's correction of the coefficients; unchanged without an encoder."""
         if self.encoder is None:
             return analysis
         shape = grid_shape(analysis.size)
         wide = padded(x, analysis.size)
-        classes, importance = analysis.layout.maps(shape)[1], told(analysis.layout.importance, shape)
+        classes, importance = analysis.layout.maps(shape)[1], sent_map(analysis.layout.importance, shape)
         total = np.zeros((COEFFICIENTS, *shape), np.float32)
         weights = np.zeros(shape, np.float32)
         for tile in tiles(*shape):
@@ -167,11 +167,11 @@ class Networks:
     def correct(self, estimates: Sequence[LinearEstimate], rates: Sequence[Fraction]) -> list[tuple[Picture, Map]]:
         """Pictures with what the linear estimate left out, [3, H, W] in [0, 1], and masks, [H, W] in [0, 1].
 
-        Those of one size go through the decoder together, as many as memory allows.
+        Pictures of one size form batches of up to `MAX_AT_ONCE` pixels.
 
         Args:
-            estimates: From the symbols, of any sizes.
-            rates: Of their frames.
+            estimates: Linear estimates of any sizes.
+            rates: Rates of their frames.
         """
         found: dict[int, tuple[Picture, Map]] = {}
         shapes: dict[tuple[int, ...], list[int]] = {}
@@ -187,7 +187,7 @@ class Networks:
 
     @torch.inference_mode()
     def _correct(self, estimates: list[LinearEstimate], rates: list[Fraction]) -> list[tuple[Picture, Map]]:
-        """Of pictures that have the same number of blocks either way, tile by tile."""
+        """As `correct`, for pictures with equal numbers of rows and columns of blocks, tile by tile."""
         rows, columns = estimates[0].group_of.shape
         pictures = np.stack([estimate.padded_picture() for estimate in estimates])
         error_std = np.stack([estimate.error_std() for estimate in estimates])
@@ -217,7 +217,7 @@ class Networks:
     ) -> Float32Array:
         """Pictures and masks of one tile, [B, 4, h, w]."""
         place = tile.rows, tile.columns
-        sent = np.stack([told(each.importance, grid_shape(each.size))[place] for each in estimates])
+        sent = np.stack([sent_map(each.importance, grid_shape(each.size))[place] for each in estimates])
         given = DecoderInput(
             picture=self._tensor(pictures),
             error_std=self._tensor(error_std[:, None]),

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Refinement at the transmitter: this picture's coefficients, moved so that the receiver's decoder does best with them.
+"""Refinement at the transmitter: optimises the coefficients of one picture for the receiver's decoder.
 
     z --> symbols' power --> +- noise, drawn each step --> linear estimate --> decoder --> error against the picture
     ^_______________________________________ Adam ___________________________________________________|
 
-Plan, class map and mask stay as they are, so nothing about the frame changes but the values of its symbols.
+Plan, class map and mask are fixed, so only the values of the symbols change.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from gened.models.codecs.analog.blocks import BLOCK, grid_shape
 from gened.models.codecs.analog.linear import Analysis, LinearCoder
 from gened.models.codecs.base import Picture
 from gened.models.codecs.gened.decoder import Corrected, DecoderInput
-from gened.models.codecs.gened.synthesis import Synthesis, padded, told
+from gened.models.codecs.gened.synthesis import Synthesis, padded, sent_map
 
 STEP = 0.03
-"""Adam's first step, in deviations of a coefficient; steps shrink to nothing, so that the noise's jitter is averaged
-away."""
+"""Initial learning rate of Adam, in standard deviations of a coefficient; it falls linearly to zero, which averages the
+gradient noise."""
 
 
 def refine(
@@ -40,26 +40,26 @@ def refine(
     seed: int,
     device: torch.device,
 ) -> Analysis:
-    """The analysis with better coefficients.
+    """The analysis with optimised coefficients.
 
     Args:
-        analysis: Of the picture.
-        x: The picture, [3, H, W].
-        coder: Of the codec.
+        analysis: The picture's analysis.
+        x: The picture, [3, H, W] in [0, 1].
+        coder: The codec's linear code.
         decoder: The receiver's network.
-        rate: Of the frame.
-        weight: Of important blocks in the error.
+        rate: Complex symbols per source value.
+        weight: Weight of important blocks in the squared error.
         n_steps: Gradient steps.
-        seed: Of the noise.
-        device: Of the decoder.
+        seed: Seed of the channel noise.
+        device: PyTorch device of the decoder.
     """
     layout, size = analysis.layout, analysis.size
     sigma2 = 10 ** (-analysis.snr_db / 10) / 2
-    still = coder.synthesise(np.zeros_like(analysis.z), layout, size, 1 / sigma2)
+    prior = coder.synthesise(np.zeros_like(analysis.z), layout, size, 1 / sigma2)
     given = DecoderInput(
-        picture=torch.empty(0), error_std=_batch(still.error_std()[None], device),
-        classes=torch.from_numpy(still.classes)[None].to(device),
-        sent_mask=_batch(told(still.importance, grid_shape(size))[None], device),
+        picture=torch.empty(0), error_std=_batch(prior.error_std()[None], device),
+        classes=torch.from_numpy(prior.classes)[None].to(device),
+        sent_mask=_batch(sent_map(prior.importance, grid_shape(size))[None], device),
         snr_db=torch.tensor([analysis.snr_db], dtype=torch.float32, device=device),
         rate=torch.tensor([rate], dtype=torch.float32, device=device),
     )  # fmt: skip
@@ -76,7 +76,7 @@ def refine(
     for step in range(n_steps):
         optimizer.param_groups[0]["lr"] = STEP * (1 - step / n_steps)
         noise = torch.randn(len(z), generator=generator).to(device) * sigma2**0.5
-        # The same noise with both signs: what it does to first order cancels in the slope.
+        # Antithetic noise: its first-order effect cancels in the gradient.
         pictures = [synthesis(estimate) for estimate in synthesis.arrived(z, [noise, -noise], sigma2)]
         found = decoder(both._replace(picture=torch.cat(pictures).contiguous(memory_format=torch.channels_last)))
         loss = torch.log(((found.x_hat - target).square() * pixel_weight).mean() + 1e-6)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The linear code's way from coefficients to the receiver's picture as a function that has a slope; for refinement at
-the transmitter and for training encoder and decoder together.
+"""The linear code from coefficients to the receiver's picture, differentiable: for refinement at the transmitter and
+for joint training of encoder and decoder.
 
     z --> power --> scale --> + noise --> linear MMSE --> blocks --> picture
 """
@@ -21,19 +21,19 @@ from gened.models.codecs.base import Picture
 
 
 def padded(x: Picture, size: ImageSize) -> Picture:
-    """The picture with its edges repeated to whole blocks, [3, 16 rows, 16 columns]."""
+    """The picture padded to whole blocks by replicating its edges, [3, 16 rows, 16 columns]."""
     rows, columns = grid_shape(size)
     margin = ((0, 0), (0, rows * BLOCK - size.height), (0, columns * BLOCK - size.width))
     return np.pad(x, margin, mode="edge").astype(np.float32)
 
 
-def told(importance: IntMap | None, shape: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """The mask as the networks take it, [rows, columns]: -1 where none was told."""
+def sent_map(importance: IntMap | None, shape: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """The mask as an input of the networks, [rows, columns] of 0 and 1; -1: not sent."""
     return np.full(shape, -1, np.float32) if importance is None else importance.astype(np.float32)
 
 
 def gather(values: Tensor, layout: Layout) -> Tensor:
-    """Values of each block's coefficients by number, [blocks, n], in wire order, [n_reals]; 0 behind the n-th."""
+    """Coefficients of all blocks, [blocks, n], in transmission order, [n_reals]; 0 beyond the n-th of a block."""
     parts = []
     for _, members, begin, end in layout.slices():
         chosen = values[torch.from_numpy(members).to(values.device), min(begin, values.shape[1]) : end]
@@ -43,12 +43,12 @@ def gather(values: Tensor, layout: Layout) -> Tensor:
 
 
 class Synthesis:
-    """Of one picture, on one device.
+    """The differentiable synthesis of one picture.
 
     Args:
-        coder: Of the codec.
-        analysis: Of the picture.
-        device: Where to.
+        coder: The codec's linear code.
+        analysis: The picture's analysis.
+        device: PyTorch device.
     """
 
     def __init__(self, coder: LinearCoder, analysis: Analysis, device: torch.device) -> None:
@@ -67,14 +67,14 @@ class Synthesis:
             self.parts.append((torch.from_numpy(members).to(device), basis))
 
     def arrived(self, z: Tensor, noises: list[Tensor], sigma2: float) -> list[Tensor]:
-        """Coefficients as the receiver estimates them, [n_reals], once for each noise.
+        """The receiver's estimates of the coefficients, [n_reals], one per noise.
 
-        Power is shared: what one coefficient takes more, all others have less.
+        The total power is normalised, so a larger coefficient takes power from all others.
 
         Args:
-            z: In units of their deviation, [n_reals].
-            noises: Of the channel, after the spreading is undone, [n_reals].
-            sigma2: Its variance a real dimension.
+            z: Coefficients in units of their standard deviation, [n_reals].
+            noises: Channel noise after despreading, [n_reals] each.
+            sigma2: Noise variance per real dimension.
         """
         power = self.power
         scale = torch.sqrt(0.5 / (power * z.square()).mean().clamp(min=1e-8))
@@ -82,7 +82,7 @@ class Synthesis:
         return [torch.sqrt(power) * (clean + noise) / (power + sigma2) / scale for noise in noises]
 
     def __call__(self, z: Tensor) -> Tensor:
-        """[n_reals] to the picture with whole blocks, [1, 3, 16 rows, 16 columns]."""
+        """Coefficients [n_reals] to the picture with whole blocks, [1, 3, 16 rows, 16 columns]."""
         blocks, place = self.mean, 0
         for members, rows in self.parts:
             n = len(rows)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`hevc-ldpc`, the digital competitor: HEVC intra fitted to the symbol budget, LDPC and QAM for the SNR.
+"""`hevc-ldpc`, the digital reference: HEVC intra coding at the symbol budget, LDPC code and QAM for the design SNR.
 
-The one byte of side information rides in the header: scheme (4 bits), reduction (2 bits). A codeword that is lost is a
-lost picture.
+The side information is one byte in the header: scheme (4 bits) and reduction (2 bits). A lost codeword is a lost
+picture.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from gened.models.codecs.hevc_ldpc.digital_link import SCHEMES, choose_scheme, r
 from gened.models.codecs.hevc_ldpc.still import SCALES, Still, compress, decompress
 
 MAX_RATE = Fraction(1, 2)
-"""Beyond, symbols would outnumber what pixels need; it bounds what a forged header makes a receiver allocate."""
+"""Upper limit of the rate, which bounds the memory that a forged header can allocate."""
 
 
 class HevcLdpc:
     """The codec `hevc-ldpc`; see the module's docstring.
 
     Args:
-        folder: None: there is nothing to load.
+        folder: None; the codec has no weights.
         device: Unused; there is no network.
 
     Raises:
@@ -56,7 +56,7 @@ class HevcLdpc:
         seed: int = 0,
         side_margin_db: float = 0.0,
     ) -> Encoded:
-        """Picture to symbols; none where the budget is too small for any picture.
+        """Picture to symbols; no symbols if the budget is too small for a picture.
 
         Args:
             x: [3, H, W] float32 RGB in [0, 1].
@@ -99,7 +99,7 @@ class HevcLdpc:
 
     @staticmethod
     def _still(received: Received) -> Still | None:
-        """The compressed picture, None when it is lost."""
+        """The compressed picture; None if it is lost."""
         side = received.side_info
         if side is None or len(side) != 1 or side[0] >> 2 >= len(SCHEMES) or not 0 < received.rate <= MAX_RATE:
             return None

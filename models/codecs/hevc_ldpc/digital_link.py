@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The digital link of `hevc-ldpc`: bytes in as many symbols as a budget allows, in the fastest scheme that holds.
+"""The digital link of `hevc-ldpc`: bytes to symbols, in the scheme of largest capacity at a design SNR.
 
-bytes, zeros to the capacity -> scrambler -> + CRC-32 -> equal blocks -> LDPC, shortened -> interleaver
-    -> repetition -> QAM
+    bytes, padded with zeros -> scrambler -> + CRC-32 -> equal blocks -> LDPC, shortened -> interleaver
+        -> repetition -> QAM
+
+Schemes are chosen for a loss of at most 1 % of the pictures in AWGN.
 """
 
 from __future__ import annotations
@@ -25,10 +27,8 @@ from gened.gr_blocks.phy.types import ComplexArray
 CRC_BYTES = 4
 SCRAMBLER_SEED = 104
 INTERLEAVER_SEED = 105
-PICTURE_LOSS = 0.01
-"""Share of pictures that may be lost in AWGN."""
 SHORT_BLOCK_DB = 0.3
-"""What each halving of the block below n = 2304 costs at a block error rate of 1e-2, see
+"""SNR loss per halving of the block length below n = 2304 at a block error rate of 1e-2, dB; see
 `python -m gened.models.evaluation.run.hevc_thresholds`."""
 
 
@@ -38,25 +38,25 @@ class Scheme:
 
     bits_per_symbol: int
     code_rate: CodeRate
-    """Of the mother code."""
+    """Rate of the mother code."""
     shortening: float
-    """Share of the mother code's information bits that are used; less than 1 lowers the rate."""
+    """Share of the mother code's information bits that are used, in (0, 1]; less than 1 lowers the rate."""
     repetition: int
     snr_db_1e2: float
     """Es/N0 in dB at which 1 % of blocks of n = 2304 are lost (`gened.models.evaluation.run.hevc_thresholds`)."""
     snr_db_1e3: float
-    """The same for one in a thousand."""
+    """As `snr_db_1e2`, for 0.1 % of the blocks."""
 
     @property
     def effective_rate(self) -> float:
-        """Information bits a coded bit, repetition included."""
+        """Information bits per transmitted bit, repetition included."""
         mother = LdpcCode.max_info(self.code_rate)
         n_info = self.shortening * mother
         return n_info / (n_info + N_COLUMNS * Z_LIST[-1] - mother) / self.repetition
 
     @property
     def efficiency(self) -> float:
-        """Information bits a symbol."""
+        """Information bits per symbol."""
         return self.bits_per_symbol * self.effective_rate
 
     def max_info(self, z: int = Z_LIST[-1]) -> int:
@@ -66,11 +66,11 @@ class Scheme:
     def required_snr_db(self, n_bytes: int) -> float:
         """Es/N0 at which at most one picture in a hundred of this size is lost.
 
-        The logarithm of the block error rate falls in a straight line with the SNR, below 1e-3 as above: an
-        extrapolation of less than three decades for the largest pictures.
+        The logarithm of the block error rate is taken as linear in the SNR (dB), also below 1e-3: an extrapolation by
+        less than three decades for the largest pictures.
         """
         blocks = _blocks(self, n_bytes)
-        decades = math.log10(sum(count for _, count in blocks))  # each block may be lost so much more rarely
+        decades = math.log10(sum(count for _, count in blocks))  # of a lower block error rate
         waterfall = self.snr_db_1e2 + decades * (self.snr_db_1e3 - self.snr_db_1e2)
         return waterfall + SHORT_BLOCK_DB * math.log2(Z_LIST[-1] / min(code.z for code, _ in blocks))
 
@@ -79,12 +79,12 @@ class Scheme:
         return [code for code, count in _blocks(self, n_bytes) for _ in range(count)]
 
     def n_symbols(self, n_bytes: int) -> int:
-        """Symbols of a payload of so many bytes; CRC, parity and shortening included."""
+        """Number of symbols of a payload of `n_bytes`; CRC, parity and shortening included."""
         n_coded = sum(count * code.n_coded for code, count in _blocks(self, n_bytes)) * self.repetition
         return -(-n_coded // self.bits_per_symbol)
 
     def capacity(self, n_symbols: int) -> int:
-        """Most bytes that so many symbols carry; 0 for none."""
+        """Largest payload of `n_symbols`, bytes; may be 0."""
         n_bytes = int(n_symbols * self.efficiency / 8) - CRC_BYTES + 1
         while n_bytes > 0 and self.n_symbols(n_bytes) > n_symbols:
             n_bytes -= 1
@@ -93,7 +93,7 @@ class Scheme:
 
 @lru_cache(maxsize=1024)
 def _blocks(scheme: Scheme, n_bytes: int) -> tuple[tuple[LdpcCode, int], ...]:
-    """The two kinds of block of a payload, one information bit apart, and how many there are of each."""
+    """Codes of a payload's blocks and the number of each; their lengths differ by one information bit."""
     n_bits = 8 * (n_bytes + CRC_BYTES)
     n_blocks = -(-n_bits // scheme.max_info())
     n_short_blocks, n_info = n_blocks - n_bits % n_blocks, n_bits // n_blocks
@@ -123,15 +123,15 @@ SCHEMES: tuple[Scheme, ...] = (
     Scheme(6, "2/3", 1, 1, 14.4, 14.75),
     Scheme(6, "3/4", 1, 1, 15.99, 16.22),
 )
-"""Four bits tell which. 64-QAM 1/2 carries what 16-QAM 3/4 does and needs 0.6 dB more, BPSK 3/4 carries less than QPSK
-1/2 at the same SNR, and QPSK 1/3 falls off less steeply than BPSK 2/3: none of them is here. Repetition by two is worth
-3 dB, and BPSK stands 3 dB under QPSK."""
+"""The schemes of the side information, 4 bits. Omitted: 64-QAM 1/2 has the efficiency of 16-QAM 3/4 and needs 0.6 dB
+more, BPSK 3/4 carries less than QPSK 1/2 at the same SNR, and the waterfall of QPSK 1/3 is less steep than that of
+BPSK 2/3. Repetition by two gains 3 dB, and BPSK needs 3 dB less than QPSK."""
 
 
 def choose_scheme(n_symbols: int, snr_db: float) -> int:
-    """Index of the scheme that carries most bytes of those that hold at this SNR.
+    """Index of the scheme of largest capacity among those whose required SNR is met.
 
-    Where none holds it is the most robust one that carries anything, and where none does, the first.
+    If none is met, the most robust scheme with a capacity; if none has a capacity, the first.
     """
     usable = [(scheme.capacity(n_symbols), index) for index, scheme in enumerate(SCHEMES)]
     usable = [(n_bytes, index) for n_bytes, index in usable if n_bytes > 0]
@@ -142,7 +142,7 @@ def choose_scheme(n_symbols: int, snr_db: float) -> int:
 
 
 def _scrambled(data: bytes) -> bytes:
-    """Zeros in a row would be symbols of one energy; the receiver's `_scrambled` undoes the sender's."""
+    """Data XOR a pseudo-random sequence, its own inverse; runs of zeros would give symbols of one energy."""
     mask = (hash_stream(len(data), SCRAMBLER_SEED) & np.uint64(255)).astype(np.uint8)
     return (np.frombuffer(data, np.uint8) ^ mask).tobytes()
 
@@ -161,13 +161,13 @@ def transmit(payload: bytes, scheme: Scheme) -> ComplexArray:
 def receive(
     symbols: ComplexArray, noise_var: npt.NDArray[np.floating[Any]], n_bytes: int, scheme: Scheme
 ) -> bytes | None:
-    """The inverse of `transmit`; None when the CRC fails. The first block that does not decode ends the work.
+    """The inverse of `transmit`; None if a block does not decode, which ends the decoding, or the CRC fails.
 
     Args:
         symbols: [scheme.n_symbols(n_bytes)], equalised.
-        noise_var: Whole complex variance of each; inf where lost.
+        noise_var: Complex noise variance of each symbol; inf for lost ones.
         n_bytes: Length of the payload.
-        scheme: That of the sender.
+        scheme: The sender's scheme.
     """
     codes = scheme.codes(n_bytes)
     n_coded = sum(code.n_coded for code in codes)

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One photograph as one HEVC intra slice, fitted to a number of bytes, by x265 through PyAV.
+"""A photograph as one HEVC intra slice of at most a given number of bytes, by x265 through PyAV.
 
-What is sent is the quantiser (1 byte) and the slice without its NAL header. Video, sequence and picture parameter sets
-follow from size and quantiser, by asking the same x265 at the other end; the codec's number in a burst's header holds
-its version.
+The payload is the quantiser (1 byte) and the slice without its NAL header. The receiver generates the video, sequence
+and picture parameter sets from size and quantiser with the same x265; the codec's number in the header of a burst
+depends on its version.
+
+References:
+    ITU-T H.265, "High efficiency video coding".
 """
 
 from __future__ import annotations
@@ -23,14 +26,14 @@ UInt8Array = npt.NDArray[np.uint8]
 MAX_QP = 51
 START_CODE = b"\0\0\0\1"
 SLICE_HEADER = bytes.fromhex("2801")
-"""NAL header of an IDR picture without leading ones (type 20), ITU-T H.265 table 7-1: always the same, not sent."""
+"""NAL header of an IDR picture without leading ones (type 20), ITU-T H.265 table 7-1: constant, hence not sent."""
 PARAMETER_SET_TYPES = (32, 33, 34)
 X265_PARAMETERS = (
     "log-level=none:keyint=1:info=0:pools=none:frame-threads=1:no-wpp=1:no-hash=1:repeat-headers=1:"
-    "psy-rd=0:psy-rdoq=0:aq-mode=0"  # tuned for PSNR, as `tune=psnr` does it: this is what the codec is compared by
+    "psy-rd=0:psy-rdoq=0:aq-mode=0"  # as `tune=psnr`, because the codec is compared by PSNR
 )
 SCALES = (1, 2, 4, 8)
-"""Reductions: below some 0.05 bits a pixel half the size looks, and measures, better."""
+"""Reduction factors; below about 0.05 bits per pixel half the size has a higher PSNR."""
 MIN_SIDE = 32
 REDUCE_FROM_QP = 38
 
@@ -44,7 +47,7 @@ class Still(NamedTuple):
 
 
 def version() -> str:
-    """What both ends must have in common, for the codec's number."""
+    """Version and parameters that both ends must share, for the codec's number."""
     return f"av {av.__version__}, {X265_PARAMETERS}"
 
 
@@ -86,7 +89,7 @@ def _to_frame(pixels: UInt8Array) -> av.VideoFrame:
 
 
 def _coded_size(height: int, width: int, scale_code: int) -> tuple[int, int]:
-    """Height and width that are compressed: reduced, and even, as 4:2:0 needs it."""
+    """Reduced height and width, even because of 4:2:0."""
     reduced = (-(-side // SCALES[scale_code]) for side in (height, width))
     coded_height, coded_width = (side + side % 2 for side in reduced)
     return coded_height, coded_width
@@ -112,9 +115,9 @@ def _payload(units: list[bytes], qp: int) -> bytes:
 
 
 def _fit(pixels: UInt8Array, n_bytes: int, scale_code: int) -> tuple[Still, int] | None:
-    """The finest quantiser whose slice fits, and that quantiser; None when not even the coarsest does."""
+    """The slice of the finest quantiser that fits, and that quantiser; None if the coarsest does not fit."""
     frame = _to_frame(_reduced(pixels, scale_code))
-    finest, coarsest = -1, MAX_QP + 1  # does not fit; fits, once it has been seen to
+    finest, coarsest = -1, MAX_QP + 1  # the former does not fit, the latter does or is untried
     best: Still | None = None
     qp = 37
     while coarsest - finest > 1:
@@ -136,14 +139,14 @@ def _fit(pixels: UInt8Array, n_bytes: int, scale_code: int) -> tuple[Still, int]
 
 
 def compress(pixels: UInt8Array, n_bytes: int) -> Still | None:
-    """The best that fits.
+    """The compressed picture of least squared error that fits.
 
     Args:
         pixels: [H, W, 3] uint8 RGB.
-        n_bytes: Most bytes that `Still.data` may have.
+        n_bytes: Largest length of `Still.data`.
 
     Returns:
-        None when nothing fits.
+        None if nothing fits.
     """
     best: tuple[float, Still] | None = None
     for scale_code, scale in enumerate(SCALES):
@@ -163,7 +166,7 @@ def compress(pixels: UInt8Array, n_bytes: int) -> Still | None:
 
 
 def decompress(still: Still, height: int, width: int) -> UInt8Array | None:
-    """The photograph, [height, width, 3] uint8 RGB; None when the data are not what `compress` would have made."""
+    """The photograph, [height, width, 3] uint8 RGB; None if the data are malformed."""
     if not still.data or still.data[0] > MAX_QP or not 0 <= still.scale_code < len(SCALES):
         return None
     coded_height, coded_width = _coded_size(height, width, still.scale_code)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`softcast`: the classical analogue scheme, NumPy and SciPy alone, any rate from 1/96 to 1/12 and any SNR.
 
-The whole of it is `analog/linear.py`; this page is the codec's contract around it.
+`analog/linear.py` holds the code; this module adapts it to the contract of codecs.
 
 References:
     Jakubczak and Katabi, "A cross-layer design for scalable mobile video", ACM MobiCom 2011 (SoftCast).
@@ -77,7 +77,7 @@ class SoftCast:
             rate: From 1/96 to 1/12.
             snr_db: Es/N0 that the code is made for.
             mask: Importance of each pixel, [H, W]; a block is important where its mean is at least 1/2.
-            focus: Weight of important blocks against the others, 1/16 to 15; 4 unless told. It needs a mask.
+            focus: Weight of important blocks against the others, 1/16 to 15; default 4. It needs a mask.
             refine_steps: Not of this codec: 0.
             seed: Unused; the code is deterministic.
             side_margin_db: How far a burst may fade below `snr_db` before the side information is lost, 0 to 30: it is
@@ -103,8 +103,8 @@ class SoftCast:
         """Symbols to picture; never raises on bad symbols.
 
         Args:
-            received: See `Received`. Values that are not numbers count as lost. Without side information nobody knows
-                which coefficients the symbols are: the answer is the mean of all photographs, with confidence 0.
+            received: See `Received`. Values that are not numbers count as lost. Without side information
+                the symbols cannot be assigned to coefficients: the result is the mean of all photographs, confidence 0.
         """
         size = received.size
         estimate = self.linear.estimate(received)

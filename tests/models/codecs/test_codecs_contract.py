@@ -39,7 +39,8 @@ def codec_of(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Codec]:
 
 
 def _untrained_deepjscc(folder: Path) -> Path:
-    from gened.models.codecs.deepjscc.network import DeepJsccConfig, DeepJsccNetwork
+    from gened.models.codecs.deepjscc.config import DeepJsccConfig
+    from gened.models.codecs.deepjscc.network import DeepJsccNetwork
     from gened.models.training.codecs.deepjscc.config import DeepJsccTraining
     from gened.models.training.codecs.deepjscc.run import save_weights
 

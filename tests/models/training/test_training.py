@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from gened.errors import ConfigError
-from gened.models.codecs.deepjscc.network import DeepJsccConfig, DeepJsccNetwork, water_filling
+from gened.models.codecs.deepjscc.config import DeepJsccConfig
+from gened.models.codecs.deepjscc.network import DeepJsccNetwork, water_filling
 from gened.models.data.training_set import CropSampler, load_photographs
 from gened.models.training import loop
 from gened.models.training.codecs.deepjscc import run as deepjscc

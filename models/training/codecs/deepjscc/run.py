@@ -21,7 +21,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gened.errors import ConfigError
-from gened.models.codecs.deepjscc.network import DeepJsccConfig, DeepJsccNetwork
+from gened.models.codecs.deepjscc.config import DeepJsccConfig
+from gened.models.codecs.deepjscc.network import DeepJsccNetwork
 from gened.models.data.training_set import CropSampler, load_photographs
 from gened.models.training.codecs.deepjscc.config import DeepJsccTraining
 from gened.models.training.codecs.deepjscc.linear import fit_linear_code
