@@ -16,7 +16,7 @@ from typing import Any
 import gened
 from gened.paths import ROOT, is_checkout
 
-PACKAGES = ("numpy", "scipy", "ldpc", "pillow", "pyzmq", "torch")
+PACKAGES = ("numpy", "scipy", "numba", "pillow", "pyzmq", "torch")
 GIT_TIMEOUT_S = 5.0
 
 

@@ -51,7 +51,7 @@ class frame_modulator_core(MessageBlock):  # noqa: N801
     """
 
     def __init__(self, gap_len: int) -> None:
-        require_packages()
+        require_packages("zfec")
         super().__init__("frame_modulator", {"encoded": self._queue}, ("reports",))
         self.bursts: queue.Queue[_Burst] = queue.Queue(QUEUED_BURSTS)
         self._gap = np.zeros(max(0, int(gap_len)), np.complex64)

@@ -75,7 +75,7 @@ DOORS_TO_MODELS = {
 """What other parts may take from `models`: the processes that run networks, and modules that load none."""
 
 REACHES_MODELS_BY_DOORS = ("gened.gr_blocks", "gened.flowgraphs", *(f"gened.{name}" for name in RUNNING))
-PHY_MAY_USE = {"numpy", "scipy", "ldpc", "zfec", "numba"}
+PHY_MAY_USE = {"numpy", "scipy", "zfec", "numba"}
 NEEDS_GNURADIO = {"gnuradio", "pmt", "uhd", "iio", "SoapySDR"}
 NETWORKS = {"torch", "pytorch_msssim", "transformers", "diffusers"}
 OUTSIDE_WORLD = {"socket", "subprocess", "urllib", "http", "requests", "zmq", "asyncio", "multiprocessing"}
@@ -214,13 +214,16 @@ def test_flowgraphs_are_top_blocks_and_radios_alone() -> None:
         ("gened.processes", {"numpy", "torch", "gnuradio", "pydantic"}),
         (
             "gened.models.training.codecs.deepjscc.run",
-            {"ldpc", "zfec", "scipy", "skimage", "matplotlib", "gnuradio", "typer"},
+            {"ldpc", "numba", "zfec", "scipy", "skimage", "matplotlib", "gnuradio", "typer"},
         ),
-        ("gened.models.training.codecs.gened.run", {"ldpc", "zfec", "skimage", "matplotlib", "gnuradio", "typer"}),
+        (
+            "gened.models.training.codecs.gened.run",
+            {"ldpc", "numba", "zfec", "skimage", "matplotlib", "gnuradio", "typer"},
+        ),
         ("gened.gr_blocks", {"numpy", "torch", "gnuradio"}),
         ("gened.gr_blocks.phy", {"torch", "gnuradio", "skimage", "PIL"}),
         ("gened.gr_blocks.phy.receiver", {"torch", "gnuradio", "zmq", "skimage"}),
-        ("gened.gr_blocks.phy.channel.sample_channel", {"ldpc", "zfec", "torch", "gnuradio"}),
+        ("gened.gr_blocks.phy.channel.sample_channel", {"ldpc", "numba", "zfec", "torch", "gnuradio"}),
         ("gened.gr_blocks.recording.reader", {"torch", "gnuradio", "zmq"}),
         ("gened.inspect.anatomy", {"torch", "gnuradio", "zmq", "matplotlib"}),
         ("gened.flowgraphs", {"torch", "gnuradio"}),

@@ -33,7 +33,7 @@ TRIAL_RATE_HZ = 1e6
 SNR_TOLERANCE_DB = 1.0
 PORTS = (*range(5550, 5554), 5560)
 PACKAGES = {
-    "ldpc": "ldpc",
+    "numba": "numba",
     "zfec": "zfec",
     "zmq": "pyzmq",
     "msgpack": "msgpack",

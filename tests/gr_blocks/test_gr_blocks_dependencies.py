@@ -12,7 +12,7 @@ import pytest
 from gened.gr_blocks import BLOCKS
 
 NEEDED = {
-    "ldpc": ("burst_detector", "frame_demodulator", "frame_modulator"),
+    "numba": ("burst_detector", "frame_demodulator"),
     "zfec": ("burst_detector", "frame_demodulator", "frame_modulator"),
     "scipy": ("burst_detector", "frame_demodulator", "frame_modulator"),
     "PIL": ("image_writer", "picture_editor", "picture_source"),

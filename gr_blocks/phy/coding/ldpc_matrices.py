@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:  # whoever only counts symbols, as a training does, needs none
+if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 CodeRate = Literal["1/2", "2/3", "3/4"]
@@ -59,9 +59,16 @@ BASE: dict[str, npt.NDArray[np.int64]] = {
 
 
 def shifts(code_rate: CodeRate, z: int) -> npt.NDArray[np.int64]:
-    """The base matrix scaled to expansion factor `z`, [rows, 24]; -1 is the zero block.
+    """Circulant shifts of the base matrix scaled to an expansion factor.
 
-    floor(p z / 96) for rates 1/2 and 3/4A, p mod z for 2/3A, as the standard says.
+    Scaling by the standard: floor(p z / 96) for rates 1/2 and 3/4A, p mod z for 2/3A.
+
+    Args:
+        code_rate: Rate of the base matrix.
+        z: Expansion factor, one of `Z_LIST`.
+
+    Returns:
+        [rows, 24] int64; -1 is the zero block.
     """
     base = BASE[code_rate]
     scaled = base % z if code_rate == "2/3" else base * z // 96
@@ -70,7 +77,15 @@ def shifts(code_rate: CodeRate, z: int) -> npt.NDArray[np.int64]:
 
 @lru_cache(maxsize=64)
 def parity_check_matrix(code_rate: CodeRate, z: int) -> csr_matrix:
-    """H, [rows z, 24 z] uint8 sparse. A block of shift s has its ones at (r, (r + s) mod z)."""
+    """Parity check matrix H, for benches and tests.
+
+    Args:
+        code_rate: Rate of the base matrix.
+        z: Expansion factor, one of `Z_LIST`.
+
+    Returns:
+        [rows z, 24 z] sparse uint8. A block of shift s has its ones at (r, (r + s) mod z).
+    """
     from scipy.sparse import csr_matrix
 
     blocks = shifts(code_rate, z)

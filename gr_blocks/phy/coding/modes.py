@@ -15,7 +15,7 @@ import numpy.typing as npt
 from gened.errors import ConfigError
 from gened.gr_blocks.phy.coding.crc import crc32
 from gened.gr_blocks.phy.coding.interleave import permutation
-from gened.gr_blocks.phy.coding.ldpc import Bits, LdpcCode, decode_blocks
+from gened.gr_blocks.phy.coding.ldpc import Bits, LdpcCode
 from gened.gr_blocks.phy.coding.ldpc_matrices import CodeRate
 from gened.gr_blocks.phy.coding.mode_table import MODES as MODES
 from gened.gr_blocks.phy.coding.mode_table import Mode as Mode
@@ -25,8 +25,9 @@ from gened.gr_blocks.phy.types import ComplexArray, PartialBytes
 CRC_BYTES = 4
 INTERLEAVER_SEED = 2
 SURE_LLR = 12.0
-"""A posteriori, from which a bit of a block that failed counts as known. Such a block believes too much: of bits from 8
-on one in a thousand was wrong, where exp(-8) would be three in ten thousand; `gened bench ldpc` tells how it is now."""
+"""LLR a posteriori from which a bit of a block that failed counts as known. LLRs of such blocks are too large: of bits
+with LLRs of 8 or more, one in a thousand was wrong, where exp(-8) would be three in ten thousand. `gened bench ldpc`
+measures it."""
 
 
 SIDE_MODES = ("bpsk-1/2x2", "bpsk-1/2", "qpsk-1/2", "16qam-1/2")
@@ -143,10 +144,7 @@ def decode_payload(
     if len(symbols) != count_symbols(n_bytes, chosen):
         return None
     codes, llrs = _block_llrs(symbols, noise_var, n_bytes, chosen)
-    if len(codes) == 1:
-        bits = codes[0].decode(llrs[0])[0]
-    else:
-        bits = np.concatenate([block.bits for block in decode_blocks(codes, llrs)])
+    bits = np.concatenate([code.decode(llr)[0] for code, llr in zip(codes, llrs, strict=True)])
     data = np.packbits(bits).tobytes()
     payload, check = data[:n_bytes], data[n_bytes:]
     return payload if crc32(payload).to_bytes(CRC_BYTES, "big") == check else None
@@ -167,7 +165,8 @@ def salvage(
     chosen = mode(mode_name)
     if len(symbols) != count_symbols(n_bytes, chosen) or n_bytes == 0:
         return PartialBytes(bytes(n_bytes), np.zeros(n_bytes, bool))
-    blocks = decode_blocks(*_block_llrs(symbols, noise_var, n_bytes, chosen))
+    codes, llrs = _block_llrs(symbols, noise_var, n_bytes, chosen)
+    blocks = [code.decode_soft(llr) for code, llr in zip(codes, llrs, strict=True)]
     bits = np.concatenate([block.bits for block in blocks])
     if all(block.converged for block in blocks):  # to a wrong word somewhere, and nobody knows where
         is_sure = np.zeros(len(bits), bool)

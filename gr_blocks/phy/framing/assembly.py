@@ -12,6 +12,7 @@ import numpy as np
 from gened.gr_blocks.phy.coding import erasure_code
 from gened.gr_blocks.phy.coding.interleave import FRAME_SEED, permutation
 from gened.gr_blocks.phy.coding.modes import digital_decode, salvage
+from gened.gr_blocks.phy.coding.requirements import prepare_decoder
 from gened.gr_blocks.phy.equalizer.evm import digital_evm_db
 from gened.gr_blocks.phy.framing.budget import side_symbols, text_symbols
 from gened.gr_blocks.phy.framing.burst import ReceivedBurst
@@ -104,6 +105,7 @@ class FrameAssembler:
     """
 
     def __init__(self, timeout_s: float = 2.0) -> None:
+        prepare_decoder()
         self.timeout_s = timeout_s
         self.stats = AssemblerStats()
         self._open: OrderedDict[FrameKey, _OpenFrame] = OrderedDict()

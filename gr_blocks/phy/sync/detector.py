@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
+from gened.gr_blocks.phy.coding.requirements import prepare_decoder
 from gened.gr_blocks.phy.equalizer.demodulator import Capture, fft_preamble, fft_symbols
 from gened.gr_blocks.phy.framing.header import Header, HeaderFault, decode_header_or_fault
 from gened.gr_blocks.phy.ofdm.resource_grid import phasor, symbol_times
@@ -241,6 +242,7 @@ class BurstDetector:
     """
 
     def __init__(self, on_miss: Callable[[Miss], None] | None = None) -> None:
+        prepare_decoder()
         self._on_miss = on_miss
         self.stats = DetectorStats()
         self._buffer = np.zeros(LEAD, np.complex64)  # history before the first sample: silence

@@ -74,7 +74,7 @@ def test_the_alist_is_the_matrix() -> None:
 
 def test_all_decoders_read_blocks_with_little_noise() -> None:
     frames = frames_of("1/2", 24, 3.0, 6, seed=4)
-    assert ldpc_speed._together(frames)[1] == ldpc_speed._one_by_one(frames)[1] == 0
+    assert ldpc_speed._ours(frames)[1] == ldpc_speed._ldpc_package(frames)[1] == 0
     assert ldpc_speed._commpy(ldpc_speed.Frames(frames.code, frames.bits[:2], frames.llr[:2]), "SPA")[1] == 0
 
 
