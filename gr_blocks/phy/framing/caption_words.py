@@ -1,119 +1,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Words and phrases of captions, the most telling last: dictionary 1 of the text packing. On the wire; never changed.
+"""Dictionary 1 of the text packing: words and phrases of captions, the most frequent last, for DEFLATE.
 
-Made by `python -m gened.models.training.studies.caption_dictionary`.
+The bytes are in `caption_words.bin`, which `python -m gened.models.training.studies.caption_dictionary` wrote. They are
+part of the wire format and never change.
 """
 
 from __future__ import annotations
 
-import base64
-import zlib
 from functools import lru_cache
+from importlib import resources
 
-_PACKED = (
-    "c-oC!TaxQIj@^nE;P3|g<)4|~iRjt@(^jU{sgyjDe6wAv9};hXaK%JL)J@5<M1go59DwxY@LHbp*WqJ%9me_a*Y9$849jC04%@gN"
-    "%HgAI!$+B>`bRuG)x%}^KGy&5`|{I1U4EzIVI9Bj`>`HgOa13M%=<c=+u`!dhw$n1!C!5MUu)U6*Wq&<rdz%9R37{CIF$KTKP!iy"
-    "G9R|R9*uRZr4Di3mic(7m$W-Srm_!*-*Lag#oK)t>b<Ao6Na(v<Mq3}+<n~Y;a)x_bMf!8+=dy?p4#Jn?_<4L9c;b$@tDRkUxy6`"
-    "vQ|;u<Q5-OsrS7tUx)QMZ}KW%>oCmc!^gV(&hTk{a(nsb^^T%BET8SL$@u!*_x47^&trdq_~1eH8=vbk!<F^L>##qkSG#WcGpvVy"
-    "KYt$WV4U}*-nkuac(C7xD!BEl%6D1I{8hz175L(<4W{0<$poH%FXMV95q%8f7t9bHwvnGn=rDMArFQr_+{Vw(VXc#R_^HC!OZ^<4"
-    "bXwYl+jDN$lvg`!qZw{rLwg<_-m9?TkVc39vc~b?>f3!+1-pKKfxvNg_j^^qd)W@_a04N|hG|-U+hG;<^sEZ|{W>4krOwIcvi_8P"
-    "T;>zZ%zm%;`MQHD)NgKwdHBzMAbEWZrA`c}!@fT2mt~HAhq9u&!R=8mWV+F8zQz@&>;e{q>iS>nxP1%*9kp+OxVI+LVHzIyGVdEo"
-    "_OUFJ{&musu78otSk4<>j3ce*m-@f;uvdd^x_ZP9w&iCyR3&+}0f7eM;I7SjVK^5up7zvB)&4fg?UTRiEx*V8dLL$Z<EGpA4b}6i"
-    "663Yrwfq^H<$yro8n_NL5B~m|sx6bzJV*npoYz~Oy7s(}`mbo>ST%pEK4IAFyggU8UN)m9diuNm^KuG}ItSl9>06aLh2SUP<0h)L"
-    "j1$ddo9z=AT75Q8*|n_eQm2HcsrsV7+x62>z|wGX!Fzm^x&C)x2X!)5LJHYl4(38^zuNK-s(-!3eJJ(itKY15+tII$_0dgCpcC!7"
-    "ZC-v)`|>rkDL!4Av#lyzZvywd9C*%f_GCuMr(M8Aw&p&!@k?j<whnbxZgTuvrf-tUxZbR5Zmw(^)PvgNGdnZu=${XCYSlLk#sN2l"
-    "XxDGQ<Ihif6exLpboFC1egAw=r@ODspQyeyb1&AhzRu>Dod_SJ{Le5~Y`aYoAJ1_DeIWVN+1^}Ss`DVRrHb)d?{j$EmwC{6q_2W!"
-    "0@Z_QLahZK027UG!P?(k$T$x)ZcyHjp^osr?89`>`Gl`-KP{@Zlc#!&&w=^c*w2d)s}i{oP>;6>H6GpkCQ}O*K%w-y{5+m})hC?A"
-    "{ki_{a~ZcmykQ}a(Sl4<&~}6Nng$QR{YcwHWa2O%bt0;~Ni9GaXLh=vXgi7RS@ooOjj_J;b^<3i-fj~_3bfd5yunfXyA2*S5hcmT"
-    "XNpVh7{17%ydINkfzZuy)4O{7Vl+@a@$JOIVmYwx@I3PIeVBfRYN|NP+kITor;=_6%xLz+4*W6x{daR3({%bQ*8#1+*?N7$I>qGn"
-    "$y1<Vlk>s@x_5KVa@Y>gg6lK>x>p$-{vJM7u$6izHQS$MU)JmE+JFrPH$Y76uE%E7bU<@j){04{@#mwBfc*hPSa6MELEtA*o2#0R"
-    "e?<3ihR73=kZS<j?<esc4fdJ$tiv3PGLf?3tsSo8K!WB{FaI5D;BLdOnz@sH6>kc=wS%Thzx9S|yO1XxE^`q0e{cj%6h(kV!@AG8"
-    "J`WJtO?^EmYP)lrLk2w@<By_4qxkkJxfbTxzzllBKLO%VOljWBOd`Am;uSLN7H}~L)`;=4mik!grx0{mek;eNI*K}#7xY^Sa_Wf+"
-    "lfaa!b`7&Vfdaa)&Y;KJH1gb+iIkQ@5#5$!jm&RLFw9*xmvQU_I4IoM_;NIEfB`9*AcST1Nu&vaX!%yCPl8@7V*Eh=)lQtrw&CiQ"
-    "+iXYUZP*?J9}|dgo)2GuaEj(9;D5@;(w=xL>o?g4`dN5N9X&u+u{!74o5Jvk8eGxM>GK%peAdbRtgkVwr7FuARl)!()Es;_u&L9d"
-    "S#$l~b{)5EskR&@l5?th$tPfTRL0M-TE+c!tC4qSp9+$MccBv+S;R0oapDuC$+r_jb3$qJNySa?2q~VGBOqP~;ru+&AW8_^i5g;u"
-    "KjT(&fO_Gd>Y=Kes1sPf4|Y&0(1nrB2%{xfvBJ;^joS6jM-b0O*Z>h5<_t}5!3mHrtRAm9hEu(!g#`hi<N&H!Fx0-($WP$(tAYIH"
-    "!rI+%ShwL?QBDi0XspeA73e+&67S)$4i7XqxCAn_ivvOz@)oEB7Y3fYw_1dkXzf)%(+$iM4HX?C1Q<#9;fP@zM)zy^scLwlBZ|%B"
-    "TFIY!K!({1!!ZC`;*%&DDotENfV~P^+7Va=LmWKf#OXw4a<6(`U9sli&#Eglc=G22T<QI`?@>a8fiak9VJ1mVeIMqzS#kxg!|oE_"
-    "qA+_}_{(5Y`X+n@x?PTQ7n*_8LsP)Vd29esxe=jg+KpPUt8fJ3hncr(KSzs;T53K1Y{T@)Zv;Ajww6O*Hb#eMtiR(kYBuCu$@bt|"
-    "=st}Pbk+=CRhHqpOiQy^;vtkHg11(8BGiYwGkOvU*7g6(W0;+{lr%!e?3@Xl#xwpJv_c&O&)c?KuT|_Ve2b<b+fq29nT&uZKqpDu"
-    "YRiJ)S=(b-EADKQO77M}W@Bio^*X(hOE>9P`!d!hy7^lXDWs_+D{w(X&NPJj7fkmHQ+gPJ=&%I6>b)8mD(c-E>Kuj>K_mM7-)JNk"
-    "lQ$_R(H<c930w{j5tRfdlynpVh7FJ4C73ERsSk!f$_|WiS|m>>3Es^*z>5Mu%>6gOLEz?NP7Z$x`O!q6CeegXlqgYjFvIo~$GJKa"
-    "Kp@#9wPh+F<x3e;_%^8nMMeu@_>?hPLh?SHh9}xwm>dJ2GR8!Lz1Ms33;<z+GsEv`5X3lKLCliVYo<@&w&k=fgwEfaH6?cK#7EMb"
-    "!boi5NAK8821W!O$Vd5jxqwIhf**s38Un6GqI9M425g(`4h&jk>!$&<9Mc&)shY(<$RZPoU@6}naypN31Qyjmgzf;Wd7J@Ov^zDd"
-    "Do9A2o`XIpwt)OiR6*4L7_Sw=QS`bP-V>0vA@z@p0QAs#Xw*%a^QgIWNJtA<7!?l;5tuQMRhZ0>hp-E$ccw{X&k<6R;HLvd<wFka"
-    "Fck<2w_^mO8k&Kyxe#b>aHNG9!1VPI9K$~A;ObaTpU(;C$Gzqv>uuvKl6f8+mtp;k3o`y4vR%|6V}?jLVt`a$$>iIHRjBv-Q(s_t"
-    "ZtSvWPAxgXs&GgEp@oyqxk*}Py&JQ2*J)wiLGn33Vn?;*R{|jl>xm(q-2*kQJ0FKmkniH$Bb|dpj4XoSiL(;r&6SDNb7~H(_2Nj|"
-    "l#|<pBn4O!b>bF=Xn9A_aAO4;5lx5}=_GbO_`*0Iws8Aye9pcb>Aeu`Wj%|K5QE{E8F1h$;{B>iM$cmMGh-Sud~uY5#%Coet33@X"
-    "GA`Do*@!5XMU!ZAIreu|;=v^s<$CS>4u;kOYTp%Ub}jdu+_XcSUk7BroZkTp;!KS^0(dw+XqaMa6Q}-(Qa_wq=Xc@s#|!^uVIoas"
-    "B|-iWr-Lk&9k=9B6g57En#JA#dohKsiF7l^YR}J~kF`pxoD^~WRYM&zTn*P@+EFc#IDy7a6~$0MPbfaq+KQ$?^w%<*n$X401dyBd"
-    "7`UUVtKgA_rXl}5tPrB_75feA4VkXh6^xrbSyl+E5R%k1M%7$DGk^si9o|-Ss3DS|dC}^l#T&Q;`i4cj=Jtt(ashm3ujnuV$WqBX"
-    "#vn}@TA=E*J|+*w(#i@5<KY+>OeKvT&Vv*p>)4t`0};!vo7}V^KAQ7({*~aM_pbrNG8cx#Goo0|Aq+imRBz6X9-jdYOHZ2YQYdSi"
-    "7+QOW+79HH;PM3+wLB?=CceU*^!20wDy7bAJ)otb<mr-i+C-O5T6bK;6T5uQkA*%$*+7_7MQ}VS`&*!Tkl9erYSLAGqsOwfFMcj7"
-    "C@x|=WGp-vz<=Q5dC=&=SxY<W?W_js03!zyB44C5PGEz3MyBW2SNT%Dk*O^}dkjE;{}Jl{=<*#~w6d9i<#1dfYI!`E5Wf&g;)Kr-"
-    "r2*)8+bIr*2EgEy%7=Depp*LX_8cQ5@Gf#2|6`;rZ}ah@;znzk;7XWv1{a<T&Xog^KU<<)C?cFpg=55xX|9Mh2VvP*&7gUs83uS<"
-    "oA3yM&aPmbBbOgq9!|~?5ywGg#yUUqE-fUcT_ozGCqiDRwWddiPSkM=!SJV4&Ho&yiB&|1l8QuIFbN_w=?Mg_=<`6?JGkszZU&As"
-    "uSwnp{9y2<Xt41th2-dB`3^>y8hl7PPHM%ooYH&+Mf(8zwI*PFpw?V06!!1$i~9IfX7UY7?EGruw2&*Rk$#^jzz0I}XI$3>N^f<*"
-    "e}+lHmo`mBFKlG3`bB45%1}gdUY<~@X<~OoN|*`KZqnxh$|th-%I-ew5I&s^Bhx=@cyvs+#Bud7*3ezSUF$Gf<}qb7Y3_hJCLkOx"
-    ")k+5!wBH~G1xmqC^``D*+Ad=GN}Hgt+F-gdPR6(mm#IB7NW()RMo3S^dfMNl{WE_NZ5mWetlH;+!E@>)-<J8An7c`CZG|&s)H^ru"
-    "&bIM=;%QWj;K|iwJwwOIumyyQzT9cm3YSBw6Hv$RfSPcO;ujnn8T6Rb=>Sm!NMdsXT;ynb7**u=i1mp&?}(&sBxH8-OnRL#H{2a7"
-    "G-wsh^}0+WYA>`gqM$g0Ne$J$2+l?fDD+5$#x;bhi_#J)zYsRU7_^2pQt;>D?HCDoPDExt7LQD(rMZ-4Y*8`rj3G?>$-gbnMrPfH"
-    "8eZ0lfi~aigkIcED}2>EQ83y&$i{p*^2)^ypIl%6y25oyCi$<SI<+#18^-1v<qs?ydXAwy&|aLciX)Kzp_ZyCFatb=U5$+}2bd(N"
-    "2t7@pwnHgDhCA=J1F$i;6cFW0`U#O!Y#hK29aEcUiZ8ye8YV-*+ittD$*&#{q3&n;zb)5tVptD^XA2Bc9OO{~r$Yyy^>WYSdqUd*"
-    "zv38l+m0?J7(NBH6LqPozTh_d^T7p6#f?3-!wE`qWalvkkJHeFk0jOAerVfwBHp}9^5IfX%;~qi<BsS1VCSWx4oRhAljPzPR8#RZ"
-    "D3U(JEAhO0Blwb3Fth^-tij<r<9sZgYNJ(;awxlu{@Bs3cAi=Z@_6VF9*2nM3cY19K)&Nh{CORh1Lnrf%Jaei9P~53FF$_{$-YN|"
-    "eoQFCjH!X9nJy3!OX+xnmiS)5p(dn_S5|mctF7Fd)kizgxz-DY!=X+N+ZlzYS_b}EktMjWs7#BmB~o`q;JOrC^b;cNyH@=D+)>2x"
-    "QrSmjJ+XeGD`L2p$`F_@USl#X>*sUQ0=l$!Nvj<A=hl@e9i%W$qGPZH(Y)o?wEVHGKy+uE$bkYS-l8jk3yQP0X919Ra5kNEc-mqM"
-    "3p(Acq{{K~J_c4I*(&^5Nh^f;vHrml?aEtFdW(kAUeviZJF3oCF&1TbKv}1%t>;?f2j^tIthKl|clgO>;h9z24<M{K-{*J)>!j&}"
-    "-b-8e;M^<3<m>~dG1lH~ov8o7#89PlEWV@pfM>Z6tVpUeA6_+LwzUzq>4D(HCMh>d$E-Ps&0DhOf{v-$@h`1*(Cl*{4Yk9TBi@YC"
-    "XfvH6LTt2aPJuc=x9^%O!wbY}!%6G7wA_srqTPn=o7z~U=}%#(%0s)~wMK7ATIpu8%`DvFT5QLKsgpdk>|~Z#_$ov(#tX$kSYgpx"
-    "ZjND@jG`GV=Zw(w^9MTOd~EQ3+q-OEcG;dQxZlS8zrvJ8-c38?LLW=w$GW=jILGuHu5;c-XnKlGvy}Rh#P=KtHp~cJoTqV{b9RYE"
-    "#4-i&-J@K;|B=-2Jm%cmUz=eL(UZ>ae5{QvX{f*_P$A2<nuL`oq17q+O#LJVxr}v0t;)Dslvsj1xm}4_MH2w=0(Tq#o&FWyAke;x"
-    "(X}K1OzMdWX&H?yvy3sR+POA^V^Xt9Av5+<MovUjDETB|LXWO&Mw;mx-(cu&vRse~T(-%DdX}3<kOUoiG_|uC5`xp+khcL{{`omx"
-    "4^t2AQK@6MVONRlYBxDsWT_Qv0mR~1THUFaW^FXj$_#p#=Xx+=6OJK(!bh(CH$#S|9)C_@RF+ZD6)C6bKavWAei+cK)zpk1Fv{0U"
-    "3slZRxd7bKk0i_N?17d4eX``65n25~yq-jM^`JMrMEiDDM$hs^5BC$`Wj&9xs?CLS=;Dw%lGHvCK#iM{Us5HI8Ue47)dd}x-wd?s"
-    "sXh7PO->l9J_oQ}45qcgy|nRvkuf(u#8e}Bp$$=oyxIeLquR<o(0n2goo%?L4Yw-Dt=f03aE=+J7sbIjW5wmi*!M#VnyD)X${~eU"
-    "?p@-(3oe}#@<-bL^w6x9!eJW2Y~A9aARU?oWbG3)kDY?UGguZR8|%{6vn6TG*|+~odtByDNUY8YDS^sVmE+#68%S$AG>C+V7vso_"
-    "KOFFrnobDCSwM7JOk!cB$mt$D>l)xF=TN;=PFh=IVbLKRa$`kPF55_Kp{iZjVP#U<d{?_2Y;$~&bWan;I@LJ@Y}4M-(`NJlAg)~3"
-    "Ph+7?3w}vc^&U6kYh<{^!2DR!Nhn>nIL(y4_!|jhQVw}c^AMKlN8TA=oaNqjqnD%Wy4MLXAjLGacjyw<(}&S<54$cH^V|YASK*ET"
-    "Z*m60`U&?DiHsc5xSPe7OQ=^<U`yF}nkRJ-iO`|DiI;P8y9igkuT2*R&8c}QGV`mlh($_?vXo9>qm<2srjUi!(wOV{&P!Y_fdrGh"
-    "Y(m<<`bIumA@s_l6}rAK9*yZ82d;$^So!Aiong+=XR*CX*0^rZHITVqRR>R><DZQ44mAq48N;Oc+|lv3Ts`u#>RM@nVS6IjWM?k%"
-    "4>}p_E_{kxz)(w$ozbN9qXoA8^+290Nk9_@Ga=DHmHTBcCs*yn9Ri>~#INd8CPiDq+7>taombOhJ2vcxa~(=+Ac1~mLLIbZiI;(4"
-    "XD$_C$dpVhI{GHzcUYVtj8PX^k%o9BX3?1HsPnMP^?36Y*=zzpTUI%w?u|EoJmEFK_?-5d3Rpr+;PyIQ1&n-Ucb>@Jju)ni5S7Ml"
-    "PKSJ5>!w4_v3!hk+fV~i%K?E_n@!yI1#7psS%KllOw2be*}ClIWN@S@{F>b(E~ZWMV)p5>>su`8X3OiuN%Ar?kMI2QkUEa8ZYRBH"
-    "ymYf$yVk{K>kGIE$RUdMWEbsh3K$aTSbJ#t&b0#T<o_QP0_94>b2DISFteCJM#!hg-0a$5_)loM)6M|hs78Emc!{i8P60{SrXpz+"
-    "C*yH)vfD+VxO<M!>~rTII+UGMO()0-oZ_Nm_TVzNSd`bkD3NW$5w)nLk;AqkcDKC4I#()B@`gRxyZEG;IV3ASCR}{TW>zMv?)dgj"
-    "ij`@(C&pFe-waPD;3E`Q@t(dG48_)}qfhe9_HF$qzG>fc<-Q@wZ|-69)&fiX{965_lcOv8^*pr;&RAm(<;!9gMkVwzp=4i}=vK~U"
-    "^}8%XwXGVNxp=&1(RW6T(<eQ{&Ur0#QDynkJ0kbog(cZ|kXTf%)=^cRHkB~TyvEIxeaxaBS95b)O?pPux@NbhiYQh?7%owDC76rZ"
-    "d&V|P*l=PaiCrteNjbA(e^Hw6(Yb4{j7})#zo7@pE`G`Lr#$7#k*h0NciteuJ=rjFg2a`_NKF#;hiufOkS22Zpy-S$sGqwp_HY2%"
-    "hH$kvy(H7k%1nKsKPkU=CB0Wx%P?EL$Wj&sCfaDHoQSBQ>_Z|zO<L>2GKbJ`9$L#0!C6^Hl9kD*3`gb!malnvN#|U6Mz=XEA5<m_"
-    "?g>*aDCd3hckIanLrQhM!Fl^)YPCa_QiR2K(VQL3jOAa;Qys%P+%aqBF{>l|3T)l2CC``M<jlPXz-1I}s}`kmT%j*EP<NO*s}7c6"
-    "M{XwuUqdH1iBW_W>6$G<OvHHD-RA68AjRxM8EY+`uOYDqCb%#DW{W#QwZaGNJOiaCq@^Gslv54oW<;}$%>p6|U>q2?ZN5H55aw8R"
-    "MG#&&Cc<4;cG%91NL*V!qs66Noj%#vND+0|I7M4vJ<t`!bBnZ0BA&Nby#jDkQ`0VWEez|9ht0R+DsL#^jDeFeT1)h|r(*i$9=uJI"
-    "yx*x`anW0NpEl(*VutF>j(ysl=C05UU=vo>uKm`9+P)7JRr*4E9h(&ziNi`FKFTi%FgBg@#SG*2`pnUGsih0Z9AJuMfg76J5Egp5"
-    "U}sJW+TMeP%0U`S-omrIA0@KtQiJD?Erqjo)o7A;BzVu4ThzB6LtDGgMmyPc8DnSKT@9~OUTXTcK1xbHU4v5>O!MB7xXcKbjk}VS"
-    "Xh`pp`pUm+hsZLwv=ZvJLCZdQ2a{;m32IWNd6r0MmqIJ9F+6b>pz<b*kThn!y}tb_EAyr@HfQ59q8OmkJ_n%}W1&N;dO>y=WgW`*"
-    "iBsbId9At^Nl8|E^qqmt;Fuk?h?y%NyrD@79%Bz!vNl$_8z{HH&I{Vb!tn<V+n0BRJr}1<BzS{ld=s>a%v;X8^XhZ0<Sk3rl{-mU"
-    "eBD*~+@!~d0%6x@a?BTHat|xFnwdTd%l9-JllFWq1JN%1L;~>sr|<g|?KCGf(S8FUX48~6;cgDsU1Lo%f%0arm#iF-bvVFPpjWXj"
-    ")$eBHaePTRsc24|MP;27mW@=uaS2;WFfwC!h1<uppKQ3;t%_U?0XO{#p~3Ir=jl?9?R?G3Z=!VR^s8U5;~^MA<;>$|>j$zBV<$Z8"
-    "!p%B1i2&<+1UaGLMsY-qB~QNHHfFpHcwsSH0c|OW%lc^ibr-XjhwhbCvYyto*6gYqPRL<*LA%+G?{^A29Cl98c;+5&niAzdl&7^i"
-    "?0yJG7#!U+qhBpX{X?`4%bT?nyj(Mq?GR0|W#>-^pSZc2Tv%!Twu{`uy4d{jKDpH#L|54}_aA;1q1(eKu0_<UQXecr?wT$_O5E4$"
-    "pOjeNHS%J4zX2@)>DLe@&*Q!7?XK&ZVQ2lpx(;3I>Mrz$1-N$lIU4HE+2mYoQYSJsaI+IEc;&_X(u7#LspH#iv1snIo5yMKoU!jM"
-    "v{^;u!(<D1{<R|5B`<8T)76*kPgX%lbmH@|9#@a|MHGB~>tWJ8u=@PM)Mk??E;T`1B?Z%4a@wt@tjvf@W~!md3^g<D*LerUrC(v^"
-    "T?b@8XOG!@rWfPC`E3KYI^OmTNW{%z&P}(xbp`kEZea%p5+jv);K8L|lAM&dlMtJ<b(>}m?dZ(fQn+tKj5=Uq!wZ?PMU6Tgr<x|8"
-    "v1}C?@eZCEbmX^i%5bUMv(RNu@7NHf2t@zUF+@5t#<v(J|7pLSG~MTBNbNGx4pvGQ{sMv|U4W1w9cT`*fY=Dbg!Z(0(g!cQS8`05"
-    "NMRYFl`K<8S&7&Q>&R#vwEteV>>?GXUlNnm%+qzsJ{G-9YTAn-0bo$&X+Mre(bC+`=A8XE!#1#;E0rDAJ4Be|*~TjDzSC*1NDdPE"
-    "g~xuqav0tF*5}meTbIQe6Ija3HcHnmQt}ltC8x7ojVn~GL`}JMAX<fbWlI_*pteXI#Q!``+TxnxQ`s@UGsw5g?T?xoYny?c=dgH7"
-    "U|ha(K>Vh-=WO#hboFK|<xQ2=`vbx8J>-{;G0REk=+#pI-7N7iGnx=LaLypN9hPf?4Ut(=2Q>{FJG+Vm8b)Z@=^F&a2ub>!HOA^@"
-    "%#8F$AVW^3O706K&gq3`U-~9PoId~CKYe~rMH1a;Bh6a<?;VKv+%KluP?;DadBV^b$u{B$e)b3Pl?35wdzmwYJSN(O6NNQjc{6Lw"
-    "oCF1fc-J`2Zo<1gGZj6{Z@PeS>@51Y9T-Q4h#Y83y^cVQoZK+?dMXAZn22By$8LIts$9<@b@Ofwouz6wf9Zmz=w}vxTnu|Nk3BEh"
-    "8B3C$_EK`Cy%-Kku1&_Ai0tXuS+kq5d3W<ml^Kifz*fi-@c*`w3iW$x2%rJkdG0&KLNz-wFg=d-vHT4|VoYo1CiBuYs>T$kbvcE`"
-    "t8}%HIv)L~0~1+gzyzS<o7?)7$Q8zesf#SToa650m27VHrqGxYw6Hm0-+WN|g<bt#Xu1$QDU2HgVl=Kdf!s}HyNSVFe9qFBRm6pY"
-    "y66PrmH!8*qL=I"
-)
+from gened.errors import ConfigError
+from gened.gr_blocks.phy.coding.crc import crc32
+
+FILE = "caption_words.bin"
+CRC = 0xF8EF31FE
+"""CRC-32 of the file: with other words, captions would be read wrongly."""
 
 
 @lru_cache(1)
 def caption_words() -> bytes:
-    """The dictionary, as zlib takes it."""
-    return zlib.decompress(base64.b85decode(_PACKED))
+    """The dictionary as zlib's `zdict`, 32000 bytes of UTF-8.
+
+    Raises:
+        ConfigError: The file is missing or damaged.
+    """
+    try:
+        words = resources.files(__package__).joinpath(FILE).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"the dictionary of captions cannot be read ({error}); install gr-gened again") from error
+    if crc32(words) != CRC:
+        raise ConfigError(f"the dictionary of captions, {FILE}, is damaged; install gr-gened again")
+    return words

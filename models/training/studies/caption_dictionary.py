@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes the dictionary of caption phrases for the text packing, `gr_blocks/phy/framing/caption_words.py`.
+"""Write the dictionary of caption phrases for the text packing, `gr_blocks/phy/framing/caption_words.bin`.
 
     python -m gened.models.training.studies.caption_dictionary --data TRAIN --lines runs/pairs/captions.jsonl \\
-        --out gr_blocks/phy/framing/caption_words.py
+        --out gr_blocks/phy/framing/caption_words.bin
 
 The dictionary is part of the wire format: it never changes, and a further one is added under another number.
 """
@@ -10,7 +10,6 @@ The dictionary is part of the wire format: it never changes, and a further one i
 from __future__ import annotations
 
 import argparse
-import base64
 import json
 import re
 import sys
@@ -27,29 +26,6 @@ LONGEST = 4
 MIN_COUNT, MIN_LEN = 3, 4
 REFERENCE_COST = 2.2
 """Bytes that a reference to the dictionary costs."""
-LINE = 100
-HEADER = '''# SPDX-License-Identifier: GPL-3.0-or-later
-"""Words and phrases of captions, the most telling last: dictionary 1 of the text packing. On the wire; never changed.
-
-Made by `python -m gened.models.training.studies.caption_dictionary`.
-"""
-
-from __future__ import annotations
-
-import base64
-import zlib
-from functools import lru_cache
-
-_PACKED = (
-'''
-FOOTER = ''')
-
-
-@lru_cache(1)
-def caption_words() -> bytes:
-    """The dictionary, as zlib takes it."""
-    return zlib.decompress(base64.b85decode(_PACKED))
-'''
 
 
 def phrases(texts: Iterable[str]) -> Counter[str]:
@@ -101,13 +77,6 @@ def read_texts(data: Path, lines: Path | None, share: int) -> list[str]:
     return texts
 
 
-def module_text(words: bytes) -> str:
-    """Source of the module that holds the dictionary."""
-    packed = base64.b85encode(zlib.compress(words, 9)).decode()
-    rows = "".join(f'    "{packed[i : i + LINE]}"\n' for i in range(0, len(packed), LINE))
-    return HEADER + rows + FOOTER
-
-
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -115,14 +84,14 @@ def main() -> int:
     parser.add_argument("--lines", type=Path, help='file of {"caption": text} lines: what captioners say')
     parser.add_argument("--share", type=int, default=2, help="take one in so many of those lines")
     parser.add_argument("--size", type=int, default=32000, help="bytes; zlib looks back 32768 at most")
-    parser.add_argument("--out", type=Path, required=True, help="Python file; must not exist")
+    parser.add_argument("--out", type=Path, required=True, help="file to write; must not exist")
     options = parser.parse_args()
     try:
         if options.out.exists():
             raise ConfigError(f"{options.out} exists; a dictionary that is on the wire is never made anew")
         words = build(read_texts(options.data, options.lines, options.share), options.size)
-        options.out.write_text(module_text(words))
-        print(f"{len(words)} bytes")
+        options.out.write_bytes(words)
+        print(f"{len(words)} bytes, CRC-32 0x{zlib.crc32(words):08X}")
     except GenedError as error:
         print(f"caption_dictionary: {error}", file=sys.stderr)
         return 1
