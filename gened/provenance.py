@@ -16,12 +16,21 @@ from typing import Any
 import gened
 from gened.paths import ROOT, is_checkout
 
-PACKAGES = ("numpy", "scipy", "numba", "pillow", "pyzmq", "torch")
+PACKAGES = (
+    "numpy", "scipy", "numba", "zfec", "pillow", "av", "scikit-image", "pyzmq", "torch", "pytorch-msssim",
+    "transformers", "diffusers",
+)  # fmt: skip
+"""Packages whose version may change a result; `av` brings its own x265."""
 GIT_TIMEOUT_S = 5.0
 
 
 def run_meta(argv: Sequence[str], *, seed: int) -> dict[str, Any]:
-    """How a result came about: command line, commit, seed, versions, machine."""
+    """The `meta` of a result: command line, commit, seed, time, versions and machine; unknown entries are None.
+
+    Args:
+        argv: Command line.
+        seed: Seed of everything that was drawn at random.
+    """
     return {
         "command": shlex.join([_command_name(argv[0]), *argv[1:]]) if argv else "",
         "commit": commit(),
@@ -38,13 +47,13 @@ def run_meta(argv: Sequence[str], *, seed: int) -> dict[str, Any]:
 
 
 def _command_name(program: str) -> str:
-    """`gened` too where it was started as `python -m gened`."""
+    """Name of the program; "gened" for `python -m gened`, too."""
     path = Path(program)
     return path.parent.name if path.name == "__main__.py" else path.name
 
 
 def commit() -> str | None:
-    """The commit of the source, with "+" behind it when files differ from it; None outside a checkout."""
+    """The commit of the source, followed by "+" where files differ from it; None outside a checkout."""
     if not is_checkout():
         return None
     try:
@@ -85,7 +94,7 @@ def _gnuradio_version() -> str | None:
 
 
 def _processor() -> str:
-    """The processor as Linux names it, else what Python knows."""
+    """Name of the processor from Linux, or from Python where Linux has none."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -11,7 +11,7 @@ from typing import Any
 
 from gened.gr_blocks.pdu.frame_pdus import picture_from_pdu, picture_number, report_to_pdu
 from gened.gr_blocks.pdu.message_block import MessageBlock
-from gened.models.data.images import save_png
+from gened.models.data.writing import mask_name, write_png
 
 MAX_FILES = 1000
 
@@ -50,11 +50,11 @@ class image_writer(MessageBlock):  # noqa: N801
         paths = {"path": str(path)}
         mask = meta.get("mask")
         if mask is None:
-            _mask_path(path).unlink(missing_ok=True)  # one of an earlier run
+            path.with_name(mask_name(path.name)).unlink(missing_ok=True)  # one of an earlier run
         else:
-            save_png(_mask_path(path), mask)
-            paths["mask_path"] = str(_mask_path(path))
-        save_png(path, image)
+            write_png(mask, path.with_name(mask_name(path.name)))
+            paths["mask_path"] = str(path.with_name(mask_name(path.name)))
+        write_png(image, path)
         self.counters.add("n_written")
         self._delete_oldest(path)
         self.publish("reports", report_to_pdu(meta, **paths))
@@ -66,8 +66,4 @@ class image_writer(MessageBlock):  # noqa: N801
         if len(self._written) > self._max_files:
             oldest = self._written.popleft()
             oldest.unlink(missing_ok=True)
-            _mask_path(oldest).unlink(missing_ok=True)
-
-
-def _mask_path(path: Path) -> Path:
-    return path.with_name(f"{path.stem}-mask.png")
+            oldest.with_name(mask_name(oldest.name)).unlink(missing_ok=True)

@@ -118,7 +118,8 @@ def edit(
     option: Option = None,
 ) -> None:
     """Edit one picture."""
-    from gened.models.data.images import load_image, load_mask, save_png
+    from gened.models.data.images import load_image, load_mask
+    from gened.models.data.writing import write_png
     from gened.models.editing.base import EditTask
 
     pixels = load_image(picture)
@@ -129,7 +130,7 @@ def edit(
     edited = _asked(task, address, keys) if address else _made(task, backend, device, parse_name_values(option or ()))
     if not edited.edited:
         raise EditorError(f"not edited: {edited.reason}")
-    save_png(out, edited.pixels)
+    write_png(edited.pixels, out)
     print(f"{out}: {edited.backend}, {edited.seconds:.2f} s")
 
 

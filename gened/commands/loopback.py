@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
     from rich.table import Table
 
+    from gened.link.children import Role
+    from gened.link.events import LinkEvent
+    from gened.monitor.live_figures import Figures
     from gened.reports.report import FrameReport, Report
 
 N_ADDRESSES = 4
@@ -121,7 +125,7 @@ def loopback(
         console.print(f"{link.tx.hardware.name}: {link.tx.hardware.law.strip()}", soft_wrap=True)
     progress = _Progress(console, chosen.transmit.n_frames_in_all, has_live_json=live == "json")
     with stop_on_signals() as stop, progress:
-        report = run_loopback(chosen, stop=stop, on_progress=progress.told)
+        report = run_loopback(chosen, stop=stop, on_progress=progress.take)
     if json_only:
         from gened.reports.report import report_text
 
@@ -173,22 +177,25 @@ class _Progress:
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
-    def told(self, side: str, facts: dict[str, Any]) -> None:
-        """What `run_loopback` tells; what is wrong with the link is shown as it comes."""
-        state = facts.get("state")
-        if state not in (None, "ready", "done", "ended"):
-            self._bars.console.print(str(state), soft_wrap=True, highlight=False, markup=False)
-        if "live" in facts:
-            self._show(facts["live"])
-        if side not in self._tasks:
-            return
-        self._bars.update(self._tasks[side], description=side, advance=1 if "frame" in facts else 0)
+    def take(self, role: Role, event: LinkEvent) -> None:
+        """Shows an event of a role: faults of the link as lines, the rest in the bars."""
+        from gened.gr_blocks.pdu.facts import FrameFacts, SentFacts
+        from gened.link.events import Notice
+        from gened.monitor.live_figures import Figures
 
-    def _show(self, figures: dict[str, Any]) -> None:
+        if isinstance(event, Notice):
+            self._bars.console.print(event.line, soft_wrap=True, highlight=False, markup=False)
+        elif isinstance(event, Figures):
+            self._show(event)
+        if role in self._tasks:
+            n_frames = 1 if isinstance(event, SentFacts | FrameFacts) else 0
+            self._bars.update(self._tasks[role], description=role, advance=n_frames)
+
+    def _show(self, figures: Figures) -> None:
         from gened.monitor.live_figures import line
 
         if self._has_live_json:
-            print(json.dumps(figures), flush=True)
+            print(json.dumps(dataclasses.asdict(figures)), flush=True)
         else:
             self._bars.line = line(figures)
 

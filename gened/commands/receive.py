@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +18,10 @@ from gened.commands.generated import Given, from_records
 from gened.commands.signals import stop_on_signals
 from gened.link.config import KeepConfig, ReceiveConfig
 from gened.option_fields import Options
+
+if TYPE_CHECKING:
+    from gened.gr_blocks.pdu.facts import FrameFacts
+    from gened.link.events import LinkEvent
 
 
 @from_records
@@ -50,9 +55,11 @@ def receive(
     """Receive pictures: find the bursts among the samples, decode them, write the pictures. Ends with Ctrl-C."""
     from rich.console import Console
 
+    from gened.gr_blocks.pdu.facts import FrameFacts
+    from gened.link.events import Ended
     from gened.link.receive import run_receive
     from gened.monitor.driver_output import drivers_to_stderr
-    from gened.monitor.live_figures import line
+    from gened.monitor.live_figures import Figures, line
 
     for name in config["codecs"]:
         options.require_codec(name)
@@ -73,18 +80,18 @@ def receive(
     console = Console(stderr=True, quiet=quiet, highlight=False)
     causes: dict[str, int] = {}
 
-    def hear(facts: dict[str, Any]) -> None:
-        causes.update(facts.get("causes") or {})
-        if "live" in facts:
-            if live == "json":  # to a stdout of its own: the drivers' goes to stderr meanwhile
-                try:
-                    print(json.dumps(facts["live"]), file=stdout, flush=True)
-                except BrokenPipeError:
-                    stop.set()  # the reader has gone: end in order, a recording above all
-            else:
-                status.update(options.one_line(line(facts["live"])))
-        elif "causes" not in facts:
-            console.print(told(facts), soft_wrap=True, markup=False)
+    def on_event(event: LinkEvent) -> None:
+        if isinstance(event, Ended):
+            causes.update(event.causes)
+        elif not isinstance(event, Figures):
+            console.print(line_of(event), soft_wrap=True, markup=False)
+        elif live != "json":
+            status.update(options.one_line(line(event)))
+        else:  # to a stdout of its own: that of the drivers goes to stderr meanwhile
+            try:
+                print(json.dumps(dataclasses.asdict(event)), file=stdout, flush=True)
+            except BrokenPipeError:
+                stop.set()  # the reader has gone: end in order, a recording above all
 
     with (
         contextlib.nullcontext(sys.stdout) if live != "json" else os.fdopen(os.dup(1), "w") as stdout,
@@ -92,27 +99,34 @@ def receive(
         stop_on_signals() as stop,
         console.status(options.one_line(f"receiver: listens to {place}; Ctrl-C ends it")) as status,
     ):
-        received = run_receive(chosen, stop=stop, on_frame=hear)
+        received = run_receive(chosen, stop=stop, on_event=on_event)
     if json_only:
-        print(json.dumps({"frames": received, "causes": causes}, indent=1, default=str))
+        frames = [dict.fromkeys(FrameFacts.wire_names()) | facts.to_wire() for facts in received]
+        print(json.dumps({"frames": frames, "causes": causes}, indent=1))
 
 
-def told(facts: dict[str, Any]) -> str:
-    """A line about a frame that has come."""
-    if facts.get("error"):
-        return f"frame {facts.get('frame')}: {facts['error']}"
-    if "frame" not in facts:
-        state = str(facts.get("state", "ready"))
-        return state if ": " in state else f"receiver: {state}"  # a cause says where it was seen
-    partial = facts.get("caption_partial")
+def line_of(event: LinkEvent) -> str:
+    """A line about an event of a receiver."""
+    from gened.gr_blocks.pdu.facts import FrameFacts
+    from gened.link.events import Notice
+
+    if isinstance(event, FrameFacts):
+        return _line_of_frame(event)
+    return event.line if isinstance(event, Notice) else "receiver: ready"
+
+
+def _line_of_frame(facts: FrameFacts) -> str:
+    if facts.error is not None:
+        return f"frame {facts.frame}: {facts.error}"
+    partial = facts.caption_partial
     text = {
-        True: f'caption "{facts.get("caption") or ""}"',
+        True: f'caption "{facts.caption or ""}"',
         False: "caption lost" if partial is None else f'caption damaged: "{partial}"',
         None: "no caption",
-    }[facts.get("crc_ok")]
+    }[facts.crc_ok]
     figures = [
-        f"{facts[key]:{pattern}} {unit}"
-        for key, pattern, unit in (("snr_est_db", ".1f", "dB SNR"), ("cfo_est_hz", ",.0f", "Hz offset"))
-        if isinstance(facts.get(key), float)
+        f"{value:{pattern}} {unit}"
+        for value, pattern, unit in ((facts.snr_est_db, ".1f", "dB SNR"), (facts.cfo_est_hz, ",.0f", "Hz offset"))
+        if value is not None
     ]
-    return ", ".join([f"frame {facts['frame']} received", *figures, text])
+    return ", ".join([f"frame {facts.frame} received", *figures, text])

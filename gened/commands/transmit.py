@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from gened.commands.generated import Given, from_records
 from gened.commands.signals import stop_on_signals
 from gened.link.config import TransmitConfig
 from gened.option_fields import Options
+
+if TYPE_CHECKING:
+    from gened.link.events import LinkEvent
 
 
 @from_records
@@ -37,6 +40,8 @@ def transmit(
     """Send photographs: encode them and pass the bursts to the air or a radio, then end."""
     from rich.console import Console
 
+    from gened.gr_blocks.pdu.facts import SentFacts
+    from gened.link.events import Ended
     from gened.link.transmit import run_transmit
     from gened.monitor.driver_output import drivers_to_stderr
 
@@ -56,26 +61,30 @@ def transmit(
         console.print(f"{hardware.name}: {hardware.law.strip()}", soft_wrap=True)
     causes: dict[str, int] = {}
 
-    def hear(facts: dict[str, Any]) -> None:
-        causes.update(facts.get("causes") or {})
-        if "causes" not in facts:
-            console.print(told(facts), soft_wrap=True, markup=False)
+    def on_event(event: LinkEvent) -> None:
+        if isinstance(event, Ended):
+            causes.update(event.causes)
+        else:
+            console.print(line_of(event), soft_wrap=True, markup=False)
 
     with drivers_to_stderr(), stop_on_signals() as stop, console.status(f"transmitter: {waits}"):
-        sent = run_transmit(chosen, stop=stop, on_frame=hear)
+        sent = run_transmit(chosen, stop=stop, on_event=on_event)
     if json_only:
-        print(json.dumps({"frames": sent, "causes": causes}, indent=1, default=str))
+        frames = [dict.fromkeys(SentFacts.wire_names()) | facts.to_wire() for facts in sent]
+        print(json.dumps({"frames": frames, "causes": causes}, indent=1))
 
 
-def told(facts: dict[str, Any]) -> str:
-    """A line about a frame that has left."""
-    if facts.get("error"):
-        return f"frame {facts.get('frame')}: {facts['error']}"
-    if "analog_symbols" not in facts:
-        state = str(facts.get("state", "ready"))
-        return state if ": " in state else f"transmitter: {state}"  # a cause says where it was seen
+def line_of(event: LinkEvent) -> str:
+    """A line about an event of a transmitter."""
+    from gened.gr_blocks.pdu.facts import SentFacts
+    from gened.link.events import Notice
+
+    if not isinstance(event, SentFacts):
+        return event.line if isinstance(event, Notice) else "transmitter: ready"
+    if event.error is not None:
+        return f"frame {event.frame}: {event.error}"
     return (
-        f"frame {facts['frame']} sent: {facts['analog_symbols']} analogue, {facts['side_symbols']} side "
-        f"and {facts['caption_symbols']} caption symbols in {facts.get('n_bursts', 1)} bursts, "
-        f"encoded in {facts.get('encode_ms') or 0:.0f} ms"
+        f"frame {event.frame} sent: {event.analog_symbols} analogue, {event.side_symbols} side "
+        f"and {event.caption_symbols} caption symbols in {event.n_bursts or 1} bursts, "
+        f"encoded in {event.encode_ms or 0:.0f} ms"
     )

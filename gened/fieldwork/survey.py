@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A survey of a link: every frame that comes, or fails to, as a row, over a radio, the air or a recording.
+"""A survey of a link: one row per frame, received or lost, over a radio, the channel emulator or a recording.
 
-listening: run_receive ------------------------.
-sending itself: run_loopback (air or radio) ----+-> rows, lost frames among them -> survey_summary, survey_report
+receiving only: run_receive --------------------.
+sending too: run_loopback (emulator or radio) ---+-> rows, with those of lost frames -> survey_summary, survey_report
 """
 
 from __future__ import annotations
@@ -13,34 +13,35 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from gened.errors import GenedError, ImageError
 from gened.fieldwork.config import SurveyConfig
 from gened.fieldwork.survey_summary import SurveyRow
+from gened.gr_blocks.pdu.facts import FrameFacts, SentFacts
+from gened.link.children import Role
+from gened.link.events import Ended, LinkEvent, Notice, Ready
 from gened.link.loopback import run_loopback
 from gened.link.receive import run_receive
 from gened.models.data.images import Pixels, load_image, to_float
 from gened.models.evaluation.metrics.pixel_metrics import psnr_db
 
-Facts = dict[str, Any]
 OnRow = Callable[[SurveyRow], None]
 N_NUMBERS = 65536
+"""Frame numbers; they wrap around."""
 MAX_GAP = 1000
-"""Frames that may be missing in a row; more is taken for a sender that began again."""
-FIGURES = ("snr_est_db", "cfo_est_hz", "sfo_est_ppm", "erased_fraction", "caption", "crc_ok", "airtime_s")
+"""Largest number of frames in a row that may be lost; a larger jump is a sender that began again."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What came of it."""
+    """Result of a survey."""
 
     rows: list[SurveyRow]
-    """In the order of the frames."""
+    """One row per frame, in the order of the frames."""
     causes: dict[str, int]
-    """What was wrong at either side, by name and count."""
+    """Faults of the link, by name, and how often each was seen."""
     failure: GenedError | None
-    """Why it ended before its time."""
+    """Error that ended the survey early."""
 
 
 def run_survey(
@@ -50,35 +51,35 @@ def run_survey(
     on_row: OnRow | None = None,
     on_state: Callable[[str], None] | None = None,
 ) -> Survey:
-    """Surveys until the frames are over, or `stop`.
+    """Surveys until all frames have come or `stop` is set.
 
     Args:
-        config: See there.
-        stop: Ends it; what came until then is kept.
-        on_row: Called with each row when it is known; any thread.
+        config: The survey.
+        stop: Ends the survey; the rows so far are kept.
+        on_row: Called with each row when it is complete; any thread.
         on_state: Called with a line about either side; any thread.
 
     Returns:
-        The rows. An error of the link is in it and not raised, since what came before it counts.
+        The rows. An error of the link is part of the result and not raised, since the rows before it count.
 
     Raises:
         ImageError: A reference cannot be read.
     """
     rows = _Rows(_Originals(config), on_row)
-    hear = _Ear(rows, on_state)
+    sorter = _Sorter(rows, on_state)
     failure: GenedError | None = None
     try:
         if config.link is not None:
-            run_loopback(config.link, stop=stop, on_progress=hear.side)
+            run_loopback(config.link, stop=stop, on_progress=sorter.take)
         elif config.receive is not None:
-            run_receive(config.receive, stop=stop, on_frame=lambda facts: hear.side("receive", facts))
+            run_receive(config.receive, stop=stop, on_event=lambda event: sorter.take("receive", event))
     except GenedError as error:
         failure = error
-    return Survey(rows.finished(), hear.causes, failure)
+    return Survey(rows.finished(), sorter.causes, failure)
 
 
 class _Originals:
-    """Pictures as sent, as far as they are known, and how near the received ones come."""
+    """Pictures as sent, as far as they are known, and the PSNR of the received ones."""
 
     def __init__(self, config: SurveyConfig) -> None:
         self._out = config.out
@@ -87,10 +88,10 @@ class _Originals:
         for path in config.references:
             self._load(path)
         self.sent: dict[int, str] = {}
-        """File names by frame, of a sender of our own."""
+        """File names by frame, where this survey sends itself."""
 
     def psnr_db(self, number: int, received: str | None) -> float | None:
-        """PSNR of a picture; None where it or its original is not known, or has another size."""
+        """PSNR of a picture; None where the picture or its original is not known, or their sizes differ."""
         original = self._out / self.sent[number] if number in self.sent else None
         if original is None and self._references:
             original = self._references[number % len(self._references)]
@@ -104,7 +105,7 @@ class _Originals:
 
 
 class _Rows:
-    """Rows as frames come; a number that was passed over is a frame that is lost."""
+    """Rows as frames come; a number that was passed over is a lost frame."""
 
     def __init__(self, originals: _Originals, on_row: OnRow | None) -> None:
         self.originals = originals
@@ -116,25 +117,24 @@ class _Rows:
         self._begin_s = time.monotonic()
         self._lock = threading.Lock()
 
-    def sent(self, facts: Facts) -> None:
-        """A frame that a sender of our own has sent, or could not send."""
-        number = int(facts["frame"])
+    def sent(self, facts: SentFacts) -> None:
+        """Takes a frame that this survey has sent, or could not send."""
         with self._lock:
-            self._sent[number] = facts.get("error")
-            if facts.get("sent"):
-                self.originals.sent[number] = str(facts["sent"])
+            self._sent[facts.frame] = facts.error
+            if facts.sent is not None:
+                self.originals.sent[facts.frame] = facts.sent
 
-    def received(self, facts: Facts) -> None:
-        """A frame that came; before it, those that did not."""
-        number, session, error = int(facts["frame"]), facts.get("session"), facts.get("error")
+    def received(self, facts: FrameFacts) -> None:
+        """Takes a frame that came, and adds a row for each that was lost before it."""
+        number, session, error, picture = facts.frame, facts.session, facts.error, facts.received
         now_s = time.monotonic() - self._begin_s
-        picture = facts.get("received")
-        if error is None and facts.get("is_lost"):
+        if error is None and facts.is_lost:
             error = "it came, but nothing of the picture could be decoded"
         row = SurveyRow(
-            frame=number, session=session, time_s=now_s, is_received=error is None,
-            reason=None if error is None else str(error),
-            psnr_db=self.originals.psnr_db(number, picture), **{key: facts.get(key) for key in FIGURES},
+            frame=number, session=session, time_s=now_s, is_received=error is None, reason=error,
+            psnr_db=self.originals.psnr_db(number, picture), snr_est_db=facts.snr_est_db, cfo_est_hz=facts.cfo_est_hz,
+            sfo_est_ppm=facts.sfo_est_ppm, erased_fraction=facts.erased_fraction, caption=facts.caption,
+            crc_ok=facts.crc_ok, airtime_s=facts.airtime_s,
         )  # fmt: skip
         with self._lock:
             for lost in self._passed_over(session, number, now_s):
@@ -142,10 +142,10 @@ class _Rows:
             self._add(row)
             self._last[session] = number
             if picture is not None:
-                self._files[len(self._rows) - 1] = str(picture)
+                self._files[len(self._rows) - 1] = picture
 
     def finished(self) -> list[SurveyRow]:
-        """All rows, with frames of our own sender that never came, and PSNR where its original came late."""
+        """All rows, with those of sent frames that never came, and the PSNR where the original came late."""
         with self._lock:
             for index, picture in self._files.items():
                 row = self._rows[index]
@@ -161,7 +161,7 @@ class _Rows:
     def _passed_over(self, session: int | None, number: int, now_s: float) -> list[SurveyRow]:
         last = self._last.get(session)
         n_gap = 0 if last is None else (number - last) % N_NUMBERS - 1
-        if last is None and self._sent:  # our own sender begins with 0
+        if last is None and self._sent:  # this survey numbers its frames from 0
             last, n_gap = -1, number
         if last is None or not 0 < n_gap <= MAX_GAP:
             return []
@@ -180,19 +180,29 @@ class _Rows:
             self._on_row(row)
 
 
-class _Ear:
-    """Sorts what the sides tell."""
+class _Sorter:
+    """Sorts the events of both sides into rows, counts and lines."""
 
     def __init__(self, rows: _Rows, on_state: Callable[[str], None] | None) -> None:
         self.causes: dict[str, int] = {}
         self._rows = rows
         self._on_state = on_state
 
-    def side(self, side: str, facts: Facts) -> None:
-        for name, n in (facts.get("causes") or {}).items():
-            self.causes[name] = self.causes.get(name, 0) + n
-        if "frame" in facts:
-            (self._rows.sent if side == "transmit" else self._rows.received)(facts)
-        elif self._on_state is not None and "causes" not in facts and facts.get("state") not in (None, "done"):
-            state = str(facts["state"])
-            self._on_state(state if ": " in state else f"{side}: {state}")
+    def take(self, role: Role, event: LinkEvent) -> None:
+        """Takes an event of a role."""
+        match event:
+            case SentFacts():
+                self._rows.sent(event)
+            case FrameFacts():
+                self._rows.received(event)
+            case Ended():
+                for name, n in event.causes.items():
+                    self.causes[name] = self.causes.get(name, 0) + n
+            case Ready():
+                self._show(f"{role}: ready")
+            case Notice():
+                self._show(event.line)
+
+    def _show(self, line: str) -> None:
+        if self._on_state is not None:
+            self._on_state(line)

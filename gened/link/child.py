@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Roles of the processes that a supervisor starts; see `children`.
+"""Roles of the processes that a supervisor starts, one function each; see `children`.
 
 ```text
 to the process     argument: the role's configuration; then numbers of frames that may be sent
-from the process   JSON objects: {"state"}, a frame's facts, {"failed": ...}, {"state": "done"}
+from the process   events, see `events`; the last one is `Done`, or the failure that ended the function
 ```
 """
 
@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from gened.link.events import BurstsDropped, Done, LinkEvent, Ready, to_wire
 from gened.processes import ChannelClosedError, Parent
 
 if TYPE_CHECKING:
@@ -22,11 +22,9 @@ if TYPE_CHECKING:
     from gened.link.editing import ServiceConfig
     from gened.virtual_pluto.server import ServerConfig
 
-STATUS_EVERY_S = 0.5
-
 
 class _Process:
-    """A role's side of its process: sends events, receives permits."""
+    """The process of a role: sends its events and receives its permits."""
 
     def __init__(self, parent: Parent) -> None:
         self._channel = parent.channel
@@ -34,10 +32,10 @@ class _Process:
         self.permits = threading.Semaphore(0)
         threading.Thread(target=self._receive_permits, daemon=True).start()
 
-    def send(self, facts: dict[str, Any]) -> None:
-        """Sends an event; any thread. A supervisor that has gone is no error: `stop` is set then."""
+    def send(self, event: LinkEvent | Done) -> None:
+        """Sends an event; any thread. A supervisor that has died is no error here: `stop` is set then."""
         with contextlib.suppress(OSError):
-            self._channel.send_json(facts)
+            self._channel.send_json(to_wire(event))
 
     def _receive_permits(self) -> None:
         with contextlib.suppress(ChannelClosedError, OSError):
@@ -46,12 +44,12 @@ class _Process:
 
 
 def _role(function: Callable[[_Process, Any], None]) -> Callable[[Parent, Any], None]:
-    """The function of a process that runs a role."""
+    """Makes a role the function of a process."""
 
     def run(parent: Parent, config: Any) -> None:
         process = _Process(parent)
         function(process, config)
-        process.send({"state": "done"})
+        process.send(Done())
 
     return run
 
@@ -60,22 +58,15 @@ def _role(function: Callable[[_Process, Any], None]) -> Callable[[Parent, Any], 
 def air(process: _Process, config: AirConfig) -> None:
     """The channel emulator."""
     from gened.link.air import Air
-    from gened.link.control import Status
 
-    last_s = 0.0
-
-    def send_status(status: Status) -> None:
-        process.send({"status": status.model_dump(), "dropped_bursts": emulator.take_dropped()})
-
-    def on_status(status: Status) -> None:
-        nonlocal last_s
-        if status.is_over or time.monotonic() - last_s > STATUS_EVERY_S:
-            last_s = time.monotonic()
-            send_status(status)
+    def send_dropped(_: object = None) -> None:
+        if dropped := emulator.take_dropped():
+            process.send(BurstsDropped(tuple(dropped)))
 
     emulator = Air(config)
-    process.send({"state": "ready"})
-    send_status(emulator.run(process.stop, on_status))
+    process.send(Ready())
+    emulator.run(process.stop, on_status=send_dropped)
+    send_dropped()
 
 
 @_role
@@ -83,7 +74,7 @@ def transmit(process: _Process, config: TransmitConfig) -> None:
     """The transmitter; takes a permit before each frame."""
     from gened.link.transmit import run_transmit
 
-    run_transmit(config, stop=process.stop, on_frame=process.send, permits=process.permits)
+    run_transmit(config, stop=process.stop, on_event=process.send, permits=process.permits)
 
 
 @_role
@@ -91,7 +82,7 @@ def receive(process: _Process, config: ReceiveConfig) -> None:
     """The receiver."""
     from gened.link.receive import run_receive
 
-    run_receive(config, stop=process.stop, on_frame=process.send)
+    run_receive(config, stop=process.stop, on_event=process.send)
 
 
 @_role
@@ -99,7 +90,7 @@ def pluto(process: _Process, config: ServerConfig) -> None:
     """A virtual Pluto."""
     from gened.virtual_pluto.server import serve
 
-    serve(config, stop=process.stop, on_ready=lambda uris: process.send({"state": "ready", "uris": uris}))
+    serve(config, stop=process.stop, on_ready=lambda _uris: process.send(Ready()))
 
 
 @_role
@@ -111,4 +102,4 @@ def editor(process: _Process, config: ServiceConfig) -> None:
     EditorServer(
         lambda device: load_editor(config.backend, device=device, **config.options), config.backend,
         devices=(config.device,), address=config.address,
-    ).serve(process.stop, lambda address: process.send({"state": "ready", "address": address}))  # fmt: skip
+    ).serve(process.stop, lambda _address: process.send(Ready()))  # fmt: skip

@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterable
 from typing import Any, Literal
 
+from gened.errors import GenedError
+from gened.link.events import ProcessEvent, from_wire
 from gened.processes import ChildProcess
 
 Role = Literal["air", "pluto", "receive", "transmit", "editor"]
@@ -32,7 +34,7 @@ class Child:
 
     def __init__(self, role: Role, config: Any) -> None:
         self.role = role
-        self._events: collections.deque[dict[str, Any]] = collections.deque()
+        self._events: collections.deque[ProcessEvent] = collections.deque()
         self._has_news = threading.Event()
         self._process = ChildProcess(f"gened.link.child:{role}", config, grace_s=GRACE_S, has_log=True)
         self._thread = threading.Thread(target=self._receive, name=f"gened-{role}", daemon=True)
@@ -43,7 +45,7 @@ class Child:
         """Process id."""
         return self._process.pid
 
-    def events(self) -> list[dict[str, Any]]:
+    def events(self) -> list[ProcessEvent]:
         """Events since the last call, oldest first."""
         self._has_news.clear()
         taken = []
@@ -88,8 +90,8 @@ class Child:
     def _receive(self) -> None:
         with contextlib.suppress(EOFError, OSError):
             while True:
-                with contextlib.suppress(ValueError):
-                    self._events.append(self._process.channel.receive_json())
+                with contextlib.suppress(ValueError, GenedError):
+                    self._events.append(from_wire(self._process.channel.receive_json()))
                     self._has_news.set()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A receiver's editor: a service that runs somewhere, or a backend in a process of its own on this machine.
+"""The editor of a receiver: a service that runs already, or a backend in a process of its own on this machine.
 
 ```text
 receiver's process                                   another process, maybe another machine
@@ -21,14 +21,14 @@ from gened.models.serving.editor_client import EditorClient
 from gened.processes import Failure
 
 LOADING_S = 300.0
-"""A backend on this machine may load for so long; pictures wait for it as far as the queue reaches."""
+"""Time that a backend on this machine may take to load; pictures wait for it as far as the queue reaches."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ServiceConfig:
-    """What the process of a backend is told."""
+    """Configuration of the process of a backend."""
 
     backend: str
     device: str
@@ -37,42 +37,42 @@ class ServiceConfig:
 
 
 class EditorSide:
-    """Connection to the editor, with its process where it is one of this machine. Use it as a context.
+    """Connection to the editor, with its process where the backend runs on this machine. Use it as a context.
 
     Args:
-        config: See there.
+        config: The editor.
 
     Raises:
-        ConfigError: Keys that are not there.
+        ConfigError: The keys are missing.
     """
 
     def __init__(self, config: EditConfig) -> None:
         self._child: Child | None = None
-        self._is_told = False
+        self._is_lost = False
         address, patience_s = config.editor, None
         if not config.is_remote:
             address, patience_s = f"tcp://127.0.0.1:{free_ports(1)[0]}", LOADING_S
             self._child = Child("editor", ServiceConfig(config.editor, config.device, config.options, address))
         self.client = EditorClient(address, keys=config.keys, timeout_s=config.timeout_s, patience_s=patience_s)
 
-    def look(self) -> None:
-        """Hears of the backend's process; one that failed is not waited for any longer."""
-        if self._child is None or self._is_told:
+    def poll(self) -> None:
+        """Checks the process of the backend; where it has failed, pictures no longer wait for it."""
+        if self._child is None or self._is_lost:
             return
-        for facts in self._child.events():
-            if (failure := Failure.from_message(facts)) is not None:
-                self._lose(failure.line)
-        if not self._is_told and self._child.has_ended() and not self._child.has_events():
+        for event in self._child.events():
+            if isinstance(event, Failure):
+                self._lose(event.line)
+        if not self._is_lost and self._child.has_ended() and not self._child.has_events():
             self._lose(f"the editor's process died ({self._child.exit_text()})")
 
     def _lose(self, reason: str) -> None:
-        self._is_told = True
+        self._is_lost = True
         log.warning("pictures are delivered as they are received: %s", reason)
         self.client.give_up(reason)
 
     @property
     def pid(self) -> int | None:
-        """Of the backend's process; None where a service is asked."""
+        """Process id of the backend; None where the editor is a service."""
         return None if self._child is None else self._child.pid
 
     def close(self) -> None:

@@ -20,8 +20,10 @@ from dataclasses import replace
 from typing import Any
 
 from gened.errors import LinkError
+from gened.gr_blocks.pdu.facts import FrameFacts, SentFacts
 from gened.link.children import Child, Role, end_all
 from gened.link.config import LoopbackConfig
+from gened.link.events import BurstsDropped, Done, Ended, LinkEvent, ProcessEvent, Ready
 from gened.link.link_errors import ChildDiedError, NoFrameError
 from gened.link.receive import ASSEMBLY_S
 from gened.models.serving.worker import encode_limit_s
@@ -29,8 +31,7 @@ from gened.processes import Failure
 from gened.reports.loopback_report import RunSettings, make_report
 from gened.reports.report import Report
 
-Facts = dict[str, Any]
-OnProgress = Callable[[str, Facts], None]
+OnProgress = Callable[[Role, LinkEvent], None]
 WINDOW = 4
 """Frames on their way: sent, not yet decoded."""
 LOST_S = ASSEMBLY_S + 2.0
@@ -53,7 +54,7 @@ def run_loopback(config: LoopbackConfig, *, stop: threading.Event, on_progress: 
     Args:
         config: See there. The folder's earlier pictures and report are removed.
         stop: Ends everything early; the report then has what was received until then.
-        on_progress: Called with "air", "pluto", "transmit" or "receive" and what that side tells.
+        on_progress: Called with a role and an event of its process.
 
     Returns:
         The report.
@@ -77,7 +78,7 @@ def run_loopback(config: LoopbackConfig, *, stop: threading.Event, on_progress: 
         run.watch(stop)
     finally:
         end_all(run.children.values())
-    run.hear_the_last()
+    run.take_last_events()
     report = make_report(
         config.out,
         sent=run.sent,
@@ -132,10 +133,10 @@ class _Run:
     """What the supervisor knows of a run."""
 
     def __init__(self, config: LoopbackConfig, on_progress: OnProgress | None) -> None:
-        self.sent: dict[int, Facts] = {}
-        self.received: dict[int, Facts] = {}
+        self.sent: dict[int, SentFacts] = {}
+        self.received: dict[int, FrameFacts] = {}
         self.no_frame: str | None = None
-        self.children: dict[str, Child] = {}
+        self.children: dict[Role, Child] = {}
         self.causes: dict[str, int] = {}
         """What went wrong on either side, by name, and how often."""
         self.dropped: list[int] = []
@@ -158,24 +159,26 @@ class _Run:
         """
         while not stop.is_set() and not self._is_over(until_ready):
             for role, child in self.children.items():
-                for facts in child.events():
-                    self._take(role, facts)
+                for event in child.events():
+                    self._take(role, event)
                 if role not in self._done and child.has_ended() and not child.has_events():
                     raise ChildDiedError(f"the process of '{role}' died ({child.exit_text()})")
             self._permit()
             self._check_start()
             (self.children.get("receive") or next(iter(self.children.values()))).wait_for_event(POLL_S)
 
-    def hear_the_last(self) -> None:
-        """What the processes have told while they ended."""
+    def take_last_events(self) -> None:
+        """Takes the counts that the processes have sent while they ended."""
         for child in self.children.values():
-            for facts in child.events():
-                self._count(facts)
+            for event in child.events():
+                self._count(event)
 
-    def _count(self, facts: Facts) -> None:
-        self.dropped += facts.get("dropped_bursts") or []
-        for name, count in (facts.get("causes") or {}).items():
-            self.causes[name] = self.causes.get(name, 0) + count
+    def _count(self, event: ProcessEvent) -> None:
+        if isinstance(event, BurstsDropped):
+            self.dropped += event.bursts
+        elif isinstance(event, Ended):
+            for name, count in event.causes.items():
+                self.causes[name] = self.causes.get(name, 0) + count
 
     def _is_over(self, until_ready: bool) -> bool:
         if until_ready and set(self.children) <= self._ready:
@@ -185,26 +188,28 @@ class _Run:
         has_all = set(self.sent) <= self._given_up | set(self.received)
         return self._config.radio is not None and "transmit" in self._done and has_all
 
-    def _take(self, role: str, facts: Facts) -> None:
-        failure = Failure.from_message(facts)
-        if failure is not None:
-            error = failure.error(ChildDiedError)
+    def _take(self, role: Role, event: ProcessEvent) -> None:
+        if isinstance(event, Failure):
+            error = event.error(ChildDiedError)
             if not isinstance(error, NoFrameError):
                 raise error
-            self.no_frame = str(error)  # the report tells it too
+            self.no_frame = str(error)  # raised at the end, when the report is written
             self._done |= {"receive", "transmit"}
             return
-        self._count(facts)
-        state = facts.get("state")
-        if state == "done":
+        self._count(event)
+        if isinstance(event, Done):
             self._done.add(role)
-        elif state == "ready":
+            return
+        if isinstance(event, Ready):
             self._ready.add(role)
-        elif "frame" in facts:
-            (self.sent if role == "transmit" else self.received)[int(facts["frame"])] = facts
+        elif isinstance(event, SentFacts):
+            self.sent[event.frame] = event
+            self._moved_s = time.monotonic()
+        elif isinstance(event, FrameFacts):
+            self.received[event.frame] = event
             self._moved_s = time.monotonic()
         if self._on_progress is not None:
-            self._on_progress(role, facts)
+            self._on_progress(role, event)
 
     def _permit(self) -> None:
         """Lets as many frames go as have room."""
@@ -212,7 +217,7 @@ class _Run:
             return
         newest = max(self.received, default=-1)
         for number, facts in self.sent.items():
-            if number < newest or facts.get("error"):  # decoded in their order: what was passed over will not come
+            if number < newest or facts.error is not None:  # decoded in their order: what was passed over will not come
                 self._given_up.add(number)
         if time.monotonic() - self._moved_s > LOST_S + self._airtime_s():
             self._given_up |= set(self.sent)
@@ -224,7 +229,7 @@ class _Run:
 
     def _airtime_s(self) -> float:
         """How long the frames that are on their way may need at the clock's speed."""
-        longest = max((int(facts.get("on_air_samples") or 0) for facts in self.sent.values()), default=0)
+        longest = max((facts.on_air_samples or 0 for facts in self.sent.values()), default=0)
         air = self._config.air
         return WINDOW * longest / (self._config.sample_rate * ((air and air.speed) or 1.0))
 

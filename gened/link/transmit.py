@@ -1,85 +1,87 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A transmitter's whole run: photographs through the flowgraph, with air told where the bursts are.
+"""The run of a transmitter: photographs through the flowgraph, and the position of each burst to the channel emulator.
 
 photographs -> Transmitter (GNU Radio) -> samples 5550
                     `-> burst_announcer -> control 5552
 
-With a radio the samples go to it, and there is neither air nor control: the run ends when the last burst has left.
+With a radio the samples go to it, without channel emulator and control: the run ends when the last burst has left.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gened.errors import CodecError, LinkError
+from gened.gr_blocks.pdu.facts import SentFacts
 from gened.link.config import TransmitConfig
 from gened.link.control import require_free
 from gened.link.describing import Describer
-from gened.link.importance import importance
-from gened.models.data.images import Mask, Pixels, load_image, save_png
+from gened.link.events import Ended, Notice, OnEvent, Ready, send
+from gened.link.photographs import Photographs
 
 if TYPE_CHECKING:
     from gened.flowgraphs.transmitter import Transmitter
-    from gened.gr_blocks.pdu.facts import SentFacts
     from gened.link.sender_control import SenderControl
 
-Facts = dict[str, Any]
 POLL_S = 0.1
-KEPT_PICTURES = 4
-"""Unpacked photographs that are kept; others are read again."""
 N_HOPELESS = 3
-"""When so many frames could not be encoded and none could, the others are not tried: a thousand of them, one every ten
-seconds, would take hours to say the same."""
+"""Number of frames, none of which could be encoded, after which the others are not tried: a thousand of them, one every
+ten seconds, would take hours to fail alike."""
 
 
 class _Outbox:
-    """What became of the frames, filled by the flowgraph's threads."""
+    """Facts of the frames that have left or failed, filled by the threads of the flowgraph."""
 
-    def __init__(self, on_frame: Callable[[Facts], None] | None) -> None:
-        self.frames: list[Facts] = []
-        self._on_frame = on_frame
+    def __init__(self, on_event: OnEvent | None) -> None:
+        self.frames: list[SentFacts] = []
+        self.on_event = on_event
 
     @property
     def is_hopeless(self) -> bool:
         """Whether encoding has failed often enough, and never worked."""
-        return len(self.frames) >= N_HOPELESS and all(facts.get("error") for facts in self.frames)
+        return len(self.frames) >= N_HOPELESS and self.error is not None
 
-    def report(self, sent: SentFacts) -> None:
-        facts = sent.to_wire()
+    @property
+    def error(self) -> str | None:
+        """The first error where every frame has one."""
+        errors = [facts.error for facts in self.frames if facts.error is not None]
+        return errors[0] if errors and len(errors) == len(self.frames) else None
+
+    def report(self, facts: SentFacts) -> None:
         self.frames.append(facts)
-        if self._on_frame is not None:
-            self._on_frame(facts)
+        send(self.on_event, facts)
 
-    def state(self, state: str) -> None:
-        if self._on_frame is not None:
-            self._on_frame({"state": state})
 
-    def ended(self, causes: dict[str, int]) -> None:
-        """What was wrong, by name and count."""
-        if self._on_frame is not None:
-            self._on_frame({"state": "ended", "causes": causes})
+@dataclass(frozen=True)
+class _Run:
+    """What the parts of a run share."""
+
+    config: TransmitConfig
+    photographs: Photographs
+    outbox: _Outbox
+    stop: threading.Event
+    permits: threading.Semaphore | None
+    describer: Describer | None
 
 
 def run_transmit(
     config: TransmitConfig,
     *,
     stop: threading.Event,
-    on_frame: Callable[[Facts], None] | None = None,
+    on_event: OnEvent | None = None,
     permits: threading.Semaphore | None = None,
-) -> list[Facts]:
-    """Sends the photographs and ends when air has given out the last sample.
+) -> list[SentFacts]:
+    """Sends the photographs and ends when the channel emulator or the radio has emitted the last sample.
 
     Args:
-        config: See there.
-        stop: Ends it early.
-        on_frame: Called with {"state": "ready"} when air has answered, and with each frame's facts when it has left;
-            with a radio also with {"state": line} for what is wrong, and at the end with {"state": "ended", "causes":
-            {name: count}}; any thread.
+        config: The transmitter.
+        stop: Ends the run early.
+        on_event: Called with `Ready` when the channel emulator has answered or the radio runs, and with the `SentFacts`
+            of each frame when it has left; with a radio also with a `Notice` for each fault, and with `Ended`; any
+            thread.
         permits: One is taken before each frame, so that a supervisor can hold the sender back; None: no such limit.
 
     Returns:
@@ -89,36 +91,24 @@ def run_transmit(
         ImageError: A photograph or the mask cannot be used; nothing was sent.
         ConfigError: The mask or a box does not fit a photograph; nothing was sent.
         PortInUseError: Another program listens at one of the addresses.
-        ConfigError, LinkError: The radio is not there, may not transmit as it says, or does not take its settings.
+        ConfigError, LinkError: The radio is absent, may not transmit as configured, or does not take its settings.
         CodecError: No frame could be encoded.
-        CaptionerError: The captioner cannot be made; nothing was sent.
-        LinkError: Air did not answer, or took no more samples, within the time limit.
+        CaptionerError: The captioner cannot be constructed; nothing was sent.
+        LinkError: The channel emulator did not answer, or took no more samples, within the time limit.
     """
-    pictures = _Pictures(config)
+    photographs, outbox = Photographs(config), _Outbox(on_event)
     describer = None if config.captions or config.describe is None else Describer(config.describe)
+    run = _Run(config, photographs, outbox, stop, permits, describer)
     try:
-        return _transmit(config, pictures, describer, stop, on_frame, permits)
+        if config.radio is None:
+            _send_to_air(run)
+        else:
+            _send_to_radio(run)
     finally:
         if describer is not None:
             describer.close()
-
-
-def _transmit(
-    config: TransmitConfig,
-    pictures: _Pictures,
-    describer: Describer | None,
-    stop: threading.Event,
-    on_frame: Callable[[Facts], None] | None,
-    permits: threading.Semaphore | None,
-) -> list[Facts]:
-    outbox = _Outbox(on_frame)
-    if config.radio is None:
-        _send_to_air(config, pictures, describer, outbox, stop, permits)
-    else:
-        _send_to_radio(config, pictures, describer, outbox, stop, permits)
-    errors = [facts["error"] for facts in outbox.frames if facts.get("error")]
-    if errors and len(errors) == len(outbox.frames):
-        raise CodecError(errors[0])
+    if outbox.error is not None:
+        raise CodecError(outbox.error)
     return outbox.frames
 
 
@@ -137,45 +127,32 @@ def _transmitter(config: TransmitConfig, outbox: _Outbox) -> Transmitter:
     )  # fmt: skip
 
 
-def _send_to_radio(
-    config: TransmitConfig,
-    pictures: _Pictures,
-    describer: Describer | None,
-    outbox: _Outbox,
-    stop: threading.Event,
-    permits: threading.Semaphore | None,
-) -> None:
-    """The radio is mute again when this ends, whatever ends it."""
+def _send_to_radio(run: _Run) -> None:
+    """Sends over a radio, which is mute again when this ends, for whatever reason."""
     from gened.monitor.link_monitor import TransmitterMonitor, watching
 
-    transmitter = _transmitter(config, outbox)
+    outbox = run.outbox
+    transmitter = _transmitter(run.config, outbox)
     sink = transmitter.sink
-    monitor = TransmitterMonitor(transmitter, outbox.state)
+    monitor = TransmitterMonitor(transmitter, lambda line: send(outbox.on_event, Notice(line)))
     try:
         sink.arm()
         transmitter.start()
-        outbox.state("ready")
+        send(outbox.on_event, Ready())
         with watching(monitor):
-            _send_all(config, transmitter, pictures, describer, outbox, stop, permits)
-            watch = _Watch(transmitter, config.timeout_s)
-            while not stop.is_set() and not transmitter.drain(POLL_S):
-                watch.look()
-        stop.wait(sink.tail_s)  # until the last sample has left the driver's buffers
+            _send_all(run, transmitter)
+            _drain(run, transmitter)
+        run.stop.wait(sink.tail_s)  # until the last sample has left the driver's buffers
     finally:
         sink.mute()
         transmitter.stop()
         transmitter.wait()
-        outbox.ended(monitor.counts())
+        send(outbox.on_event, Ended(monitor.counts()))
 
 
-def _send_to_air(
-    config: TransmitConfig,
-    pictures: _Pictures,
-    describer: Describer | None,
-    outbox: _Outbox,
-    stop: threading.Event,
-    permits: threading.Semaphore | None,
-) -> None:
+def _send_to_air(run: _Run) -> None:
+    """Sends to the channel emulator."""
+    config = run.config
     for address in (config.address, config.control):
         require_free(address)
     from gened.gr_blocks.burst_announcer import burst_announcer
@@ -183,16 +160,17 @@ def _send_to_air(
 
     control = SenderControl(config.control, config.sample_rate)
     try:
-        transmitter = _transmitter(config, outbox)
+        transmitter = _transmitter(config, run.outbox)
         # A flowgraph does not keep its Python blocks alive: this name does.
         announcer = burst_announcer(control.announce)
         transmitter.connect(transmitter.modulator, announcer)
-        if require_ready(control, config.timeout_s, stop):
+        if require_ready(control, config.timeout_s, run.stop):
             transmitter.start()
             try:
-                outbox.state("ready")
-                _send_all(config, transmitter, pictures, describer, outbox, stop, permits)
-                _finish(config, transmitter, control, stop)
+                send(run.outbox.on_event, Ready())
+                _send_all(run, transmitter)
+                _drain(run, transmitter)
+                _finish(run, transmitter, control)
             finally:
                 transmitter.stop()
                 transmitter.wait()
@@ -200,73 +178,33 @@ def _send_to_air(
         control.close()
 
 
-class _Pictures:
-    """The photographs and what is important in them: all looked at before the first is sent, then read in turn."""
-
-    def __init__(self, config: TransmitConfig) -> None:
-        self._config = config
-        self._load = lru_cache(KEPT_PICTURES)(self._read)
-        if config.out is not None:
-            config.out.mkdir(parents=True, exist_ok=True)
-        for index, path in enumerate(config.photos):
-            self._keep(index, self._load(path)[0])
-
-    def _read(self, path: Path) -> tuple[Pixels, Mask | None]:
-        pixels = load_image(path, max_side=self._config.max_side)
-        return pixels, importance(path, pixels, self._config.mask, self._config.mask_boxes)
-
-    def frame(self, number: int) -> tuple[Pixels, Mask | None, Facts]:
-        """The picture of a frame, what is important in it, and what goes with it."""
-        config = self._config
-        index = number % len(config.photos)
-        meta: Facts = {"frame": number % 65536, "photo": index}
-        if config.captions:
-            meta["caption"] = config.captions[number % len(config.captions)]
-        if config.out is not None:
-            meta["sent"] = self._name(index)
-        return *self._load(config.photos[index]), meta
-
-    def _name(self, index: int) -> str:
-        return "sent.png" if len(self._config.photos) == 1 else f"sent-{index:04d}.png"
-
-    def _keep(self, index: int, pixels: Pixels) -> None:
-        if self._config.out is not None:
-            save_png(self._config.out / self._name(index), pixels)
-            if index == 0 and len(self._config.photos) > 1:
-                save_png(self._config.out / "sent.png", pixels)
-
-
-def _send_all(
-    config: TransmitConfig,
-    transmitter: Transmitter,
-    pictures: _Pictures,
-    describer: Describer | None,
-    outbox: _Outbox,
-    stop: threading.Event,
-    permits: threading.Semaphore | None,
-) -> None:
-    """Hands each picture to the flowgraph when its time has come, a permit is there, and the radio has room."""
+def _send_all(run: _Run, transmitter: Transmitter) -> None:
+    """Passes each picture to the flowgraph when it is due, a permit is there, and the flowgraph has room."""
+    config, stop, permits = run.config, run.stop, run.permits
     due_s = time.monotonic()
     for number in range(config.n_frames_in_all):
-        image, mask, meta = pictures.frame(number)
-        if describer is not None and (words := describer(meta["photo"], image, mask)):
-            meta["caption"] = words
+        frame = run.photographs.frame(number, run.describer)
         while permits is not None and not stop.is_set() and not permits.acquire(timeout=POLL_S):
             pass
         stop.wait(max(0.0, due_s - time.monotonic()))
         watch = _Watch(transmitter, config.timeout_s)
-        while not stop.is_set() and not transmitter.send(image, meta, mask=mask, timeout_s=POLL_S):
-            watch.look()
-        if stop.is_set() or outbox.is_hopeless:
+        while not stop.is_set() and not transmitter.send(frame.image, frame.meta, mask=frame.mask, timeout_s=POLL_S):
+            watch.check()
+        if stop.is_set() or run.outbox.is_hopeless:
             return
         due_s = time.monotonic() + config.interval_s
 
 
-def _finish(config: TransmitConfig, transmitter: Transmitter, control: SenderControl, stop: threading.Event) -> None:
-    """Waits until every sample has left for air, and air has given it out."""
-    watch = _Watch(transmitter, config.timeout_s)
-    while not stop.is_set() and not transmitter.drain(POLL_S):
-        watch.look()
+def _drain(run: _Run, transmitter: Transmitter) -> None:
+    """Waits until every sample has left the flowgraph."""
+    watch = _Watch(transmitter, run.config.timeout_s)
+    while not run.stop.is_set() and not transmitter.drain(POLL_S):
+        watch.check()
+
+
+def _finish(run: _Run, transmitter: Transmitter, control: SenderControl) -> None:
+    """Announces the end and waits until the channel emulator has emitted every sample."""
+    config, stop = run.config, run.stop
     if stop.is_set():
         return
     control.finish(config.n_frames_in_all, transmitter.n_samples_sent)
@@ -277,7 +215,12 @@ def _finish(config: TransmitConfig, transmitter: Transmitter, control: SenderCon
 
 
 class _Watch:
-    """Gives up when neither a sample nor a frame moves for too long."""
+    """Time limit for a transmitter of which neither a sample nor a frame moves.
+
+    Args:
+        transmitter: The flowgraph.
+        timeout_s: Largest time without any movement.
+    """
 
     def __init__(self, transmitter: Transmitter, timeout_s: float) -> None:
         self._transmitter = transmitter
@@ -285,8 +228,12 @@ class _Watch:
         self._last = (-1, -1)
         self._moved_s = time.monotonic()
 
-    def look(self) -> None:
-        """Raises LinkError when it was too long, or when the radio did not start."""
+    def check(self) -> None:
+        """To be called often.
+
+        Raises:
+            LinkError: The time limit is exceeded, or the radio did not start.
+        """
         failure = self._transmitter.sink.failure
         if failure is not None:
             raise LinkError(str(failure))
@@ -297,4 +244,4 @@ class _Watch:
         elif time.monotonic() - self._moved_s > self._timeout_s:
             peer = self._transmitter.sink.where
             advice = f"is {peer} still there?" if peer else "was `gened air` stopped?"
-            raise LinkError(f"nobody has taken samples for {self._timeout_s:g} s; {advice}")
+            raise LinkError(f"no samples were taken for {self._timeout_s:g} s; {advice}")

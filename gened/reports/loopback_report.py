@@ -1,30 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a loopback leaves: the facts of both sides as one report, with the pictures beside each other."""
+"""The report of a loopback: facts of both sides in one file, and the pictures beside each other."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from gened.models.data.images import Mask, Pixels, load_image, save_png, to_float
-from gened.models.evaluation.metrics.pixel_metrics import ms_ssim, psnr_db
+from gened.gr_blocks.pdu.facts import FrameFacts, SentFacts
+from gened.models.data.images import Mask, Pixels, load_image, to_float
+from gened.models.data.writing import PictureFolder, write_png
+from gened.models.evaluation.metrics.pixel_metrics import psnr_db
 from gened.provenance import run_meta
 from gened.reports.figures import constellation, side_by_side
+from gened.reports.ms_ssim import ms_ssim
 from gened.reports.report import FrameReport, Report, frame_report, write_report
-
-Facts = dict[str, Any]
-SENDERS_KEYS = ("sent", "encode_ms", "analog_symbols", "side_symbols", "caption_symbols", "on_air_samples")
-"""What the transmitter knows better: the receiver counts what arrived."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """What a run was set to, for its report."""
+    """Settings of a run, for its report."""
 
     argv: Sequence[str]
     """Command line."""
@@ -42,46 +40,45 @@ class RunSettings:
 def make_report(
     out: Path,
     *,
-    sent: dict[int, Facts],
-    received: dict[int, Facts],
+    sent: Mapping[int, SentFacts],
+    received: Mapping[int, FrameFacts],
     settings: RunSettings,
-    causes: dict[str, int] | None = None,
+    causes: Mapping[str, int] | None = None,
     dropped: Sequence[int] = (),
 ) -> Report:
-    """Writes report.json, side_by_side.png (one a photograph) and constellation.png; returns the report.
+    """Writes report.json, side_by_side.png (one per photograph) and constellation.png; returns the report.
 
     Args:
         out: Folder that has the pictures already.
-        sent: Facts of each frame from the transmitter, by number.
-        received: The same from the receiver; frames that were lost are missing.
-        settings: What the run was set to.
-        causes: What went wrong, by name, and how often.
-        dropped: Bursts that air has dropped, counted from 0 over the whole run.
+        sent: The transmitter's facts of each frame, by number.
+        received: The receiver's facts of each frame, by number; frames that were lost are missing.
+        settings: Settings of the run.
+        causes: Faults of the link, by name, and how often each was seen.
+        dropped: Bursts that the channel emulator has dropped, counted from 0 over the whole run.
     """
     pictures = _Pictures(out)
     frames = [
-        _frame(number, sent.get(number, {}), received.get(number), settings, pictures)
-        for number in sorted(sent | received)
+        _frame(sent.get(number), received.get(number), settings, pictures)
+        for number in sorted(sent.keys() | received.keys())
     ]
     meta = run_meta(settings.argv, seed=settings.seed) | {
-        "causes": causes,
+        "causes": None if causes is None else dict(causes),
         "dropped_bursts": _by_frame(sent, dropped) if settings.is_simulated else None,
     }
     report = Report(meta=meta, frames=frames)
     write_report(out / "report.json", report)
-    beside = {number: (facts.get("mask"), facts.get("edited_picture")) for number, facts in received.items()}
-    _draw(out, frames, beside, pictures)
+    _draw(out, frames, received, pictures)
     return report
 
 
-def _by_frame(sent: dict[int, Facts], dropped: Sequence[int]) -> list[dict[str, int]]:
-    """The bursts that were dropped, each as its frame and its number within it; `sent` is in the order of the air."""
-    bursts = [(number, burst) for number, facts in sent.items() for burst in range(facts.get("n_bursts") or 0)]
+def _by_frame(sent: Mapping[int, SentFacts], dropped: Sequence[int]) -> list[dict[str, int]]:
+    """Frame, and number within it, of each burst that was dropped; `sent` is in the order of transmission."""
+    bursts = [(number, burst) for number, facts in sent.items() for burst in range(facts.n_bursts or 0)]
     return [{"frame": bursts[i][0], "burst": bursts[i][1]} for i in sorted(dropped) if i < len(bursts)]
 
 
 class _Pictures:
-    """Pictures of the folder by file name."""
+    """Pictures of the folder by file name; the latest ones are kept."""
 
     def __init__(self, out: Path) -> None:
         self._out = out
@@ -91,43 +88,46 @@ class _Pictures:
         return load_image(self._out / name) if name else None
 
     def mask(self, name: str | None) -> Mask | None:
-        """[H, W], as it was written."""
+        """[H, W], as written."""
         pixels = self.load(name)
         return None if pixels is None else pixels[..., 0]
 
 
-def _frame(number: int, sent: Facts, received: Facts | None, settings: RunSettings, pictures: _Pictures) -> FrameReport:
-    facts: Facts = {"snr_set_db": settings.snr_set_db, "cfo_set_hz": settings.cfo_set_hz, "erased_fraction": 1.0}
-    facts |= {key: value for key, value in (received or {}).items() if key != "error"}
-    facts |= {key: sent[key] for key in SENDERS_KEYS if key in sent} | {"frame": number}
-    if isinstance(facts.get("on_air_samples"), int):
-        facts["airtime_s"] = facts["on_air_samples"] / settings.sample_rate
-    original, result = pictures.load(facts.get("sent")), pictures.load(facts.get("received"))
+def _frame(
+    sent: SentFacts | None, received: FrameFacts | None, settings: RunSettings, pictures: _Pictures
+) -> FrameReport:
+    """The report of one frame, with the figures that compare its two pictures."""
+    counts = [facts.on_air_samples for facts in (sent, received) if facts is not None]
+    n_samples = next((count for count in counts if count is not None), None)
+    original = pictures.load(None if sent is None else sent.sent)
+    result = pictures.load(None if received is None else received.received)
+    others: dict[str, float | None] = {"snr_set_db": settings.snr_set_db, "cfo_set_hz": settings.cfo_set_hz}
+    if received is None or received.erased_fraction is None:
+        others["erased_fraction"] = 1.0
+    if n_samples is not None:
+        others["airtime_s"] = n_samples / settings.sample_rate
     if original is not None and result is not None and original.shape == result.shape:
-        facts["psnr_db"] = psnr_db(to_float(original), to_float(result))
-        facts["ms_ssim"] = ms_ssim(to_float(original), to_float(result))
-    return frame_report(facts)
+        others["psnr_db"] = psnr_db(to_float(original), to_float(result))
+        others["ms_ssim"] = ms_ssim(to_float(original), to_float(result))
+    return frame_report(received=received, sent=sent, **others)
 
 
-def _draw(
-    out: Path, frames: list[FrameReport], beside: dict[int, tuple[str | None, str | None]], pictures: _Pictures
-) -> None:
-    """One page a photograph, of the first of its frames that arrived; the first page under the plain name too."""
+def _draw(out: Path, frames: list[FrameReport], received: Mapping[int, FrameFacts], pictures: _Pictures) -> None:
+    """One page per photograph, of the first of its frames that arrived; the first page under the plain name, too."""
     shown: dict[str | None, FrameReport] = {}
     for frame in sorted(frames, key=lambda frame: frame.received is None):
         shown.setdefault(frame.sent, frame)
+    folder = PictureFolder(out, is_numbered=len(shown) > 1)
     for index, name in enumerate(sorted(shown, key=str)):
-        mask_name, edited_name = beside.get(shown[name].frame, (None, None))
+        facts = received.get(shown[name].frame)
         page = side_by_side(
-            pictures.load(name), pictures.load(shown[name].received), shown[name], pictures.mask(mask_name),
-            edited=pictures.load(edited_name),
+            pictures.load(name), pictures.load(shown[name].received), shown[name],
+            pictures.mask(None if facts is None else facts.mask),
+            edited=pictures.load(None if facts is None else facts.edited_picture),
         )  # fmt: skip
-        if len(shown) > 1:
-            save_png(out / f"side_by_side-{index:04d}.png", page)
-        if index == 0:
-            save_png(out / "side_by_side.png", page)
+        folder.write(folder.names("side_by_side", f"{index:04d}", is_first=index == 0), page)
     points = out / "constellation.npz"
     arrived = next((frame for frame in frames if frame.received is not None), None)
     if points.is_file() and arrived is not None:
         with np.load(points) as arrays:
-            save_png(out / "constellation.png", constellation(arrays["digital"], arrays["analog"], arrived))
+            write_png(constellation(arrays["digital"], arrays["analog"], arrived), out / "constellation.png")

@@ -7,16 +7,18 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import correlate1d
 
-from gened.models.codecs.base import Picture
 from gened.models.evaluation.metrics.pixel_metrics import MS_SSIM_MIN_SIDE, rounded
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""Exponents of the five scales, Table 1 of the reference gives them as the result of its experiment."""
+"""Exponents of the five scales, from the experiment of the reference."""
 WINDOW_LEN, SIGMA = 11, 1.5
-"""The Gaussian window, in pixels."""
+"""Length and standard deviation of the Gaussian window, in pixels."""
 C1, C2 = 0.01**2, 0.03**2
 """Constants that keep the quotients finite, for values in [0, 1]."""
+Picture = npt.NDArray[np.float32]
+"""[3, H, W] in [0, 1]."""
 Plane = npt.NDArray[np.float32]
+"""[H, W], one channel."""
 
 
 def ms_ssim(x: Picture, x_hat: Picture) -> float | None:

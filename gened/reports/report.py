@@ -15,6 +15,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from gened.errors import LinkError
+from gened.gr_blocks.pdu.facts import FrameFacts, SentFacts
 
 
 def _null_if_not_finite(value: Any) -> Any:
@@ -87,19 +88,42 @@ class Report(BaseModel):
 FRAME_KEYS: tuple[str, ...] = tuple(FrameReport.model_fields)
 
 
-def frame_report(facts: Mapping[str, Any]) -> FrameReport:
-    """The report of a frame from whatever its sender, its receiver and the command know of it.
+SENDERS_FACTS = ("frame", "sent", "encode_ms", "analog_symbols", "side_symbols", "caption_symbols", "on_air_samples")
+"""Entries that are the transmitter's, where its facts are known: the receiver counts what arrived."""
+
+
+def frame_report(
+    *, received: FrameFacts | None = None, sent: SentFacts | None = None, **others: float | None
+) -> FrameReport:
+    """The report of a frame from the facts of its sender and its receiver.
 
     Args:
-        facts: Entries of other names are left out. `payload_symbols` is made where only its parts are known.
+        received: Facts of the receiver; None where the frame was lost.
+        sent: Facts of the sender; None where they are not known.
+        **others: Further entries, which take precedence.
 
     Raises:
         LinkError: An entry is of another type or out of range.
     """
-    known = {key: facts[key] for key in FRAME_KEYS if key in facts}
+    values: dict[str, object] = {} if received is None else received.to_wire()
+    if sent is not None:
+        values |= {key: value for key, value in sent.to_wire().items() if key in SENDERS_FACTS}
+    return checked_report(values | others)
+
+
+def checked_report(values: Mapping[str, object]) -> FrameReport:
+    """The report of a frame with these entries; those of other names are left out.
+
+    `payload_symbols` is the sum of its parts where only these are known.
+
+    Raises:
+        LinkError: An entry is missing, of another type or out of range.
+    """
+    known = {key: values[key] for key in FRAME_KEYS if key in values}
     parts = [known.get(key) for key in ("analog_symbols", "side_symbols", "caption_symbols")]
-    if known.get("payload_symbols") is None and None not in parts:
-        known["payload_symbols"] = sum(part or 0 for part in parts)
+    counts = [part for part in parts if isinstance(part, int)]
+    if known.get("payload_symbols") is None and len(counts) == len(parts):
+        known["payload_symbols"] = sum(counts)
     try:
         return FrameReport.model_validate(known)
     except ValidationError as error:

@@ -15,14 +15,12 @@ from gened.models.data.reading import FOREGROUND, ImageSizeError, Mask, fit_mask
 from gened.models.data.srgb import Pixels
 
 __all__ = [
-    "MAX_SIDE", "MIN_SIDE", "Mask", "Pixels", "load_image", "load_mask", "save_png", "to_float", "to_uint8",
+    "MAX_SIDE", "MIN_SIDE", "Mask", "Pixels", "load_image", "load_mask", "to_float", "to_uint8",
 ]  # fmt: skip
 
 MIN_SIDE = 64
 MAX_SIDE = 4096
 """Pixels; the header has 12 bits for each side."""
-PNG_LEVEL = 4
-"""zlib level of written PNG files. 6, the default, takes 2.6 times as long for files 3 % smaller (Kodak)."""
 
 
 def load_image(path: str | Path, *, max_side: int | None = None) -> Pixels:
@@ -75,25 +73,6 @@ def load_mask(path: str | Path, height: int, width: int) -> Mask:
     if mask.max() < FOREGROUND:
         raise ConfigError(f"the mask {path} has no white in it; paint white what is important")
     return mask
-
-
-def save_png(path: str | Path, pixels: Pixels | Mask) -> None:
-    """Write a picture as PNG, whole or not at all: a reader never sees half a file.
-
-    Args:
-        path: The file; an existing one is replaced.
-        pixels: [H, W, 3] or [H, W] uint8.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        Image.fromarray(pixels).save(partial, format="PNG", compress_level=PNG_LEVEL)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def to_float(pixels: Pixels) -> npt.NDArray[np.float32]:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picture files of a run: one writer, and one rule for their names.
 
-    sent.png                     of a run with one picture of its kind; otherwise the first picture of its kind
-    received-0003.png            one of several, here frame 3
-    received-00007-0003.png      the same of another sender, session 7
-    received-0003-mask.png       beside it: the importance of its pixels; mask.png beside received.png
+sent.png                     of a run with one picture of its kind; otherwise the first picture of its kind
+received-0003.png            one of several, here frame 3
+received-00007-0003.png      the same of another sender, session 7
+received-0003-mask.png       beside it: the importance of its pixels; mask.png beside received.png
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from PIL import Image
 
 COMPRESS_LEVEL = 4
-"""Of zlib: a photograph takes as many bytes as at level 6, the default, and half the time."""
+"""zlib level of PNG files. 6, the default, takes 2.6 times as long for files 3 % smaller (Kodak)."""
 
 
 def picture_name(kind: str, *numbers: str) -> str:
@@ -38,14 +38,20 @@ def write_png(pixels: npt.NDArray[np.uint8], *paths: Path) -> None:
 
     Args:
         pixels: [H, W, 3] or [H, W] uint8.
-        *paths: Files, which are replaced.
+        *paths: Files; existing ones are replaced.
+
+    Raises:
+        OSError: A file cannot be written.
     """
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, format="PNG", compress_level=COMPRESS_LEVEL)
     for path in paths:
         partial = path.with_name(f".{path.name}.part")
-        partial.write_bytes(encoded.getbuffer())
-        partial.replace(path)
+        try:
+            partial.write_bytes(encoded.getbuffer())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import yaml
 from gened import gr_blocks
 from gened.cli import main
 from gened.commands.loopback import _caption
-from gened.commands.receive import told
+from gened.commands.receive import line_of
+from gened.gr_blocks.pdu.facts import FrameFacts
 from gened.gr_blocks.phy.coding.modes import MODES
 from gened.reports.report import frame_report
 
@@ -90,9 +92,9 @@ def test_the_help_of_caption_modes_and_companion_list_them_all(
 
 
 def test_a_damaged_caption_is_told_as_damaged() -> None:
-    facts = {"frame": 3, "crc_ok": False, "caption": None, "caption_partial": "a red \ufffd"}
-    assert told(facts) == 'frame 3 received, caption damaged: "a red \ufffd"'
-    assert told({**facts, "caption_partial": None}) == "frame 3 received, caption lost"
-    report = frame_report({**facts, "received": "000003.png"})
+    facts = FrameFacts(frame=3, crc_ok=False, caption_partial="a red \ufffd", received="000003.png")
+    assert line_of(facts) == 'frame 3 received, caption damaged: "a red \ufffd"'
+    assert line_of(replace(facts, caption_partial=None)) == "frame 3 received, caption lost"
+    report = frame_report(received=facts)
     assert (report.caption, report.caption_partial) == (None, "a red \ufffd")
     assert _caption(report) == "[red]CRC failed[/] a red \ufffd"

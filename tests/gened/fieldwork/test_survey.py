@@ -23,17 +23,19 @@ from gened.fieldwork.config import SurveyConfig
 from gened.fieldwork.survey import Survey, SurveyRow, run_survey
 from gened.fieldwork.survey_report import line_of, summary_lines, write_survey
 from gened.fieldwork.survey_summary import drift_per_s, summarize, wilson_interval
+from gened.gr_blocks.pdu.facts import FrameFacts
 from gened.link.config import ReceiveConfig
+from gened.link.events import Ended, Ready
 from gened.link.link_errors import NoFrameError
 
 TIMEOUT_S = 120
 
 
-def facts(number: int, **others: Any) -> dict[str, Any]:
-    """What a receiver tells of a frame."""
+def facts(number: int, **others: Any) -> FrameFacts:
+    """Facts of a received frame."""
     plain = {"frame": number, "session": 7, "snr_est_db": 10.0, "cfo_est_hz": 100.0, "sfo_est_ppm": 1.0,
              "erased_fraction": 0.0, "caption": "a bus", "crc_ok": True, "airtime_s": 0.013}  # fmt: skip
-    return plain | others
+    return FrameFacts.from_wire(plain | others)
 
 
 @pytest.fixture
@@ -41,11 +43,11 @@ def hear(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Runs a survey of what a receiver tells; an exception in it is raised by the receiver."""
 
     def survey(*told: Any, **options: Any) -> tuple[Survey, list[SurveyRow]]:
-        def receive(config: Any, *, stop: Any, on_frame: Any) -> None:
+        def receive(config: Any, *, stop: Any, on_event: Any) -> None:
             for each in told:
                 if isinstance(each, Exception):
                     raise each
-                on_frame(each)
+                on_event(each)
 
         monkeypatch.setattr(module, "run_receive", receive)
         rows: list[SurveyRow] = []
@@ -87,9 +89,7 @@ def test_a_frame_that_came_but_gave_no_picture_is_lost_with_its_reason(hear: Any
 
 
 def test_an_error_of_the_link_keeps_what_came_before(hear: Any) -> None:
-    survey, _ = hear(
-        {"state": "ready"}, facts(0), {"state": "ended", "causes": {"overflow": 3}}, NoFrameError("no frame")
-    )
+    survey, _ = hear(Ready(), facts(0), Ended({"overflow": 3}), NoFrameError("no frame"))
     assert numbers(survey) == [(0, True)]
     assert survey.causes == {"overflow": 3}
     assert isinstance(survey.failure, NoFrameError)

@@ -21,10 +21,12 @@ pytest.importorskip("gnuradio", reason="the link's ends are GNU Radio flowgraphs
 pytest.importorskip("torch", reason="the embedded editor is a network")
 
 from gened.errors import CaptionerError, ConfigError, EditorError
+from gened.gr_blocks.pdu.facts import FrameFacts
 from gened.gr_blocks.phy.channel.config import ChannelConfig
 from gened.link.config import AirConfig, CaptionConfig, EditConfig, LoopbackConfig, ReceiveConfig, TransmitConfig
 from gened.link.control import free_ports
 from gened.link.describing import Describer
+from gened.link.events import LinkEvent
 from gened.link.loopback import run_loopback
 from gened.models.data.images import load_image
 
@@ -97,11 +99,11 @@ def test_an_editor_that_is_killed_in_the_middle_costs_no_frame(tmp_path: Path) -
         while "ready" not in service.stderr.readline():
             assert service.poll() is None
 
-        def told(side: str, facts: dict[str, Any]) -> None:
-            if side == "receive" and facts.get("edited") and service.poll() is None:
+        def kill_service(_: str, event: LinkEvent) -> None:
+            if isinstance(event, FrameFacts) and event.edited and service.poll() is None:
                 os.kill(service.pid, signal.SIGKILL)
 
-        report = run_loopback(config, stop=threading.Event(), on_progress=told)
+        report = run_loopback(config, stop=threading.Event(), on_progress=kill_service)
     assert [frame.frame for frame in report.frames] == list(range(8))
     edited = [frame.edited for frame in report.frames]
     assert edited[0] is True and edited[-1] is False

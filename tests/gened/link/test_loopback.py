@@ -20,16 +20,19 @@ pytest.importorskip("gnuradio", reason="the link's ends are GNU Radio flowgraphs
 from waiting import wait_until
 
 from gened.errors import CodecError
+from gened.gr_blocks.pdu.facts import FrameFacts
 from gened.gr_blocks.phy.channel.config import ChannelConfig
 from gened.link import loopback
-from gened.link.children import Child, end_all
+from gened.link.children import Child, Role, end_all
 from gened.link.config import AirConfig, LoopbackConfig, ReceiveConfig, TransmitConfig
 from gened.link.control import free_ports
+from gened.link.events import LinkEvent
 from gened.link.link_errors import ChildDiedError, NoFrameError
 from gened.link.loopback import run_loopback
 from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.data.images import load_image
 from gened.models.data.reading import ImageSizeError
+from gened.processes import Failure
 from gened.reports.figures import MASK_INK
 from gened.reports.report import FrameReport, Report
 
@@ -102,11 +105,11 @@ def descendants(pid: int) -> list[int]:
 
 def test_every_frame_crosses_with_its_caption_and_figures(tmp_path: Path) -> None:
     photos = [photograph(tmp_path / "one.png", 96, 128), photograph(tmp_path / "two.png", 80, 72, hue=1)]
-    told: list[tuple[str, dict[str, Any]]] = []
+    events: list[tuple[str, LinkEvent]] = []
     config = link(photos, tmp_path / "out", n_frames=5)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mask.png").write_bytes(b"of an earlier run")
-    report = run_loopback(config, stop=threading.Event(), on_progress=lambda side, facts: told.append((side, facts)))
+    report = run_loopback(config, stop=threading.Event(), on_progress=lambda role, event: events.append((role, event)))
     assert [frame.frame for frame in report.frames] == [0, 1, 2, 3, 4]
     for frame in report.frames:
         assert frame.crc_ok is True and frame.caption == CAPTION and frame.erased_fraction == 0
@@ -122,7 +125,7 @@ def test_every_frame_crosses_with_its_caption_and_figures(tmp_path: Path) -> Non
     assert {"sent.png", "received.png", "side_by_side.png", "constellation.png", "report.json"} <= names
     assert not any("mask" in name for name in names)
     assert Report.model_validate_json((tmp_path / "out" / "report.json").read_text()) == report
-    assert {side for side, _ in told} == {"air", "transmit", "receive"}
+    assert {role for role, _ in events} == {"air", "transmit", "receive"}
 
 
 def test_what_is_important_crosses_and_gains(tmp_path: Path) -> None:
@@ -259,7 +262,7 @@ class killed_or_stopped:  # noqa: N801
         made: list[Child] = []
 
         class Watched(Child):
-            def __init__(self, role: str, config: Any) -> None:
+            def __init__(self, role: Role, config: Any) -> None:
                 super().__init__(role, config)
                 made.append(self)
 
@@ -286,12 +289,12 @@ class killed_or_stopped:  # noqa: N801
 
     def _run(self) -> None:
         try:
-            self.report = run_loopback(self._config, stop=self._stop, on_progress=self._told)
+            self.report = run_loopback(self._config, stop=self._stop, on_progress=self._take)
         except Exception as error:
             self.error = error
 
-    def _told(self, side: str, facts: dict[str, Any]) -> None:
-        if side == "receive" and "frame" in facts:
+    def _take(self, _: str, event: LinkEvent) -> None:
+        if isinstance(event, FrameFacts):
             self._first.set()
 
 
@@ -329,9 +332,9 @@ def frames_of(receiver: Child, count: int, timeout_s: float = 40.0) -> list[int]
     deadline = time.monotonic() + timeout_s
     while len(numbers) < count and time.monotonic() < deadline:
         receiver.wait_for_event(0.1)
-        for facts in receiver.events():
-            assert "failed" not in facts, facts
-            if "received" in facts:
-                numbers.append(int(facts["frame"]))
+        for event in receiver.events():
+            assert not isinstance(event, Failure), event
+            if isinstance(event, FrameFacts) and event.received is not None:
+                numbers.append(event.frame)
     assert len(numbers) >= count
     return numbers

@@ -18,6 +18,7 @@ from gened.gr_blocks.phy.channel.config import ChannelConfig
 from gened.hw_config.profile import load_profile
 from gened.link.config import LoopbackConfig, ReceiveConfig, TransmitConfig
 from gened.link.control import free_ports_in_a_row
+from gened.link.events import Ready
 from gened.link.link_errors import NoFrameError
 from gened.link.loopback import run_loopback
 from gened.link.radio_link import RadioLink, radio_link, virtual_link
@@ -91,7 +92,7 @@ def run(tmp_path: Path, link: RadioLink, *, n_frames: int, told: list[tuple[str,
     return run_loopback(
         config,
         stop=threading.Event(),
-        on_progress=lambda role, facts: (told if told is not None else []).append((role, facts)),
+        on_progress=lambda role, event: (told if told is not None else []).append((role, event)),
     )
 
 
@@ -112,7 +113,7 @@ def test_pictures_cross_the_virtual_pluto_at_the_snr_and_offset_that_were_set(
         assert (frame.snr_set_db, frame.cfo_set_hz) == (15.0, 4899.0)
         assert frame.snr_est_db == pytest.approx(15.0, abs=1.5)
         assert frame.cfo_est_hz == pytest.approx(4899.0, abs=100)
-    assert [role for role, facts in told if facts.get("state") == "ready"] == ["pluto", "receive", "transmit"]
+    assert [role for role, event in told if isinstance(event, Ready)] == ["pluto", "receive", "transmit"]
 
 
 def test_a_radio_that_is_not_there_is_told_and_no_process_stays(tmp_path: Path) -> None:

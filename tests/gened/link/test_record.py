@@ -92,8 +92,8 @@ def test_a_recording_tells_of_each_burst_and_is_received_like_the_air(
         assert annotation.cfo_est_hz == pytest.approx(20_000, abs=50)
         assert (annotation.crc_ok, annotation.caption) == (True, CAPTION)
     frames = received(done.path, tmp_path / "out")
-    assert [facts["frame"] for facts in frames] == [0, 1]
-    assert [facts["caption"] for facts in frames] == [CAPTION] * 2
+    assert [facts.frame for facts in frames] == [0, 1]
+    assert [facts.caption for facts in frames] == [CAPTION] * 2
     picture = np.asarray(Image.open(tmp_path / "out" / "received-0001.png"), np.float32) / 255
     ramp = np.broadcast_to(np.arange(96) / 96, (64, 96))
     assert np.mean((picture[..., 0] - ramp) ** 2) < 1e-3
@@ -210,8 +210,8 @@ def test_a_lost_burst_ends_its_frame_in_the_recordings_own_time(tmp_path: Path) 
     samples = through_the_air([parts[0], np.zeros(2_600_000, np.complex64), parts[1], parts[2], parts[3]])
     recorded(tmp_path / "a", samples, seconds=len(samples) / 1e6)
     frames = received(tmp_path / "a")
-    assert [(facts["frame"], facts["n_bursts_received"]) for facts in frames][0] == (0, 1)
-    assert (1, 2) in [(facts["frame"], facts["n_bursts_received"]) for facts in frames]
+    assert [(facts.frame, facts.n_bursts_received) for facts in frames][0] == (0, 1)
+    assert (1, 2) in [(facts.frame, facts.n_bursts_received) for facts in frames]
 
 
 def test_time_does_not_pass_while_bursts_wait() -> None:

@@ -16,7 +16,7 @@ from gened.reports.figures import (
     side_by_side,
     wrapped,
 )
-from gened.reports.report import frame_report
+from gened.reports.report import checked_report
 
 FACTS = {
     "frame": 3,
@@ -44,7 +44,7 @@ def flat(height: int, width: int, color: tuple[int, int, int]) -> np.ndarray:
 
 
 def test_figures_are_told_with_their_units() -> None:
-    values = dict(figures_of(frame_report(FACTS)))
+    values = dict(figures_of(checked_report(FACTS)))
     assert values["PSNR"] == "26.51 dB"
     assert values["SNR set / measured"] == "10.0 / 9.9 dB"
     assert values["carrier offset set / measured"] == "20,000 / 19,998 Hz"
@@ -53,12 +53,12 @@ def test_figures_are_told_with_their_units() -> None:
 
 
 def test_unknown_figures_are_dashes() -> None:
-    assert all(set(value) <= set("–/+ dBHzms%") for _, value in figures_of(frame_report({"frame": 0})))
+    assert all(set(value) <= set("–/+ dBHzms%") for _, value in figures_of(checked_report({"frame": 0})))
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (300, 451), (4096, 64), (64, 4096)])
 def test_both_pictures_are_there_sent_on_the_left(shape: tuple[int, int]) -> None:
-    page = side_by_side(flat(*shape, RED), flat(*shape, BLUE), frame_report(FACTS))
+    page = side_by_side(flat(*shape, RED), flat(*shape, BLUE), checked_report(FACTS))
     red, blue = ((page == color).all(-1) for color in (RED, BLUE))
     assert red.sum() == blue.sum() > 0
     assert np.nonzero(red)[1].max() < np.nonzero(blue)[1].min()
@@ -67,7 +67,7 @@ def test_both_pictures_are_there_sent_on_the_left(shape: tuple[int, int]) -> Non
 
 
 def test_a_lost_frame_has_a_grey_field_in_its_place() -> None:
-    page = side_by_side(flat(100, 100, RED), None, frame_report({"frame": 0, "crc_ok": False}))
+    page = side_by_side(flat(100, 100, RED), None, checked_report({"frame": 0, "crc_ok": False}))
     assert (page == RED).all(-1).sum() == PANEL_SIDE**2 and page.shape[1] == 2 * PANEL_SIDE + 2 * MARGIN + 24
 
 
@@ -75,7 +75,7 @@ def test_what_is_important_is_outlined_on_both_pictures_and_nothing_else_is_touc
     mask = np.zeros((PANEL_SIDE, PANEL_SIDE), np.uint8)
     mask[100:300, 0:200] = 255  # touches the left border
     plain, marked = (
-        side_by_side(flat(PANEL_SIDE, PANEL_SIDE, RED), flat(PANEL_SIDE, PANEL_SIDE, BLUE), frame_report(FACTS), each)
+        side_by_side(flat(PANEL_SIDE, PANEL_SIDE, RED), flat(PANEL_SIDE, PANEL_SIDE, BLUE), checked_report(FACTS), each)
         for each in (None, mask)
     )
     top = MARGIN + 34
@@ -92,7 +92,7 @@ def test_what_is_important_is_outlined_on_both_pictures_and_nothing_else_is_touc
 def test_the_caption_and_the_figures_change_what_is_drawn() -> None:
     picture = flat(100, 100, RED)
     pages = [
-        side_by_side(picture, picture, frame_report({**FACTS, **change}))
+        side_by_side(picture, picture, checked_report({**FACTS, **change}))
         for change in ({}, {"caption": "a dog"}, {"psnr_db": 31.0}, {"caption": None, "crc_ok": False})
     ]
     assert len({page.tobytes() for page in pages}) == 4
@@ -103,7 +103,7 @@ def test_any_caption_fits_the_page(text: str) -> None:
     font = _font(22)
     lines = wrapped(text, font, 600, 4)
     assert 1 <= len(lines) <= 4 and all(font.getlength(line) <= 600 for line in lines)
-    side_by_side(flat(64, 64, RED), None, frame_report({**FACTS, "caption": text}))
+    side_by_side(flat(64, 64, RED), None, checked_report({**FACTS, "caption": text}))
 
 
 def test_wrapping_keeps_every_word_that_fits() -> None:
@@ -112,7 +112,7 @@ def test_wrapping_keeps_every_word_that_fits() -> None:
 
 
 def test_constellation_shows_symbols_where_they_are() -> None:
-    report = frame_report(FACTS)
+    report = checked_report(FACTS)
     empty = constellation(np.zeros(0, np.complex64), np.zeros(0, np.complex64), report)
     digital = constellation(np.full(500, 0.7 + 0.7j), np.zeros(0), report)
     changed = np.abs(digital.astype(int) - empty).max(-1) > 40
@@ -123,4 +123,4 @@ def test_constellation_shows_symbols_where_they_are() -> None:
 
 def test_constellation_survives_what_is_not_a_number() -> None:
     bad = np.array([np.nan, np.inf, 1e30, 0], np.complex64)
-    assert constellation(bad, bad, frame_report({"frame": 0})).shape[2] == 3
+    assert constellation(bad, bad, checked_report({"frame": 0})).shape[2] == 3

@@ -15,11 +15,11 @@ from gened.errors import ConfigError
 from gened.models.data.images import (
     load_image,
     load_mask,
-    save_png,
     to_float,
     to_uint8,
 )
 from gened.models.data.reading import ImageSizeError, MissingImageError, NotAnImageError
+from gened.models.data.writing import write_png
 
 RAMP = np.linspace(0, 255, 80).round().astype(np.uint8)
 
@@ -196,7 +196,7 @@ def test_missing_files_and_folders_say_so(tmp_path: Path) -> None:
 
 def test_png_round_trip_and_conversions_are_exact(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (64, 70, 3)).astype(np.uint8)
-    save_png(tmp_path / "a.png", pixels)
+    write_png(pixels, tmp_path / "a.png")
     assert (load_image(tmp_path / "a.png") == pixels).all()
     assert (to_uint8(to_float(pixels)) == pixels).all()
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

@@ -40,7 +40,12 @@ def test_a_picture_is_encoded_once_and_written_under_every_name(
 ) -> None:
     encoded = []
     fromarray = Image.fromarray
-    monkeypatch.setattr(writing.Image, "fromarray", lambda pixels: encoded.append(pixels) or fromarray(pixels))
+
+    def counted(pixels: np.ndarray) -> Image.Image:
+        encoded.append(pixels)
+        return fromarray(pixels)
+
+    monkeypatch.setattr(writing.Image, "fromarray", counted)
     write_png(PIXELS, tmp_path / "a.png", tmp_path / "b.png")
     assert len(encoded) == 1
     for name in ("a.png", "b.png"):
