@@ -108,7 +108,7 @@ def test_it_ends_when_told_and_all_is_there(arrived: Any, tmp_path: Path) -> Non
     stop = threading.Event()
 
     def stop_when_found(state: dict[str, Any]) -> None:
-        if state["n_bursts"] >= 2:
+        if state["n_bursts"] >= 2 and state["n_samples"] >= len(arrived):  # found before the last sample is kept
             stop.set()
 
     profile = RadioProfile(kind="vector", samples=arrived)
