@@ -67,12 +67,12 @@ CONDITIONS = (
 
 @dataclass
 class Outcome:
-    """What came of a condition."""
+    """The result of one condition."""
 
     name: str
     photographs: int
     frames: int
-    """Of all photographs together; each is sent equally often."""
+    """Mean over all photographs, each sent equally often."""
     delivered: int
     captions_whole: int
     erased_fraction: float
@@ -122,7 +122,7 @@ def evaluated(photo: Path, codec: str, folder: Path, snrs_db: tuple[float, ...])
 
 
 def judge(condition: Condition, codec: str, n_each: int, folder: Path, out: Path) -> Outcome:
-    """Runs a condition, `n_each` frames of each photograph, and says what is wrong with what came of it."""
+    """Run a condition, `n_each` frames per photograph; returns its result and the requirements that it fails."""
     sheet = folder / "contact-sheet.png"
     photos = (
         {sheet: "eight photographs on a sheet"}

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Sourced by the scripts that make the figures of the pages; OUT is the folder for them. WORKERS (2) processes share the pictures.
+# shellcheck shell=bash
+# Functions for scripts/results/*.sh. OUT is the folder of the results; WORKERS (2) is the number of processes.
 
-# measure NAME OPTIONS...: one evaluation, into OUT/NAME.json. What was measured already comes out of runs/cache.
+# measure NAME OPTIONS...: one evaluation into OUT/NAME.json, with the scores in runs/cache.
 measure() {
   local name="$1"
   shift
@@ -9,7 +10,7 @@ measure() {
   "$PYTHON" -m gened evaluate --quiet --cache runs/cache --workers "${WORKERS:-2}" --out "$OUT/$name.json" "$@" >/dev/null
 }
 
-# free_photographs FOLDER: four photographs that may be shown to anybody (public domain or CC0), out of scikit-image.
+# free_photographs FOLDER: copies four photographs in the public domain or under CC0 from scikit-image.
 free_photographs() {
   local name from
   from="$("$PYTHON" -c 'import pathlib, skimage; print(pathlib.Path(skimage.__file__).parent / "data")')"

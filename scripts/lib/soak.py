@@ -3,7 +3,7 @@
 
 Runs the commands as a user would, with the classical codec and small pictures: thousands of frames take minutes.
 
-    gened loopback, with bursts dropped    -> lost frames = dropped frames, memory flat, exit code 0, nobody left behind
+    gened loopback, with bursts dropped    -> lost frames = dropped frames, memory flat, exit code 0, no process left
     gened transmit, air, receive; KILL, receive again    -> one run of frames is missing, those that passed meanwhile
 """
 
@@ -45,14 +45,14 @@ INTERVAL_S = 0.1
 SAMPLE_RATE = 1e5
 """Samples a second there: air keeps to its clock, and a machine that does something else beside must not be late."""
 QUEUE_S = 4.0
-"""What may wait in the socket of a receiver that is busy, and goes with it."""
+"""Largest amount of data that waits in the socket of a busy receiver and is lost with it."""
 ENDLESS = 65536
 LIMIT_S = 1800.0
 LEAVE_S = 10.0
 
 
 class SoakError(Exception):
-    """What must hold does not."""
+    """A requirement of the soak test is not met."""
 
 
 # Processes
@@ -72,14 +72,14 @@ def tree(pid: int) -> list[int]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether it runs; one that nobody has buried yet does not."""
+    """Whether a process runs; a zombie does not."""
     with contextlib.suppress(OSError):
         return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
 
 
 def rss_mib(pid: int) -> float | None:
-    """What a process has in memory; None when it has gone."""
+    """Resident memory of a process; None if it has ended."""
     with contextlib.suppress(OSError, StopIteration, ValueError):
         lines = (Path("/proc") / str(pid) / "status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1]) / 1024
@@ -147,12 +147,12 @@ def gened(*arguments: str) -> list[str]:
 
 
 def typed(words: Sequence[str]) -> str:
-    """The same as its user would type it."""
+    """The command as a user would type it."""
     return shlex.join(["gened", *words[3:]])
 
 
 class Command:
-    """A command that runs in a folder; its output goes to files there, so that nobody has to read it meanwhile."""
+    """A command that runs in a folder; its output goes to files there, so that no pipe can fill up."""
 
     def __init__(self, words: Sequence[str], folder: Path, name: str) -> None:
         self._out, self._err = folder / f"{name}.out", folder / f"{name}.err"
@@ -168,7 +168,7 @@ class Command:
         return self._out.read_text()
 
     def told(self) -> str:
-        """What it has said of itself so far."""
+        """Its standard error so far."""
         return self._err.read_text()
 
 
@@ -265,7 +265,7 @@ def restart(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         start = lambda words, name: stack.enter_context(running(words, folder, name))  # noqa: E731
         between = start(air, "air")
         first = start([*receive, "--out", first_out.name], "first")
-        wait_until(lambda: "receiver: ready" in first.told(), "the receiver hears nothing")
+        wait_until(lambda: "receiver: ready" in first.told(), "the receiver does not become ready")
         sender = start(transmit, "transmit")
         wait_until(lambda: len(numbers(first_out)) >= n_each, "the first receiver gets no frames", LIMIT_S)
         first.process.send_signal(signal.SIGKILL)
@@ -285,7 +285,7 @@ def restart(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         raise SoakError(f"frames {holes} are missing although a receiver listened")
     n_lost = after[0] - before[-1] - 1
     if n_lost * INTERVAL_S > away_s + QUEUE_S:
-        raise SoakError(f"{n_lost} frames are missing; {away_s / INTERVAL_S:.0f} passed while nobody listened")
+        raise SoakError(f"{n_lost} frames are missing; {away_s / INTERVAL_S:.0f} were sent while no receiver ran")
     return {
         "commands": [typed(air), typed(transmit), typed(receive)], "first_received": len(before),
         "second_received": len(after), "lost": n_lost, "lost_otherwise": len(holes), "away_s": round(away_s, 2),

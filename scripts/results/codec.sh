@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The figures of docs/codec.md: every evaluation under results/codec/, by the very commands.
+# Reproduces the figures of docs/codec.md: every evaluation under results/codec/ and its plots.
 # Usage: scripts/results/codec.sh EVAL_DATA [PART...]
 #
-# EVAL_DATA holds kodak/ (24 pictures) and sod/ (images/, masks/). Parts: the codecs gened, deepjscc, softcast and hevc-ldpc, and
-# figures, the plots of those results; all where none is named. Pictures that were measured already, by the same weights, come out of runs/cache. About an hour of two
-# cores from nothing. WORKERS (2) processes share the pictures.
+# EVAL_DATA holds kodak/ (24 pictures) and sod/ (images/, masks/). Parts: the codecs gened, deepjscc, softcast and
+# hevc-ldpc, and figures, the plots of their results; without a part, all of them. Scores are kept in runs/cache, so a
+# picture is measured once per weights. The first run takes about an hour on two cores; WORKERS (2) sets the processes.
 set -euo pipefail
 # shellcheck source=scripts/lib/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/setup.sh"
@@ -15,7 +15,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lib/measure.sh"
 OUT="results/codec"
 RATE_SNRS="-2,1,4,7,10,13,20"
 
-# of_codec CODEC DATA OPTIONS...: what all codecs are compared by.
+# of_codec CODEC DATA OPTIONS...: the evaluations that all codecs have in common.
 of_codec() {
   local codec="$1" data="$2"
   shift 2
@@ -29,7 +29,7 @@ of_codec() {
   measure "$codec-sod-256" --codec "$codec" --data "$data/sod" "${small[@]}" --metrics psnr,masks # at its own focus
 }
 
-# by_symbols CODEC DATA RATE...: foreground and ST-LPIPS at 10 dB, to be drawn against payload symbols.
+# by_symbols CODEC DATA RATE...: foreground PSNR and ST-LPIPS at 10 dB, for the plots against payload symbols.
 by_symbols() {
   local codec="$1" data="$2" rate
   shift 2
@@ -39,7 +39,7 @@ by_symbols() {
   done
 }
 
-# What only gened does.
+# of_gened DATA: rates, masks, erasures, SNR mismatch and refinement, which only gened has.
 of_gened() {
   local data="$1" rate
   local kodak=(--codec gened --data "$data/kodak" --resize 256 --focus 1 --metrics psnr)

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The figures of docs/editor.md: every evaluation under results/editor/, and the pictures made of them.
+# Reproduces the figures of docs/editor.md: every evaluation under results/editor/ and its plots.
 # Usage: scripts/results/editor.sh EVAL_DATA [PART...]
 #
-# EVAL_DATA holds kodak/, sod/ (images/, masks/) and captioned/ (with captions.jsonl). Parts: embedded, hevc-ldpc, words, symbols,
-# realesrgan, captions, figures; all where none is named. Pictures that were measured already, by the same weights, come out of runs/cache.
+# EVAL_DATA holds kodak/, sod/ (images/, masks/) and captioned/ (with captions.jsonl). Parts: embedded, hevc-ldpc, words,
+# symbols, realesrgan, captions, figures; without a part, all of them. Scores are kept in runs/cache, so a picture is
+# measured once per weights.
 set -euo pipefail
 # shellcheck source=scripts/lib/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/setup.sh"
@@ -13,9 +14,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lib/measure.sh"
 
 OUT="results/editor"
 METRICS="psnr,ms_ssim,masks,st_lpips,brisque,kid,recognition"
-FEW=8 # pictures for Real-ESRGAN, which takes half a minute for each
+FEW=8 # pictures for Real-ESRGAN, which takes half a minute per picture
 
-# What every comparison has in common: 256x256, rate 1/24, AWGN, 1, 4, 7 and 10 dB.
+# compared NAME DATA OPTIONS...: one evaluation at 256x256, rate 1/24, AWGN, 1, 4, 7 and 10 dB.
 compared() {
   local name="$1" data="$2"
   shift 2

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The figures of docs/link.md and docs/digital.md: files under results/link/, and the pictures made of them. Some quarter of an hour of one core.
+# Reproduces the figures of docs/link.md and docs/digital.md: the files under results/link/ and their plots.
+# It takes about a quarter of an hour on one core.
 # Usage: [MORE=N] [WORKERS=N] scripts/results/link.sh [PART...]
 #
-# Parts: offsets, fading, faults, many, false, gnuradio, costs, ldpc (docs/digital.md, alone six minutes), figures; all where none is named. MORE
-# multiplies the counts of frames and samples. Rows do not depend on WORKERS (1), timings do: costs and the decoders' speeds are measured by themselves,
-# on a machine that has nothing else to do.
+# Parts: offsets, fading, faults, many, false, gnuradio, costs, ldpc (docs/digital.md, six minutes), figures; without a
+# part, all of them. MORE multiplies the numbers of frames and samples. Rows do not depend on WORKERS (1), timings do:
+# measure costs and ldpc separately, on an idle machine.
 set -euo pipefail
 # shellcheck source=scripts/lib/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/setup.sh"
@@ -14,7 +15,7 @@ OUT="results/link"
 MORE="${MORE:-1}"
 export OMP_NUM_THREADS=1
 
-# link NAME OPTIONS...: one run, into OUT/NAME.json, of what the options name and nothing else.
+# link NAME OPTIONS...: one run of the bench into OUT/NAME.json.
 link() {
   local name="$1"
   shift
@@ -40,7 +41,7 @@ part() {
       rows doppler 30 --conditions doppler-10,doppler-50,tdl-a-1-doppler-10,tdl-a-1-doppler-50 --snr 4,10,20
       ;;
     faults) rows faults 30 --conditions linewidth-10,linewidth-100,iq,dc,pluto,12-bit,8-bit,clipping,collision,narrow-band --snr 4,10,20 ;;
-    many) # what needs many frames and no long ones: detection, headers, captions; and a link without noise
+    many) # many short frames: detection, headers, captions; and a link without noise
       rows many 2000 --conditions short --snr=-2,0
       rows many-clean 10000 --conditions short-200ppm --snr 60
       ;;

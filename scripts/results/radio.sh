@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Pictures over virtual Plutos with the real drivers: every report under results/radio/. Usage: scripts/results/radio.sh
+# Reproduces the reports under results/radio/: pictures over virtual Plutos with the real drivers. Usage: scripts/results/radio.sh
 #
-# Three photographs at 15 and at 4 dB over one Pluto that hears itself, and a minute of a picture a second over a pair, the
-# carriers 2 and 25 ppm of 2449.5 MHz apart. Close other programs: the clock is the machine's.
+# Three photographs at 15 and at 4 dB over one Pluto that receives its own transmission; then one picture per second for
+# a minute over a pair whose carriers differ by 2 and by 25 ppm of 2449.5 MHz. Run it on an idle machine: the samples are
+# paced by its clock.
 set -euo pipefail
 # shellcheck source=scripts/lib/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/setup.sh"

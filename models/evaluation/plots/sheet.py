@@ -93,17 +93,17 @@ def _cells(codec: Codec, item: Item, setting: Setting, extras: Extras) -> list[C
     x_hat, mask = sent.decoded.x_hat, sent.decoded.mask
     is_drawn = extras.draws_masks and mask is not None
     shown = _with_line(x_hat, mask >= MASK_FOUND) if is_drawn and mask is not None else to_uint8(x_hat)
-    cells = [Cell(shown, _caption(item, x_hat, f"{setting.snr_db:g} dB"))]
+    cells = [Cell(shown, f"{setting.snr_db:g} dB: {_psnr(item, x_hat)}")]
     if extras.editor is not None:
         text = item.caption or ""
         request = EditRequest(rounded(x_hat), text=text, mask=mask, snr_est_db=setting.snr_db, seed=setting.seed)
         edited = extras.editor.edit(request).x
-        cells.append(Cell(to_uint8(edited), _caption(item, edited, text or "no words")))
+        cells.append(Cell(to_uint8(edited), f"{_psnr(item, edited)}; {text or 'no words'}"))
     return cells
 
 
-def _caption(item: Item, x_hat: Picture, first: str) -> str:
-    text = f"{first}: PSNR {psnr_db(item.x, x_hat):.2f}"
+def _psnr(item: Item, x_hat: Picture) -> str:
+    text = f"PSNR {psnr_db(item.x, x_hat):.2f}"
     foreground = None if item.mask is None else masked_psnr_db(item.x, x_hat, item.mask)
     return text if foreground is None else f"{text}, inside {foreground:.2f}"
 
