@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`gened train`: the weights of the learnt codec, from a configuration file."""
+"""`gened train`: trains a codec or the editor from a configuration file."""
 
 from __future__ import annotations
 
@@ -11,21 +11,6 @@ import typer
 
 from gened.commands import options
 from gened.errors import ConfigError
-from gened.paths import TRAINING_CONFIGS
-
-
-def _config_file(config: Path) -> Path:
-    """The file itself, or the one of that name among those that come with the package.
-
-    Raises:
-        ConfigError: Neither; the message lists the names.
-    """
-    shipped = TRAINING_CONFIGS
-    for candidate in (config, shipped / f"{config}.toml"):
-        if candidate.is_file():
-            return candidate
-    names = ", ".join(sorted(path.stem for path in shipped.glob("*.toml")))
-    raise ConfigError(f"no configuration {config}; give a TOML file, or one of {names}")
 
 
 def train(
@@ -63,8 +48,10 @@ def train(
         1, os.cpu_count() or 1
     ),
 ) -> None:
-    """Train the learnt codec; stop and resume as you like. The result is used by its folder: --codec FOLDER."""
-    path = _config_file(config)
+    """Train a codec or the editor; stop and resume as you like. The result is used by its folder: --codec FOLDER."""
+    from gened.models.training.schedule import config_file
+
+    path = config_file(config)
     folder = data or options.data_folder("train")
     if folder is None or not folder.is_dir():
         raise ConfigError(f"no folder of training pictures{f' {folder}' if folder else ''}; name one with --data")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Figures of a frame: sent and received picture side by side with caption and measurements, and the constellation.
 
-Pillow lays out the page of pictures: it takes 16 ms of CPU time per frame, matplotlib 160 ms, and matplotlib can neither
-limit a caption to four lines nor place a picture without resampling it to its axes.
+Pillow lays out the page of pictures: it takes 16 ms of CPU time per frame, matplotlib 160 ms, and matplotlib can
+neither limit a caption to four lines nor place a picture without resampling it to its axes.
 """
 
 from __future__ import annotations

@@ -14,13 +14,14 @@ import torch
 
 from gened.errors import GenedError
 from gened.models.training.processes import leave_processes
+from gened.models.training.schedule import config_file
 from gened.models.training.trainings import train
 
 
 def main() -> int:
     """Run the command line, which `torchrun -m gened.models.training` starts once per process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, required=True, help="TOML file")
+    parser.add_argument("--config", type=Path, required=True, help="TOML file, or the name of one that ships")
     parser.add_argument("--data", type=Path, required=True, help="folder of tar shards, of pictures, or of pairs")
     parser.add_argument("--saliency", type=Path, help="folder of a teacher's saliency maps for the shards")
     parser.add_argument("--out", type=Path, required=True, help="folder for weights, state and log")
@@ -32,7 +33,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         train(
-            options.config, data=options.data, out=options.out, saliency=options.saliency, minutes=options.minutes,
+            config_file(options.config), data=options.data, out=options.out, saliency=options.saliency, minutes=options.minutes,
             device=options.device, threads=options.threads, resume=options.resume, steps=options.steps,
         )  # fmt: skip
     except GenedError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gened.errors import ConfigError
+from gened.paths import TRAINING_CONFIGS
 
 Config = TypeVar("Config", bound="Schedule")
 
@@ -36,6 +37,19 @@ class Schedule:
     save_every_s: float = 300.0
     warm_start: str = ""
     """Folder of weights to begin from; empty: random weights."""
+
+
+def config_file(config: Path) -> Path:
+    """The file itself, or the configuration of that name that ships with the package.
+
+    Raises:
+        ConfigError: There is neither; the message lists the names.
+    """
+    for candidate in (config, TRAINING_CONFIGS / f"{config}.toml"):
+        if candidate.is_file():
+            return candidate
+    names = ", ".join(sorted(path.stem for path in TRAINING_CONFIGS.glob("*.toml")))
+    raise ConfigError(f"no configuration {config}; give a TOML file, or one of {names}")
 
 
 def load_toml(path: Path) -> dict[str, Any]:

@@ -77,6 +77,16 @@ def test_every_registered_training_can_be_imported_and_names_itself(codec: str) 
     assert getattr(trainings.training(codec).config(), "codec", None) == codec
 
 
+def test_a_configuration_goes_by_its_file_or_by_its_name() -> None:
+    from gened.models.training.schedule import config_file
+    from gened.paths import TRAINING_CONFIGS
+
+    path = TRAINING_CONFIGS / "paper.toml"
+    assert config_file(Path("paper")) == config_file(path) == path
+    with pytest.raises(ConfigError, match="no configuration papers; give a TOML file, or one of .*paper"):
+        config_file(Path("papers"))
+
+
 def test_every_configuration_of_the_package_is_of_a_registered_training() -> None:
     from gened.models.training.schedule import read_config
     from gened.paths import TRAINING_CONFIGS
