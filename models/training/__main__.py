@@ -33,8 +33,9 @@ def main() -> int:
     options = parser.parse_args()
     try:
         train(
-            config_file(options.config), data=options.data, out=options.out, saliency=options.saliency, minutes=options.minutes,
-            device=options.device, threads=options.threads, resume=options.resume, steps=options.steps,
+            config_file(options.config), data=options.data, out=options.out, saliency=options.saliency,
+            minutes=options.minutes, device=options.device, threads=options.threads, resume=options.resume,
+            steps=options.steps,
         )  # fmt: skip
     except GenedError as error:
         print(f"error: {error}", file=sys.stderr)
