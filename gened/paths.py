@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import gened
+from gened.errors import ConfigError
 
 PACKAGE = Path(gened.__path__[0])
 """The package `gened` as it was imported. In a checkout its folders are symbolic links, in an installation folders."""
@@ -44,3 +45,16 @@ def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 def is_checkout() -> bool:
     """Whether the package runs from a checkout of its repository."""
     return (ROOT / ".git").exists()
+
+
+def make_folder(folder: Path) -> Path:
+    """Makes a folder for results, with its parents; returns it.
+
+    Raises:
+        ConfigError: It cannot be made, such as below a file or without permission.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make the folder {folder}: {error.strerror}") from error
+    return folder

@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from gened.errors import ConfigError
+from gened.paths import make_folder
 
 COLORS = ("#7a4ea3", "#0b6e99", "#3f7d3a", "#8a7a1c", "#c4511d", "#9b2c5a", "#666c78", "#16181d")
 DPI = 100
@@ -57,7 +58,7 @@ def draw_all(path: Path, folder: Path) -> Path:
     axes.grid(color="#d9dce2", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     figure.savefig(folder / "digital-fer.png")
     return folder / "digital-fer.png"
 

@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from gened.bench.link_conditions import CONDITIONS
 from gened.errors import ConfigError
 from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
+from gened.paths import make_folder
 
 BLUE, RED, GREEN, PURPLE, GREY = "#0b6e99", "#c4511d", "#3f7d3a", "#7a4ea3", "#666c78"
 BARS_AT_DB = 10.0
@@ -140,7 +141,7 @@ def draw_all(paths: Iterable[Path], folder: Path) -> list[Path]:
         ConfigError: See `read`.
     """
     rows, gnuradio = read(paths)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     drawings: dict[str, tuple[tuple[float, float], Callable[[Axes], None]]] = {
         "link-burst": ((7.0, 3.6), draw_burst),
         "link-loss": ((7.0, 6.4), lambda axes: draw_loss(axes, rows)),

@@ -15,6 +15,7 @@ from gened.fieldwork.calibrate import Calibration
 from gened.fieldwork.levels import CLIPPED_SHARE, LevelFigures, Spread
 from gened.hw_config.reading import parse_yaml
 from gened.hw_config.writing import write_profile
+from gened.paths import make_folder
 from gened.provenance import run_meta
 
 COLUMNS = ("gain dB", "back-off", "found", "dBFS", "peak", "clip %", "SNR dB", "by EVM", "offset Hz")
@@ -106,7 +107,7 @@ def _spread(spread: Spread) -> dict[str, float]:
 
 def write_calibration(out: Path, result: Calibration, argv: Sequence[str], *, seed: int) -> dict[str, Any]:
     """Writes calibrate.json and calibrate.png into a folder, which is made if absent; returns what the former holds."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     told = as_json(result, argv, seed=seed)
     (out / "calibrate.json").write_text(json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     if result.levels:

@@ -13,6 +13,7 @@ from typing import Any
 
 from gened.fieldwork.survey import Survey
 from gened.fieldwork.survey_summary import SurveyRow, summarize, wilson_interval
+from gened.paths import make_folder
 from gened.provenance import run_meta
 
 BLUE, RED, GREEN, GREY = "#0b6e99", "#c4511d", "#3f7d3a", "#666c78"
@@ -71,7 +72,7 @@ def write_survey(out: Path, survey: Survey, argv: Sequence[str], *, seed: int) -
     Returns:
         What survey.json holds: `meta` as in report.json, `summary` (see `summarize`), `causes`, `failure`, `frames`.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     frames = [_plain(row) for row in survey.rows]
     told = {
         "meta": run_meta(argv, seed=seed),

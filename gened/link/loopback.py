@@ -27,6 +27,7 @@ from gened.link.events import BurstsDropped, Done, Ended, LinkEvent, ProcessEven
 from gened.link.link_errors import ChildDiedError, NoFrameError
 from gened.link.receive import ASSEMBLY_S
 from gened.models.serving.worker import encode_limit_s
+from gened.paths import make_folder
 from gened.processes import Failure
 from gened.reports.loopback_report import RunSettings, make_report
 from gened.reports.report import Report
@@ -64,7 +65,7 @@ def run_loopback(config: LoopbackConfig, *, stop: threading.Event, on_progress: 
         ChildDiedError: A process ended when it should not have.
         GenedError: What a process could not do: a picture, a codec, a port.
     """
-    config.out.mkdir(parents=True, exist_ok=True)
+    make_folder(config.out)
     for pattern in OLD_FILES:
         for path in config.out.glob(pattern):
             path.unlink()

@@ -12,6 +12,7 @@ from gened.link.describing import Describer
 from gened.link.importance import importance
 from gened.models.data.images import Mask, Pixels, load_image
 from gened.models.data.writing import PictureFolder
+from gened.paths import make_folder
 
 KEPT_PICTURES = 4
 """Decoded photographs that are kept; others are read again."""
@@ -59,7 +60,7 @@ class Photographs:
         self._sent: dict[int, str] = {}
         """File of each photograph as sent."""
         if config.out is not None:
-            config.out.mkdir(parents=True, exist_ok=True)
+            make_folder(config.out)
         for index, path in enumerate(config.photos):
             self._keep(index, self._load(path)[0])
 

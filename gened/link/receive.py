@@ -25,6 +25,7 @@ from gened.link.events import Ended, Notice, OnEvent, Ready, send
 from gened.link.inbox import Inbox
 from gened.link.link_errors import NoFrameError
 from gened.models.data.writing import write_png
+from gened.paths import make_folder
 
 if TYPE_CHECKING:
     from gened.flowgraphs.receiver import Receiver
@@ -62,7 +63,7 @@ def run_receive(config: ReceiveConfig, *, stop: threading.Event, on_event: OnEve
     from gened.monitor.link_monitor import ReceiverMonitor, watching
 
     if config.out is not None:
-        config.out.mkdir(parents=True, exist_ok=True)
+        make_folder(config.out)
     inbox = Inbox(config, on_event)
     profile = config.radio or RadioProfile(address=config.address, sample_rate=config.sample_rate)
     recorder = None if config.keep is None else make_recorder(config.keep, profile)
