@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The whole receiver in one object, for tests, evaluation and benches; flowgraphs chain its parts as blocks."""
+"""The whole receiver in one object, for tests, evaluation and benches; flowgraphs connect its parts as blocks."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from gened.gr_blocks.phy.types import ReceivedFrame
 
 
 class Receiver:
-    """Samples to frames.
+    """Receiver from samples to frames: detection, demodulation, assembly.
 
     Args:
-        sample_rate: Hz; the clock by which unfinished frames are given up.
-        timeout_s: How long a frame waits for its bursts.
-        dump: Where to write each stage's signal.
+        sample_rate: Hz; with the number of samples it gives the time for `timeout_s`.
+        timeout_s: Seconds after a frame's latest burst at which the frame is returned incomplete.
+        dump: Receives the signal of each stage; None writes nothing.
+
+    Raises:
+        NotReadyError: A package of the channel codes is missing.
     """
 
     def __init__(self, sample_rate: float = 1e6, timeout_s: float = 2.0, dump: Dump | None = None) -> None:
@@ -31,11 +34,18 @@ class Receiver:
         self.dump = dump
 
     def push(self, samples: npt.NDArray[np.complexfloating[Any, Any]]) -> list[ReceivedFrame]:
-        """Take the next chunk; the frames that are complete with it."""
+        """Process the next chunk of the stream.
+
+        Args:
+            samples: Baseband samples, [n] complex, any number.
+
+        Returns:
+            Frames that became complete or timed out, oldest first.
+        """
         return self._frames(self.detector.push(samples))
 
     def flush(self) -> list[ReceivedFrame]:
-        """The end of the stream: everything that is left."""
+        """End the stream: process what is buffered and return all open frames, complete or not."""
         return self._frames(self.detector.flush()) + self.assembler.flush()
 
     def _frames(self, captures: list[Capture]) -> list[ReceivedFrame]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What passes between codec, framing and receiver: plain frozen records of NumPy arrays."""
+"""Records that pass between codec, framing and receiver: frozen dataclasses of NumPy arrays."""
 
 from __future__ import annotations
 
@@ -23,47 +23,49 @@ class ImageSize(NamedTuple):
 
 @dataclass(frozen=True)
 class Budget:
-    """What a frame may spend, from `budget.budget(size, rate, snr_db)`."""
+    """Symbols and bursts of a frame, from `budget.budget(size, rate, snr_db)`."""
 
     symbols: int
     """Analogue and side symbols together: floor(3 H W rate)."""
     side_mode: str
-    """Digital mode (see `modes.MODES`) in which side information travels at this SNR."""
+    """Digital mode of side information at this SNR, a key of `modes.MODES`."""
     n_bursts: int
-    """Bursts in which a frame of this size and rate travels."""
+    """Number of bursts of a frame of this size and rate."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A picture as its codec wants it sent."""
+    """An encoded picture: the output of a codec's encoder."""
 
     symbols: ComplexArray
-    """[k] complex64, mean power 1 over what is sent; k may depend on the picture and may be 0."""
+    """Analogue symbols, [k] complex64, mean power 1; k may depend on the picture and may be 0."""
     side_info: bytes = b""
-    """Travels under LDPC and CRC. A single byte rides in the header and costs no symbols."""
+    """Bytes sent with LDPC and CRC. A single byte is sent in the header and costs no symbols."""
     side_mode: str | None = None
-    """Digital mode of the side information where its sender wants more margin than the budget's; None: the budget's."""
+    """Digital mode of the side information, a key of `modes.MODES`; None for the mode of the budget."""
 
 
 @dataclass(frozen=True)
 class Received:
-    """The same picture as the receiver has it."""
+    """An encoded picture as received: the input of a codec's decoder."""
 
     symbols: ComplexArray
-    """[k] complex64, equalised to unit gain; 0 where lost."""
+    """Analogue symbols, [k] complex64, equalised to unit gain; 0 where lost."""
     noise_var: FloatArray
-    """[k] float32, whole complex noise variance after equalisation; inf where a symbol was lost."""
+    """Whole complex noise variance of each symbol after equalisation, [k] float32; inf where lost."""
     side_info: bytes | None
-    """None when its CRC failed."""
+    """Side information; None when its CRC failed."""
     size: ImageSize
+    """Size of the picture."""
     rate: Fraction
+    """Analogue and side symbols per source value, (analogue + side) / (3 H W)."""
     snr_design_db: float
-    """The SNR the encoder assumed, from the header."""
+    """Es/N0 for which the encoder designed the symbols, dB; from the header."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture with its text, ready for the modulator."""
+    """One encoded picture with its text, ready for the modulator."""
 
     session: int
     """Random 16-bit number of the sender's run."""
@@ -72,9 +74,13 @@ class Frame:
     codec_id: int
     """32-bit hash of the codec's name, configuration and weights."""
     size: ImageSize
+    """Size of the picture."""
     rate: Fraction
+    """Analogue and side symbols per source value."""
     snr_design_db: float
+    """Es/N0 for which the frame is designed, dB."""
     encoded: Encoded
+    """Encoded picture."""
     text: bytes = b""
     """Packed type-length-value records (`records.pack_records`)."""
     text_mode: str = "bpsk-1/2"
@@ -83,45 +89,55 @@ class Frame:
 
 @dataclass(frozen=True)
 class PartialBytes:
-    """Bytes of which some are doubtful or missing: what is left of a text whose checksum fails."""
+    """Bytes of a text whose checksum fails, some of which are doubtful or missing."""
 
     data: bytes
-    """As long as was sent; 0 where nothing came."""
+    """Bytes, as many as were sent; 0 where nothing was received."""
     is_sure: npt.NDArray[np.bool_]
-    """Of each byte."""
+    """Whether each byte is certain, [len(data)] bool."""
 
 
 @dataclass(frozen=True)
 class ReceivedFrame:
-    """One frame as assembled from the bursts that arrived."""
+    """One frame, assembled from the bursts that arrived."""
 
     session: int
+    """Random 16-bit number of the sender's run."""
     number: int
+    """Frame counter, modulo 2^16."""
     codec_id: int
+    """32-bit hash of the codec's name, configuration and weights."""
     received: Received
+    """Received picture."""
     text: bytes | None
-    """The packed records, None when they could not be recovered."""
+    """Packed records (`records.unpack_records`); None when they could not be recovered."""
     has_text: bool
     """Whether the sender sent any text."""
     n_bursts: int
+    """Number of bursts sent, 1 to 256."""
     n_bursts_received: int
+    """Number of bursts received, 1 to `n_bursts`."""
     snr_est_db: float
+    """Estimated Es/N0 on an occupied carrier, mean power ratio over the bursts, dB."""
     cfo_est_norm: float
-    """Carrier frequency offset in cycles per sample (times the sample rate: Hz)."""
+    """Mean carrier frequency offset, cycles per sample (times the sample rate: Hz)."""
     sfo_est_ppm: float
+    """Mean sampling frequency offset, ppm; positive when the burst arrived with fewer samples than were sent."""
     on_air_samples: int
-    """Samples from first preamble sample to last, over the bursts received."""
+    """Samples from the first of the preamble to the last of the payload, summed over the bursts received."""
     text_symbols: int
+    """Number of symbols that the text took, over all bursts sent."""
     side_symbols: int
+    """Number of symbols that the side information took, over all bursts sent."""
     constellation: ComplexArray = field(default_factory=lambda: np.zeros(0, np.complex64))
-    """Up to 4096 equalised digital symbols, for screens."""
+    """Up to 4096 equalised digital symbols for display, [n] complex64."""
     evm_db: float = float("nan")
-    """Error vector magnitude of these, over the points that were sent; NaN where there are none."""
+    """Error vector magnitude of `constellation` relative to the symbols sent, dB; NaN without digital symbols."""
     partial_text: PartialBytes | None = None
-    """What is left of the packed records where `text` is None; None where nothing is."""
+    """Certain bytes of the packed records when `text` is None; None when there are none."""
 
     @property
     def erased_fraction(self) -> float:
-        """Share of the frame's analogue symbols that never arrived, in [0, 1]."""
+        """Fraction of the frame's analogue symbols that did not arrive, in [0, 1]."""
         noise_var = self.received.noise_var
         return float(np.mean(~np.isfinite(noise_var))) if len(noise_var) else 0.0

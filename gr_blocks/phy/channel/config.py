@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parameters of the channel: kind of fading, SNR, offsets, impairments of the radios."""
+"""Parameters of the channel emulator: kind of fading, SNR, offsets, impairments of the radios."""
 
 from __future__ import annotations
 
@@ -24,10 +24,7 @@ def full_name(kind: str) -> str:
 
 @dataclass(frozen=True)
 class ChannelConfig:
-    """What a channel does.
-
-    `snr_db` is Es/N0 on an occupied carrier, under fading its long-term mean.
-    """
+    """Parameters of a channel, checked at construction."""
 
     kind: Annotated[ChannelKind, Option("--channel", metavar="KIND", parse=full_name, choices=KINDS)] = "awgn"
     """Kind of channel; rayleigh-fast draws a gain per symbol, so it exists between symbols only."""
@@ -38,23 +35,26 @@ class ChannelConfig:
     sfo_ppm: Annotated[float, Option("--sfo-ppm")] = 0.0
     """Sampling clock offset, ppm; positive: the burst arrives with fewer samples than were sent."""
     timing_offset: float = 0.0
-    """Samples, late is positive; may be fractional."""
+    """Delay of the stream in samples, 0 or more; may be fractional."""
     rician_k_db: float = 6.0
-    """Direct path over scattered power (`rician-block`)."""
+    """Power of the direct path over that of the scattered paths, dB (`rician-block`)."""
     delay_spread: float = 1.0
-    """RMS delay spread in samples (`multipath`: exponential; `tdl-a`, `tdl-b`, `tdl-c`: as 3GPP TR 38.901 says)."""
+    """RMS delay spread in samples, in (0, 4]; the profile is exponential for `multipath`, that of 3GPP TR 38.901 for
+    `tdl-a`, `tdl-b` and `tdl-c`."""
     doppler_hz: float = 0.0
-    """Largest Doppler shift: gains move within a burst, with Jakes' spectrum. A direct path stands still."""
+    """Largest Doppler shift, Hz: gains vary within a burst, with Jakes' spectrum. A direct path does not."""
     linewidth_hz: float = 0.0
-    """Phase noise: a Wiener process of this 3 dB linewidth."""
+    """3 dB linewidth of the phase noise, Hz; the phase is a Wiener process."""
     iq_gain_db: float = 0.0
+    """Gain of I over that of Q, dB."""
     iq_phase_deg: float = 0.0
+    """Phase error between I and Q, degrees."""
     dc_offset: float = 0.0
-    """Relative to the burst's amplitude."""
+    """DC offset relative to the RMS amplitude of a burst."""
     clip_db: float | None = None
-    """Magnitudes are limited to so much over the burst's root mean square."""
+    """Limit of the magnitudes over the RMS amplitude of a burst, dB; None does not clip."""
     bits: int | None = None
-    """Of the receiver's converter; full scale is 12 dB over the burst's root mean square."""
+    """Resolution of the receiver's converter, bits; full scale is 12 dB over the RMS amplitude. None: no converter."""
     drop: Annotated[float, Option("--drop")] = 0.0
     """Probability that a whole burst is lost."""
     erasure: Annotated[float, Option("--erasure")] = 0.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happens to one burst between two antennas: paths, their delays, and gains that stand still or move.
+"""Fading of one burst: paths with delays and gains, time-invariant or time-varying.
 
 References:
     Xiao, Zheng and Beaulieu, "Novel sum-of-sinusoids simulation models for Rayleigh and Rician fading channels", IEEE
@@ -21,25 +21,28 @@ from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
 from gened.gr_blocks.phy.types import ComplexArray
 
 MAX_TAPS = 12
-"""Taps of the exponential profile: shorter than the cyclic prefix of 16."""
+"""Number of taps of the exponential profile, less than the cyclic prefix of 16 samples."""
 N_WAVES = 32
-"""Waves that arrive from all around on each moving path: the gain is Gaussian to within a tenth in its kurtosis."""
+"""Number of plane waves per time-varying path; the kurtosis of the gain is within a tenth of a Gaussian's."""
 
 Complex = npt.NDArray[np.complex128]
 Gains = Callable[[npt.NDArray[np.float64]], Complex]
-"""Gain of each path at times in samples since the burst began: [n_times] to [n_times, n_paths]."""
+"""Function from times in samples since the start of the burst, [n_times], to path gains, [n_times, n_paths]."""
 
 
 def jakes_gains(n_paths: int, doppler_norm: float, rng: np.random.Generator) -> Gains:
-    """Rayleigh gains of mean power 1 whose autocorrelation is J0(2 pi doppler_norm lag): Jakes' spectrum.
+    """Rayleigh gains with Jakes' spectrum: mean power 1, autocorrelation J0(2 pi doppler_norm lag).
 
     Args:
-        n_paths: Independent ones.
-        doppler_norm: Largest Doppler shift in cycles per sample.
-        rng: Where angles and phases come from.
+        n_paths: Number of independent paths.
+        doppler_norm: Largest Doppler shift, cycles per sample.
+        rng: Source of angles and phases.
+
+    Returns:
+        Gains as a function of time.
     """
-    turn = rng.uniform(-np.pi, np.pi, (n_paths, 1))
-    angles = (2 * np.pi * np.arange(N_WAVES) + turn) / N_WAVES
+    offset = rng.uniform(-np.pi, np.pi, (n_paths, 1))
+    angles = (2 * np.pi * np.arange(N_WAVES) + offset) / N_WAVES
     speeds = 2 * np.pi * doppler_norm * np.cos(angles)  # [n_paths, N_WAVES] radians a sample
     phases = rng.uniform(-np.pi, np.pi, (n_paths, N_WAVES))
 
@@ -51,12 +54,12 @@ def jakes_gains(n_paths: int, doppler_norm: float, rng: np.random.Generator) -> 
 
 
 class Fading:
-    """One burst's channel.
+    """Fading channel of one burst.
 
     Args:
-        filters: What each path does at gain 1, [n_taps, n_paths].
-        gains: Of the paths over time.
-        is_time_invariant: Whether they stay as they are at time 0.
+        filters: Impulse response of each path at gain 1, [n_taps, n_paths].
+        gains: Path gains as a function of time.
+        is_time_invariant: Whether the gains are constant.
     """
 
     def __init__(self, filters: npt.NDArray[np.float64], gains: Gains, *, is_time_invariant: bool) -> None:
@@ -66,39 +69,59 @@ class Fading:
 
     @property
     def n_taps(self) -> int:
-        """Length of the impulse response."""
+        """Length of the impulse response in samples."""
         return len(self.filters)
 
     def taps(self, time: float = 0.0) -> ComplexArray:
-        """Impulse response so many samples after the burst began, [n_taps] complex64."""
+        """Impulse response at one time.
+
+        Args:
+            time: Samples since the start of the burst.
+
+        Returns:
+            [n_taps] complex64.
+        """
         return np.asarray(self.filters @ self._gains(np.array([time]))[0], np.complex64)
 
     def response(self, times: npt.ArrayLike = (0.0,)) -> Complex:
-        """Gain of each occupied carrier at times in samples since the burst began, [n_times, 204]."""
-        turns = np.outer(np.arange(self.n_taps), WAVEFORM.carriers) / WAVEFORM.n_fft
+        """Gains of the occupied carriers.
+
+        Args:
+            times: Samples since the start of the burst, [n_times].
+
+        Returns:
+            [n_times, 204] complex128.
+        """
+        cycles = np.outer(np.arange(self.n_taps), WAVEFORM.carriers) / WAVEFORM.n_fft
         moments = np.asarray(times, np.float64)
-        return np.asarray(self._gains(moments) @ (self.filters.T @ np.exp(-2j * np.pi * turns)))
+        return np.asarray(self._gains(moments) @ (self.filters.T @ np.exp(-2j * np.pi * cycles)))
 
 
 def constant_fading(filters: npt.NDArray[np.float64], gains: npt.NDArray[np.complexfloating[Any, Any]]) -> Fading:
-    """A burst whose paths keep their gains, [n_paths]."""
+    """Time-invariant channel.
+
+    Args:
+        filters: Impulse response of each path at gain 1, [n_taps, n_paths].
+        gains: Path gains, [n_paths] complex.
+    """
     return Fading(
         filters, lambda times: np.repeat(gains[None].astype(np.complex128), len(times), 0), is_time_invariant=True
     )
 
 
 NO_SIGNAL = constant_fading(np.ones((1, 1)), np.zeros(1, np.complex64))
+"""Channel of a lost burst."""
 UNIT_GAIN = constant_fading(np.ones((1, 1)), np.ones(1, np.complex64))
-"""A burst that is lost, and one that arrives as it was sent."""
+"""Channel without fading."""
 
 
 def draw_fading(config: ChannelConfig, rng: np.random.Generator, sample_rate: float = 1e6) -> Fading:
-    """What one burst goes through, mean energy 1.
+    """Draw the fading of one burst; the mean energy of its impulse response is 1.
 
     Args:
-        config: Its kind, profile and Doppler.
-        rng: Where gains come from.
-        sample_rate: Hz; matters under Doppler alone.
+        config: Kind of fading, delay profile and Doppler shift.
+        rng: Source of the gains.
+        sample_rate: Hz; matters with a Doppler shift alone.
     """
     if config.kind == "awgn":
         return UNIT_GAIN
@@ -115,5 +138,5 @@ def draw_fading(config: ChannelConfig, rng: np.random.Generator, sample_rate: fl
     if config.doppler_hz == 0:
         scattered = complex_noise(rng, len(powers), 1.0) * np.sqrt(powers)
         return constant_fading(filters, direct + scattered)
-    moving = jakes_gains(len(powers), config.doppler_hz / sample_rate, rng)
-    return Fading(filters, lambda times: direct + np.sqrt(powers) * moving(times), is_time_invariant=False)
+    scattered_gains = jakes_gains(len(powers), config.doppler_hz / sample_rate, rng)
+    return Fading(filters, lambda times: direct + np.sqrt(powers) * scattered_gains(times), is_time_invariant=False)

@@ -9,6 +9,15 @@ from gened.gr_blocks.phy.types import ComplexArray
 
 
 def complex_noise(rng: np.random.Generator, n: int, variance: float) -> ComplexArray:
-    """Circular Gaussian noise of whole variance `variance`, half of it in each real dimension; [n] complex64."""
+    """Circular complex Gaussian noise.
+
+    Args:
+        rng: Source of randomness.
+        n: Number of samples.
+        variance: Whole complex variance, half of it in each real dimension.
+
+    Returns:
+        [n] complex64.
+    """
     pairs = rng.standard_normal(2 * n, dtype=np.float32) * np.float32(np.sqrt(variance / 2))
     return pairs.view(np.complex64)

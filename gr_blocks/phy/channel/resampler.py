@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A receiver's sampling clock that differs a little from the transmitter's: fractional delay that grows with time."""
+"""Resampler for a receiver's sampling clock that differs from the transmitter's: a fractional delay that grows."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ import numpy.typing as npt
 from gened.gr_blocks.phy.types import ComplexArray
 
 N_TAPS = 48
+"""Length of the interpolation filter in samples."""
 ORDER = 5
+"""Degree of the polynomials in the fractional delay."""
 _BETA = 8.0
 
 
 def _farrow() -> npt.NDArray[np.float64]:
     """Polynomials in the fractional delay for each tap of a Kaiser-windowed sinc, [ORDER + 1, N_TAPS].
 
-    A tap's weight is a smooth function of the delay d in [0, 1): fitted once by least squares (Farrow, "A
-    continuously variable
-    digital delay element", ISCAS 1988). Over the occupied 80 % of the band the error is below -55 dB.
+    The weight of a tap is a smooth function of the delay d in [0, 1) and is approximated by a polynomial (least
+    squares). Farrow, "A continuously variable digital delay element", ISCAS 1988. Over the occupied 80 % of the band
+    the error is below -55 dB.
     """
     d = np.linspace(0, 1, 65)
-    t = np.arange(N_TAPS)[None] - (N_TAPS // 2 - 1) - d[:, None]  # [65, N_TAPS] distance from the point wanted
+    t = np.arange(N_TAPS)[None] - (N_TAPS // 2 - 1) - d[:, None]  # [65, N_TAPS] distance from the interpolated point
     window = np.i0(_BETA * np.sqrt(np.maximum(0, 1 - (2 * t / N_TAPS) ** 2))) / np.i0(_BETA)
     weights = np.sinc(t) * window
     powers = d[:, None] ** np.arange(ORDER + 1)
@@ -30,10 +32,10 @@ def _farrow() -> npt.NDArray[np.float64]:
 
 
 class ClockResampler:
-    """Output sample m is the input at time m (1 + 1e-6 sfo_ppm) - timing_offset.
+    """Resampler of a stream: output sample m is the input at time m (1 + 1e-6 sfo_ppm) - timing_offset.
 
     Args:
-        sfo_ppm: Positive: fewer samples come out than go in.
+        sfo_ppm: Clock error, ppm; positive gives fewer output samples than input samples.
         timing_offset: Delay in samples, 0 or more; may be fractional.
     """
 
@@ -49,7 +51,14 @@ class ClockResampler:
         self._filters = _farrow().astype(np.float32)
 
     def process(self, samples: ComplexArray) -> ComplexArray:
-        """The next chunk; holds back half a filter's length unless nothing is to be resampled."""
+        """Resample the next chunk.
+
+        Args:
+            samples: [n] complex64.
+
+        Returns:
+            [about n] complex64; half the length of the filter stays in the buffer.
+        """
         if self._is_plain:
             joined = np.concatenate([self._buffer, samples])
             self._buffer = joined[len(samples) :]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The channel between samples, for the channel emulator and the virtual radio.
+"""Channel emulation of a stream of samples, for the channel emulator and the virtual radio.
 
-samples -> clip -> gain or taps of this burst -> sampling clock -> carrier offset, phase noise
-        -> + noise -> IQ, DC -> converter
+samples -> clipping -> fading of this burst -> sampling clock -> carrier offset, phase noise
+        -> + noise -> IQ imbalance, DC offset -> converter
 """
 
 from __future__ import annotations
@@ -21,26 +21,28 @@ from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
 from gened.gr_blocks.phy.types import ComplexArray
 
 MEMORY = 80
-"""Samples before a chunk that an impulse response may reach: `tdl-a` at the largest delay spread has 72 taps."""
+"""Samples kept from before a chunk for the impulse response: `tdl-a` at the largest delay spread has 72 taps."""
 STEP = 0.01
-"""Under Doppler, impulse responses are worked out so many of its periods apart, and straight lines drawn between: they
-miss by 65 dB less than the gain."""
+"""Distance of the times at which a time-varying impulse response is computed, in periods of the largest Doppler shift.
+Between them it is interpolated linearly, with an error of -65 dB."""
 MAX_STEP = 4096
+"""Largest distance of these times in samples."""
 MAX_DROPPED_NUMBERS = 65536
-"""Numbers of dropped bursts that are kept for whoever asks."""
+"""Most numbers of dropped bursts that are kept."""
 
 
 class SampleChannel:
-    """A channel for a stream of samples, in chunks of any size, with carrier and clock running on from chunk to chunk.
+    """Channel for a stream of samples in chunks of any size; carrier and clock run on from chunk to chunk.
 
-    Bursts are told by their borders: gains are drawn, and bursts dropped, one by one. Noise is always there.
+    Each burst gets gains of its own and may be dropped. Noise is added all the time.
 
     Args:
-        config: What it does.
+        config: Parameters of the channel.
         sample_rate: Hz.
 
     Raises:
-        ConfigError: `rayleigh-fast`, which has one gain a symbol and no meaning for samples.
+        ConfigError: The kind is `rayleigh-fast`, which has one gain per analogue symbol and is not defined for samples,
+            or the frequency offset is above half the sample rate.
     """
 
     def __init__(self, config: ChannelConfig, sample_rate: float) -> None:
@@ -55,16 +57,17 @@ class SampleChannel:
             )
         self.config = config
         self.sample_rate = sample_rate
-        # A stream of its own for each, so that nothing drawn depends on where one chunk ends.
+        # Separate streams, so that no random number depends on the borders of the chunks.
         streams = [np.random.default_rng(child) for child in np.random.SeedSequence(config.seed).spawn(3)]
         self._gain_rng, self._noise_rng, self._phase_rng = streams
         self.n_bursts = 0
-        """Begun since the start."""
+        """Number of bursts begun."""
         self.dropped_bursts = 0
+        """Number of bursts dropped."""
         self.dropped: collections.deque[int] = collections.deque(maxlen=MAX_DROPPED_NUMBERS)
-        """Their numbers, counted from 0, the latest of them; to be taken out by whoever reads them."""
+        """Numbers of the latest dropped bursts, counted from 0; readers remove what they have read."""
         self.fading: Fading = UNIT_GAIN
-        """Of the burst that began last."""
+        """Fading of the latest burst."""
         self._phase = 0.0
         self._resampler = ClockResampler(config.sfo_ppm, config.timing_offset)
         self._memory = np.zeros(MEMORY, np.complex64)
@@ -72,14 +75,14 @@ class SampleChannel:
         self._step = MAX_STEP if config.doppler_hz == 0 else _step(config.doppler_hz / sample_rate)
 
     def process(self, samples: ComplexArray, burst_starts: npt.ArrayLike = ()) -> ComplexArray:
-        """The next chunk.
+        """Process the next chunk.
 
         Args:
-            samples: [n] complex64, mean power 1 while a burst is on, 0 between bursts.
-            burst_starts: Indices in this chunk at which a burst begins.
+            samples: [n] complex64, mean power 1 during a burst, 0 between bursts.
+            burst_starts: Indices in this chunk at which bursts begin, [n_starts].
 
         Returns:
-            What arrives, complex64; n samples, or a few more or less where the clocks differ.
+            Received samples, complex64; n of them, or a few more or less with a clock error.
         """
         if self.config.clip_db is not None:
             samples = self._clipped(samples, 10 ** (self.config.clip_db / 20))
@@ -93,7 +96,7 @@ class SampleChannel:
         return np.asarray(samples * np.minimum(1, limit / magnitude), np.complex64)
 
     def _faded(self, samples: ComplexArray, starts: npt.NDArray[np.int64]) -> ComplexArray:
-        """Each burst through taps of its own; the tail of an impulse response runs into what follows."""
+        """Apply the fading of each burst; the tail of an impulse response extends into the samples after the burst."""
         result = np.empty_like(samples)
         borders = [0, *(int(start) for start in starts if 0 <= start < len(samples)), len(samples)]
         for index, (begin, end) in enumerate(zip(borders[:-1], borders[1:], strict=True)):
@@ -107,7 +110,7 @@ class SampleChannel:
         return result
 
     def _through_paths(self, joined: ComplexArray, n: int) -> ComplexArray:
-        """The next n samples of this burst; `joined` begins so much earlier as the impulse response is long."""
+        """Fade the next n samples of this burst; `joined` has the n_taps - 1 samples before them, too."""
         fading = self.fading
         if fading.is_time_invariant:
             taps = fading.taps()
@@ -160,5 +163,5 @@ class SampleChannel:
 
 
 def _step(doppler_norm: float) -> int:
-    """Samples between two impulse responses that are worked out."""
+    """Distance in samples of the times at which a time-varying impulse response is computed."""
     return int(np.clip(STEP / doppler_norm, 1, MAX_STEP))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The channel between analogue symbols, for `gened evaluate`: gains, noise, erasures, perfect equalisation."""
+"""Channel of analogue symbols with perfect equalisation, for `gened evaluate`: gains, noise, erasures."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from gened.gr_blocks.phy.coding.interleave import burst_members
 from gened.gr_blocks.phy.types import ComplexArray, FloatArray
 
 FADE_FLOOR = 1e-4
-"""Smallest squared gain of a fade: 40 dB down a symbol is lost in any case, and divisions stay finite."""
+"""Least squared gain: a symbol 40 dB below the mean is lost in any case, and divisions stay finite."""
 
 
 def apply_symbols(
     symbols: ComplexArray, config: ChannelConfig, rng: np.random.Generator, *, n_bursts: int = 1
 ) -> tuple[ComplexArray, FloatArray]:
-    """Symbols through the channel, equalised with perfect knowledge of it.
+    """Send symbols through the channel and equalise them with perfect channel knowledge.
 
     Args:
         symbols: [k] complex64, mean power 1, in the order of `Encoded.symbols`.
-        config: `multipath` and `tdl-*` give each symbol the gain of a carrier; clocks, carrier, Doppler and converter
-            play no part here.
-        rng: Where noise and gains come from.
-        n_bursts: Bursts that the frame travels in. Each has gains of its own and is dropped or not by itself, with the
-            symbols that framing puts into it.
+        config: Parameters of the channel. `multipath` and `tdl-*` give each symbol the gain of a carrier; clock,
+            carrier, Doppler and converter have no effect.
+        rng: Source of noise and gains.
+        n_bursts: Number of bursts of the frame. Each has gains of its own and is dropped independently, with the
+            symbols that framing assigns to it.
 
     Returns:
         Received symbols at unit gain, [k] complex64 (0 where lost), and their noise variance,
@@ -54,7 +54,7 @@ def apply_symbols(
 
 
 def _burst_gains(n: int, config: ChannelConfig, rng: np.random.Generator) -> ComplexArray:
-    """The gains of one burst's n symbols, [n] complex64."""
+    """Gains of the n symbols of one burst, [n] complex64."""
     fading = draw_fading(replace(config, doppler_hz=0.0), rng)
     if fading.n_taps == 1:
         return np.full(n, fading.taps()[0], np.complex64)

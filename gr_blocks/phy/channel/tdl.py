@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tapped delay lines TDL-A, TDL-B and TDL-C, and delays that fall between samples.
+"""Tapped delay lines TDL-A, TDL-B and TDL-C of 3GPP, and filters for fractional delays.
 
 References:
     3GPP TR 38.901, "Study on channel model for frequencies from 0.5 to 100 GHz", V16.1.0, tables 7.7.2-1 to 7.7.2-3
@@ -36,26 +36,26 @@ TABLES: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     ),
 }
 # fmt: on
-"""Delay over the RMS delay spread, and power in dB."""
+"""Delays relative to the RMS delay spread, and powers in dB, by name."""
 HALF_LEN = 16
-"""Samples either side of a fractional delay's filter; all paths come so much later, for the side that looks ahead."""
+"""Samples of a fractional-delay filter on either side; the common delay of all paths."""
 _BETA = 8.0
 
 
 class Paths(NamedTuple):
-    """Where the energy of a burst arrives."""
+    """Power delay profile."""
 
     delays: npt.NDArray[np.float64]
-    """Samples, [n]."""
+    """Delays in samples, [n]."""
     powers: npt.NDArray[np.float64]
-    """Mean power of each, [n]; sum 1."""
+    """Mean powers, [n]; their sum is 1."""
 
 
 def tdl_paths(name: str, delay_spread: float) -> Paths:
-    """The paths of one of `TABLES`.
+    """Power delay profile of a tapped delay line.
 
     Args:
-        name: Its key.
+        name: A key of `TABLES`.
         delay_spread: RMS delay spread in samples.
     """
     delays, powers_db = TABLES[name]
@@ -64,7 +64,7 @@ def tdl_paths(name: str, delay_spread: float) -> Paths:
 
 
 def delay_filters(delays: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Filters that delay by any part of a sample: a Kaiser-windowed sinc each, over a common delay of `HALF_LEN`.
+    """Fractional-delay filters: Kaiser-windowed sincs with a common delay of `HALF_LEN` samples.
 
     The error is below -70 dB over the occupied 80 % of the band and grows towards its edges.
 
@@ -72,7 +72,7 @@ def delay_filters(delays: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         delays: Samples, 0 or more, [n_paths].
 
     Returns:
-        [n_taps, n_paths]; a burst that goes through column p comes HALF_LEN + delays[p] samples later.
+        Impulse responses, [n_taps, n_paths]; column p delays by HALF_LEN + delays[p] samples.
     """
     n_taps = 2 * HALF_LEN + int(np.ceil(delays.max())) + 1
     distance = np.arange(n_taps)[:, None] - HALF_LEN - delays  # [n_taps, n_paths]

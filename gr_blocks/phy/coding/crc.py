@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Cyclic redundancy checks, by their names in the catalogue of parametrised CRC algorithms."""
+"""Cyclic redundancy checks, named as in the catalogue of parametrised CRC algorithms."""
 
 from __future__ import annotations
 

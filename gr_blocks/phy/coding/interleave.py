@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fixed permutations and pseudo-random bits that are the same on every machine for ever.
+"""Fixed permutations and pseudo-random symbols that are part of the wire format.
 
-NumPy does not promise that its generators keep their streams; the wire needs a promise, so it has its own hash.
+NumPy does not guarantee the streams of its generators between versions, so they are derived from a hash of our own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ FRAME_SEED = 1
 
 
 def splitmix64(index: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """The output function of SplitMix64 at the given counters, uint64.
+    """Output function of SplitMix64.
+
+    Args:
+        index: Counters, any shape, uint64.
+
+    Returns:
+        Hashes, same shape, uint64.
 
     References:
         Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
@@ -31,16 +37,29 @@ def splitmix64(index: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 def hash_stream(n: int, seed: int) -> npt.NDArray[np.uint64]:
-    """`n` 64-bit hashes of stream `seed`; streams are 2^40 apart."""
+    """The first `n` 64-bit hashes of a stream, [n] uint64.
+
+    Args:
+        n: Number of hashes, at most 2^40.
+        seed: Number of the stream, below 2^24; streams are 2^40 counters apart.
+    """
     return splitmix64(np.arange(n, dtype=np.uint64) + np.uint64(seed << 40))
 
 
 LARGE = 1 << 16
-"""Permutations longer than this are kept one at a time: forged headers must not fill the memory with them."""
+"""Length from which only one permutation stays in the cache: forged headers must not fill the memory with them."""
 
 
 def permutation(n: int, seed: int) -> npt.NDArray[np.int64]:
-    """A fixed permutation of 0 .. n-1, [n] int64, read-only."""
+    """A fixed permutation of 0 to n - 1.
+
+    Args:
+        n: Length.
+        seed: Number of the stream of `hash_stream` whose order of hashes gives the permutation.
+
+    Returns:
+        [n] int64, read-only.
+    """
     return _small(n, seed) if n <= LARGE else _large(n, seed)
 
 
@@ -55,21 +74,29 @@ _large = lru_cache(maxsize=1)(_permutation)
 
 
 def qpsk_stream(n: int, seed: int) -> ComplexArray:
-    """`n` fixed pseudo-random QPSK symbols of unit energy, [n] complex64."""
+    """Fixed pseudo-random QPSK symbols.
+
+    Args:
+        n: Number of symbols.
+        seed: Number of the stream of `hash_stream`.
+
+    Returns:
+        [n] complex64, unit energy.
+    """
     top = hash_stream(n, seed) >> np.uint64(62)
     symbols: ComplexArray = np.exp(1j * (np.pi / 4 + np.pi / 2 * top.astype(np.float64))).astype(np.complex64)
     return symbols
 
 
 def burst_members(n_symbols: int, count: int) -> list[npt.NDArray[np.int64]]:
-    """Which of a frame's analogue symbols travel in each of its bursts.
+    """Assignment of a frame's analogue symbols to its bursts.
 
     Args:
-        n_symbols: Analogue symbols of the frame.
-        count: Its bursts.
+        n_symbols: Number of analogue symbols of the frame.
+        count: Number of bursts.
 
     Returns:
-        One array a burst: indices into `Encoded.symbols`, in the order in which they are sent.
+        One array per burst: indices into `Encoded.symbols`, [about n_symbols / count] int64, in the order of sending.
     """
     order = permutation(n_symbols, FRAME_SEED)
     return [order[index * n_symbols // count : (index + 1) * n_symbols // count] for index in range(count)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The digital modes by name; their arithmetic is in `modes`. Loads without NumPy, so that a command can list them."""
+"""Table of the digital modes; `modes` computes with them. It loads without NumPy, so that a command can list them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mode:
-    """A way to send bytes."""
+    """Modulation, code rate and repetition of a digital mode."""
 
     number: int
-    """On the wire, 0 to 15."""
+    """Number of the mode in the header, 0 to 15."""
     bits_per_symbol: int
+    """Coded bits per symbol: 1 BPSK, 2 QPSK, 4 16-QAM, 6 64-QAM."""
     code_rate: CodeRate
+    """Rate of the mother code; shortening lowers it."""
     repetition: int
+    """How often each coded bit is sent, 1 or more."""
     min_snr_db: float
-    """Es/N0 from which a 60-byte text is lost less than once in a thousand, with 1 dB to spare for a real receiver:
-    python -m gened.bench.modes"""
+    """Es/N0 in dB from which a text of 60 bytes is lost less than once in a thousand, with 1 dB of margin for a real
+    receiver (python -m gened.bench.modes)."""
 
     @property
     def info_bits_per_symbol(self) -> float:
-        """Information bits a symbol, before CRC and shortening."""
+        """Information bits per symbol, before CRC and shortening."""
         numerator, denominator = map(int, self.code_rate.split("/"))
         return self.bits_per_symbol * numerator / denominator / self.repetition
 
@@ -40,5 +43,5 @@ MODES: dict[str, Mode] = {
     "64qam-1/2": Mode(6, 6, "1/2", 1, 13.0),
     "64qam-3/4": Mode(7, 6, "3/4", 1, 17.5),
 }
-"""By name, the most robust first; numbers 8 to 15 are kept for modes to come. A receiver that does not know a number
-takes the burst for none (`header.HeaderFault.CONTENT`)."""
+"""Modes by name, the most robust first; the numbers 8 to 15 are reserved. A receiver that does not know a number
+discards the burst (`header.HeaderFault.CONTENT`)."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Digital modes: how bytes become symbols, at a cost that anybody can compute beforehand.
+"""Digital modes: coding and modulation of bytes, and the number of symbols that they take.
 
 payload + CRC-32 -> blocks of equal size -> LDPC, shortened -> interleaver -> repetition -> modulation
 """
@@ -28,21 +28,20 @@ SURE_LLR = 12.0
 """LLR a posteriori from which a bit of a block that failed counts as known. LLRs of such blocks are too large: of bits
 with LLRs of 8 or more, one in a thousand was wrong, where exp(-8) would be three in ten thousand. `gened bench ldpc`
 measures it."""
-
-
 SIDE_MODES = ("bpsk-1/2x2", "bpsk-1/2", "qpsk-1/2", "16qam-1/2")
-"""Among which `budget` chooses for side information. Not all: plans of trained codecs and the figures of every codec
-with side information count its cost in these, and a codec's symbols are what is left."""
+"""Modes among which `budget` chooses for side information. The set is frozen: trained codecs and published figures
+count the cost of side information in these modes, and the analogue symbols get the remainder of the budget."""
 
 FADE_RESERVE_DB = 3.0
-"""A caption is some hundred symbols of nine thousand, and lost as a whole: what the faster modes save is not worth
-being 1 dB away from that."""
+"""Extra SNR in dB that `mode_for_snr` asks for the modes beyond `SIDE_MODES`. A caption takes about a hundred of nine
+thousand symbols and is lost as a whole, so the few symbols that a faster mode saves are not worth a margin of 1 dB."""
 
 MODE_NAMES: dict[int, str] = {mode.number: name for name, mode in MODES.items()}
+"""Names of the modes by their number in the header."""
 
 
 def mode(name: str) -> Mode:
-    """The mode called `name`.
+    """Look up a mode by its name.
 
     Raises:
         ConfigError: No such mode; the message lists them.
@@ -53,18 +52,31 @@ def mode(name: str) -> Mode:
 
 
 def mode_for_snr(snr_db: float) -> str:
-    """The mode for a text: the fastest that holds at this SNR, with something to spare for fades where it only saves a
-    few symbols; the most robust one where none does."""
+    """Choose the mode of a text: the fastest that holds at an SNR, with `FADE_RESERVE_DB` of reserve for fast modes.
+
+    Args:
+        snr_db: Es/N0, dB.
+
+    Returns:
+        A key of `MODES`; the most robust mode where none holds.
+    """
     return _fastest(tuple(MODES), snr_db, FADE_RESERVE_DB)
 
 
 def side_mode_for_snr(snr_db: float) -> str:
-    """The same among `SIDE_MODES`."""
+    """Choose the mode of side information: the fastest of `SIDE_MODES` that holds at an SNR, without reserve.
+
+    Args:
+        snr_db: Es/N0, dB.
+
+    Returns:
+        A key of `MODES`; the most robust mode where none holds.
+    """
     return _fastest(SIDE_MODES, snr_db)
 
 
 def _fastest(names: tuple[str, ...], snr_db: float, reserve_db: float = 0.0) -> str:
-    """Of two that are as fast the one that holds longer; those beyond `SIDE_MODES` ask for `reserve_db` more."""
+    """Choose the fastest mode that holds, and of two equally fast ones the more robust one."""
     needed = {name: MODES[name].min_snr_db + (0.0 if name in SIDE_MODES else reserve_db) for name in names}
     holding = [name for name in names if needed[name] <= snr_db]
     return max(holding, key=lambda name: (MODES[name].info_bits_per_symbol, -MODES[name].min_snr_db), default=names[0])
@@ -72,7 +84,7 @@ def _fastest(names: tuple[str, ...], snr_db: float, reserve_db: float = 0.0) -> 
 
 @lru_cache(maxsize=256)
 def _codes(n_bytes: int, code_rate: CodeRate) -> tuple[LdpcCode, ...]:
-    """Blocks of a payload: as few as hold it, their information bits equal to within one, the longer ones first."""
+    """Codes of a payload's blocks: as few as hold it, their lengths equal to within one bit, the longer ones first."""
     n_bits = 8 * (n_bytes + CRC_BYTES)
     n_blocks = -(-n_bits // LdpcCode.max_info(code_rate))
     sizes = [n_bits // n_blocks + (i < n_bits % n_blocks) for i in range(n_blocks)]
@@ -80,13 +92,20 @@ def _codes(n_bytes: int, code_rate: CodeRate) -> tuple[LdpcCode, ...]:
 
 
 def n_symbols(n_bytes: int, mode_name: str) -> int:
-    """Symbols that `digital_encode` makes of `n_bytes` bytes, all included (CRC, parity, shortening, repetition);
-    0 for none."""
+    """Number of symbols that `digital_encode` makes, with CRC, parity, shortening and repetition.
+
+    Args:
+        n_bytes: Bytes of the payload; 0 bytes take 0 symbols.
+        mode_name: A key of `MODES`.
+
+    Raises:
+        ConfigError: No such mode.
+    """
     return count_symbols(n_bytes, mode(mode_name))
 
 
 def count_symbols(n_bytes: int, chosen: Mode) -> int:
-    """The same for a mode that need not be one of the wire's."""
+    """As `n_symbols`, for a `Mode` that is not registered in `MODES`."""
     if n_bytes == 0:
         return 0
     n_coded = sum(code.n_coded for code in _codes(n_bytes, chosen.code_rate))
@@ -94,10 +113,10 @@ def count_symbols(n_bytes: int, chosen: Mode) -> int:
 
 
 def digital_encode(payload: bytes, mode_name: str) -> ComplexArray:
-    """Bytes to symbols.
+    """Code and modulate bytes.
 
     Args:
-        payload: Any bytes; none give no symbols.
+        payload: Any bytes; an empty payload gives no symbols.
         mode_name: A key of `MODES`.
 
     Returns:
@@ -107,7 +126,7 @@ def digital_encode(payload: bytes, mode_name: str) -> ComplexArray:
 
 
 def encode_payload(payload: bytes, chosen: Mode) -> ComplexArray:
-    """The same for a mode that need not be one of the wire's."""
+    """As `digital_encode`, for a `Mode` that is not registered in `MODES`."""
     if not payload:
         return np.zeros(0, np.complex64)
     data = payload + crc32(payload).to_bytes(CRC_BYTES, "big")
@@ -124,13 +143,19 @@ def encode_payload(payload: bytes, chosen: Mode) -> ComplexArray:
 def digital_decode(
     symbols: ComplexArray, noise_var: npt.NDArray[np.floating[Any]], n_bytes: int, mode_name: str
 ) -> bytes | None:
-    """Symbols to bytes; None when the CRC fails.
+    """Demodulate and decode symbols.
 
     Args:
-        symbols: As many as `n_symbols` says, equalised.
-        noise_var: Whole complex variance of each; inf where lost.
-        n_bytes: Length of the payload.
+        symbols: [n_symbols(n_bytes, mode_name)] complex, equalised to unit gain.
+        noise_var: Whole complex noise variance of each symbol, same shape; inf where lost.
+        n_bytes: Bytes of the payload.
         mode_name: A key of `MODES`.
+
+    Returns:
+        The payload; None when the CRC fails or the number of symbols is not that of the payload.
+
+    Raises:
+        ConfigError: No such mode.
     """
     return decode_payload(symbols, noise_var, n_bytes, mode(mode_name))
 
@@ -138,7 +163,7 @@ def digital_decode(
 def decode_payload(
     symbols: ComplexArray, noise_var: npt.NDArray[np.floating[Any]], n_bytes: int, chosen: Mode
 ) -> bytes | None:
-    """The same for a mode that need not be one of the wire's."""
+    """As `digital_decode`, for a `Mode` that is not registered in `MODES`."""
     if n_bytes == 0:
         return b""
     if len(symbols) != count_symbols(n_bytes, chosen):
@@ -153,8 +178,10 @@ def decode_payload(
 def salvage(
     symbols: ComplexArray, noise_var: npt.NDArray[np.floating[Any]], n_bytes: int, mode_name: str
 ) -> PartialBytes:
-    """What can be told of bytes whose CRC fails: those of blocks whose parity checks hold, and single bytes whose bits
-    the decoder is sure of.
+    """Recover single bytes of a payload whose CRC fails.
+
+    A byte counts as certain when it lies in blocks whose parity checks hold, or when the LLRs a posteriori of its bits
+    reach `SURE_LLR`.
 
     Args:
         symbols: As for `digital_decode`.
@@ -168,7 +195,7 @@ def salvage(
     codes, llrs = _block_llrs(symbols, noise_var, n_bytes, chosen)
     blocks = [code.decode_soft(llr) for code, llr in zip(codes, llrs, strict=True)]
     bits = np.concatenate([block.bits for block in blocks])
-    if all(block.converged for block in blocks):  # to a wrong word somewhere, and nobody knows where
+    if all(block.converged for block in blocks):  # at least one to a wrong codeword, and which one is not known
         is_sure = np.zeros(len(bits), bool)
     else:
         is_sure = np.concatenate([block.converged | (np.abs(block.llr) >= SURE_LLR) for block in blocks])
@@ -179,7 +206,7 @@ def salvage(
 def _block_llrs(
     symbols: ComplexArray, noise_var: npt.NDArray[np.floating[Any]], n_bytes: int, chosen: Mode
 ) -> tuple[tuple[LdpcCode, ...], list[npt.NDArray[np.float64]]]:
-    """Codes of a payload's blocks, and the soft values of each in the order of its code."""
+    """Codes of a payload's blocks, and the LLRs of each block in the order of its code, [n_coded] each."""
     codes = _codes(n_bytes, chosen.code_rate)
     n_coded = sum(code.n_coded for code in codes)
     llr = demodulate(symbols, noise_var, chosen.bits_per_symbol)[: n_coded * chosen.repetition]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""BPSK, QPSK, 16-QAM, 64-QAM and 256-QAM: Gray, unit mean energy; LLRs are positive for bit 1.
+"""Mapping of bits to BPSK, QPSK, 16-QAM, 64-QAM and 256-QAM symbols and back to LLRs.
 
-The first half of a symbol's bits chooses the real part, the second half the imaginary part. The first bit of each half
-is the sign (1: negative), the others fold towards the axis as in 3GPP TS 38.211.
+Labels are Gray, the mean energy is 1, and LLRs are positive for bit 1. The first half of a symbol's bits chooses the
+real part, the second half the imaginary part. The first bit of each half is the sign (1: negative), the others follow
+3GPP TS 38.211, section 5.1.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from gened.errors import ConfigError
 from gened.gr_blocks.phy.types import ComplexArray
 
 BITS_PER_SYMBOL = (1, 2, 4, 6, 8)
+"""Modulations that exist, by bits per symbol."""
 
 
 @lru_cache(maxsize=8)
 def _levels(n_bits: int) -> npt.NDArray[np.float64]:
-    """Amplitude of one axis for each value of its bits, [2^n_bits], mean square 1/2."""
+    """Amplitudes of one axis by the value of its bits, [2^n_bits], mean square 1/2."""
     values = np.arange(2**n_bits)
     bits = (values[:, None] >> np.arange(n_bits - 1, -1, -1)) & 1
     amplitude: npt.NDArray[np.float64] = np.ones(len(values))
@@ -34,19 +36,19 @@ def _levels(n_bits: int) -> npt.NDArray[np.float64]:
 
 def _check(bits_per_symbol: int) -> None:
     if bits_per_symbol not in BITS_PER_SYMBOL:
-        raise ConfigError(f"{bits_per_symbol} bits a symbol; known are {', '.join(map(str, BITS_PER_SYMBOL))}")
+        raise ConfigError(f"{bits_per_symbol} bits per symbol; known are {', '.join(map(str, BITS_PER_SYMBOL))}")
 
 
 def _indices(bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """[n, m] bits to [n] integers, most significant first."""
+    """Integers of groups of bits, [n, m] to [n], most significant bit first."""
     return bits.astype(np.int64) @ (1 << np.arange(bits.shape[1] - 1, -1, -1))
 
 
 def modulate(bits: npt.NDArray[np.uint8], bits_per_symbol: int) -> ComplexArray:
-    """Bits to symbols of unit mean energy.
+    """Map bits to symbols of unit mean energy.
 
     Args:
-        bits: 0 and 1, [n]; filled up with zeros to whole symbols.
+        bits: [n] uint8 of 0 and 1; padded with zeros to whole symbols.
         bits_per_symbol: 1, 2, 4, 6 or 8.
 
     Returns:
@@ -69,7 +71,7 @@ def modulate(bits: npt.NDArray[np.uint8], bits_per_symbol: int) -> ComplexArray:
 
 @lru_cache(maxsize=8)
 def _levels_with(n_bits: int) -> tuple[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]], ...]:
-    """For each bit of an axis: the levels where it is 0, and those where it is 1."""
+    """Indices of the levels at which each bit of an axis is 0, and of those at which it is 1."""
     values = np.arange(2**n_bits)
     bits = (values[:, None] >> np.arange(n_bits - 1, -1, -1)) & 1
     return tuple((np.flatnonzero(bit == 0), np.flatnonzero(bit == 1)) for bit in bits.T)
@@ -78,7 +80,7 @@ def _levels_with(n_bits: int) -> tuple[tuple[npt.NDArray[np.intp], npt.NDArray[n
 def _axis_llr(
     values: npt.NDArray[np.float64], noise_var: npt.NDArray[np.float64], n_bits: int
 ) -> npt.NDArray[np.float64]:
-    """LLRs of one axis, [n, n_bits]; `noise_var` is the whole complex variance."""
+    """LLRs of the bits of one axis, [n, n_bits]; `noise_var` is the whole complex variance, [n]."""
     # d^2 / (2 sigma^2) with sigma^2 = noise_var / 2
     distance = (values - _levels(n_bits)[:, None]) ** 2 / noise_var  # [levels, n]
     llr = np.empty((len(values), n_bits))
@@ -88,7 +90,7 @@ def _axis_llr(
 
 
 def _log_sum(distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """ln of the sum of exp(-distance) over the first axis, the nearest level (max-log) and what the others add."""
+    """ln of the sum of exp(-distance) over the first axis: the nearest level (max-log) and the terms of the others."""
     nearest = distance.min(axis=0)
     others = np.exp(nearest - distance).sum(axis=0) if len(distance) > 1 else 1.0
     return np.asarray(np.log(others) - nearest)
@@ -97,14 +99,14 @@ def _log_sum(distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def demodulate(
     symbols: ComplexArray, noise_var: npt.NDArray[np.floating[Any]], bits_per_symbol: int
 ) -> npt.NDArray[np.float64]:
-    """Exact LLRs, ln P(1) - ln P(0): positive means 1.
+    """Exact LLRs of the bits, ln P(1) - ln P(0): positive means 1.
 
-    Against max-log, the nearest level alone, they win 0.02 dB with 64-QAM at rate 1/2 and nothing at 3/4
-    (python -m gened.bench.modes), for a tenth of the decoder's time at most.
+    Max-log LLRs, from the nearest level alone, lose 0.02 dB with 64-QAM at rate 1/2 and nothing at rate 3/4
+    (python -m gened.bench.modes).
 
     Args:
-        symbols: [n] complex64, equalised; what is not a number counts as lost.
-        noise_var: Whole complex variance of each, [n]; inf where a symbol was lost (LLR 0).
+        symbols: [n] complex, equalised to unit gain; values that are not finite count as lost.
+        noise_var: Whole complex noise variance of each symbol, [n]; inf where a symbol was lost, which gives LLR 0.
         bits_per_symbol: 1, 2, 4, 6 or 8.
 
     Returns:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The channel of a burst from all that is known in it: one that stands still, with a common phase for each symbol, or
-one that moves.
+"""Channel estimation of a burst from its reference symbols: time-invariant or time-varying, with a CPE per OFDM symbol.
 
-    reference symbols, drift taken off -> taps for the burst + phase of each symbol -> is what is left noise?
-                                                       -> no: taps that are polynomials over the burst + phase
+reference symbols, drift corrected -> time-invariant taps + CPE -> is the residual noise?
+                                             -> no: time-varying taps (polynomials over the burst) + CPE
 """
 
 from __future__ import annotations
@@ -31,102 +30,117 @@ from gened.gr_blocks.phy.sync.estimators import (
 from gened.gr_blocks.phy.types import ComplexArray
 
 SAME_SIGMA = 2.5
-"""From so many standard deviations on, the header met another noise than the pilots; up to there both tell of one."""
+"""Standard deviations between the noise variances of header and pilots from which they count as different; below, both
+are estimated together."""
 PRIOR_ELEMENTS = 16
-"""Cells' worth of trust in the header's noise even then: the pilots of a short burst are few."""
-SYMBOLS_A_DEGREE = 6
-TESTED = 3
-"""Degrees 1 to 3 of what a still channel leaves are looked at for motion."""
+"""Weight of the header's noise variance, in resource elements, when it differs: the pilots of a short burst are few."""
+SYMBOLS_PER_DEGREE = 6
+"""OFDM symbols of a burst per polynomial of a time-varying channel."""
+TESTED_DEGREES = 3
+"""Largest degree of the polynomials with which the residual of a time-invariant channel is tested for variation."""
 MOTION_THRESHOLDS = (9.0, 100.0)
-"""Of 150 bursts through a still channel none or one passes; what lies under costs less than the parameters would."""
+"""Thresholds of `_motion_statistics`. At most one of 150 bursts through a time-invariant channel exceeds them; slower
+variation costs less than the parameters of a time-varying channel would."""
 EM_STEPS, FEW_DEGREES = 3, 3
-"""Steps of expectation-maximisation; and polynomials of the first one, which only finds out which taps there are."""
-FIRST_DEGREES = 0.3 ** np.arange(MAX_DEGREES)
-"""Energy of the polynomials, before it is known how fast the channel moves."""
-LEVEL_RAD, LIKE = 3e-3, 0.8
-"""A phase that stays within so much, and noise of the payload over the header's: a fit that knew of neither is good."""
+"""Steps of expectation-maximisation, and polynomials of the first step, which only selects the taps."""
+INITIAL_DEGREES = 0.3 ** np.arange(MAX_DEGREES)
+"""Prior energies of the polynomials before the first step, relative to degree 0."""
+SMALL_CPE_RAD, SIMILAR_NOISE = 3e-3, 0.8
+"""The second pass is skipped if the CPE stays within this range and the payload's noise variance is at least this
+fraction of the header's, since its result would be the same."""
 
 
 @dataclass(frozen=True)
 class ReferenceSymbols:
-    """What is received where the receiver knows what was sent, carrier and clock drift taken off."""
+    """Received reference symbols after correction of carrier and clock drift."""
 
     z: ComplexArray
-    """Received over sent, [n_reference]."""
+    """Received over sent symbols, [n_reference] complex64."""
     power: Float
     """|sent|^2, [n_reference]."""
     weight: Float
-    """The same, less where others interfere."""
+    """|sent|^2 times the weight of each symbol, which is below 1 where there is interference, [n_reference]."""
     preamble: Complex
-    """Received times conj(sent) in the preamble, summed over its halves, [204]."""
+    """Received times conj(sent) in the preamble, summed over its halves, [204] complex."""
     preamble_weight: Float
-    """How far each of its carriers is trusted, [204]."""
+    """Weight of each carrier of the preamble, [204], in (0, 1]."""
     clipping_error_var: float = 0.0
     """Mean squared clipping error of unit payload symbols; that of the header's symbols is known to the receiver."""
 
 
 class Prior(NamedTuple):
-    """What is expected of a channel that moves: the energy of a tap in a degree is that of the tap times that of the
-    degree."""
+    """Prior of a time-varying channel: the energy of a tap in a degree is the product of the tap's and the degree's."""
 
     taps: npt.NDArray[np.intp]
-    """Which of the 20 there are, [n_taps]."""
+    """Indices (0 to 19) of the taps that have energy, [n_taps]."""
     energies: Float
-    """[n_taps]."""
+    """Energies of these taps, [n_taps]."""
     degrees: Float
-    """[n_degrees]."""
+    """Relative energies of the polynomials, [n_degrees]."""
 
 
 @dataclass(frozen=True)
 class BurstChannelEstimate:
-    """What the reference symbols tell of a burst's channel."""
+    """Channel estimate of a burst."""
 
     h: Complex
-    """[204], or [n_symbols, 204] where it moves."""
+    """Channel, [204] complex if time-invariant, [n_symbols, 204] if time-varying."""
     err_var: Float
-    """Variance of the error of each, same shape."""
+    """Variance of its error, same shape."""
     noise_var: float
-    """Of a payload symbol."""
+    """Noise variance of a payload symbol, clipping error included."""
     header_noise_var: float
-    """Of a header symbol: as it was sent it is known, and what was cut off a payload symbol's peaks is not."""
+    """Noise variance of a header symbol, whose clipping error is known."""
     cpe_rad: Float
-    """Common phase error of each symbol, [n_symbols]."""
+    """Common phase error of each OFDM symbol, rad, [n_symbols]."""
     cpe_var: float
-    """Variance of its error."""
+    """Variance of its error, rad^2."""
     prior: Prior | None = None
-    """What is expected of the taps, where they move."""
+    """Prior of the taps of a time-varying channel; None if time-invariant."""
 
     @property
     def is_time_varying(self) -> bool:
-        """Whether the channel is told symbol by symbol."""
+        """Whether `h` has a value per OFDM symbol."""
         return self.h.ndim == 2
 
     def at_reference(self, resource_grid: ResourceGrid) -> Complex:
-        """The channel in the reference symbols, [n_reference]."""
+        """Channel at the reference symbols, [n_reference] complex."""
         return np.asarray(
             self.h[resource_grid.rows, resource_grid.columns] if self.is_time_varying else self.h[resource_grid.columns]
         )
 
     def residual(self, resource_grid: ResourceGrid, reference: ReferenceSymbols) -> Float:
-        """Squared error of each reference symbol against this channel, [n_reference]."""
+        """Squared error of each reference symbol against this estimate, [n_reference]."""
         left = remove_cpe(reference.z, self.cpe_rad, resource_grid) - self.at_reference(resource_grid)
         return reference.power * (left.real**2 + left.imag**2)
 
 
 def remove_cpe(z: ComplexArray, cpe_rad: Float, resource_grid: ResourceGrid) -> Complex:
-    """Reference symbols without the common phase of their symbol."""
+    """Correct the common phase error of reference symbols.
+
+    Args:
+        z: Received over sent symbols, [n_reference] complex64.
+        cpe_rad: Common phase error of each OFDM symbol, rad, [n_symbols].
+        resource_grid: Resource grid of the burst.
+
+    Returns:
+        [n_reference] complex.
+    """
     return np.asarray(z * np.exp(-1j * cpe_rad)[resource_grid.rows])
 
 
 def estimate_channel(
     resource_grid: ResourceGrid, reference: ReferenceSymbols, preamble: PreambleEstimate
 ) -> BurstChannelEstimate:
-    """The channel, still or moving as the reference symbols say.
+    """Estimate the channel of a burst.
+
+    A time-varying estimate replaces the time-invariant one if the residual of the latter varies and the former leaves
+    less noise.
 
     Args:
-        resource_grid: Of the burst.
-        reference: Its reference symbols.
-        preamble: What its preamble tells alone.
+        resource_grid: Resource grid of the burst.
+        reference: Reference symbols.
+        preamble: Estimate from the preamble alone.
     """
     time_invariant, energies = _estimate_time_invariant(resource_grid, reference, preamble)
     motion = _motion_statistics(resource_grid, reference, time_invariant, energies)
@@ -139,13 +153,14 @@ def estimate_channel(
 def _noise(
     resource_grid: ResourceGrid, reference: ReferenceSymbols, squares: Float, excess: Float, gain: float
 ) -> tuple[float, float]:
-    """Noise variance of payload and of header cells.
+    """Noise variances of payload symbols and of header symbols.
 
     Args:
-        resource_grid: Of the burst.
-        reference: Its reference symbols.
-        squares: By how much they miss the channel, squared, [n_reference].
-        excess: Variance of the channel's error there: cells that took part in it fit it too well by just that.
+        resource_grid: Resource grid of the burst.
+        reference: Reference symbols.
+        squares: Squared errors of the reference symbols against the channel estimate, [n_reference].
+        excess: Error variance of the channel estimate there, [n_reference]. Symbols that took part in the estimate
+            have errors that are too small by this.
         gain: Mean power of the channel.
     """
     energy, weight, n = reference.weight * (squares + excess), reference.weight, resource_grid.n_header_reference
@@ -162,7 +177,7 @@ def _noise(
 def _weights(
     resource_grid: ResourceGrid, reference: ReferenceSymbols, noise_var: float, header_noise_var: float
 ) -> Float:
-    """Trust in reference symbols, header symbols among them."""
+    """Weights of the reference symbols; those of the header count less where their noise is larger."""
     weight = reference.weight.copy()
     weight[: resource_grid.n_header_reference] *= min(1.0, noise_var / header_noise_var)
     return weight
@@ -178,7 +193,7 @@ def _phase(
 def _estimate_time_invariant(
     resource_grid: ResourceGrid, reference: ReferenceSymbols, preamble: PreambleEstimate
 ) -> tuple[BurstChannelEstimate, Float]:
-    """One set of taps for the burst; and their energies."""
+    """Estimate a time-invariant channel; return it with the prior energies of its taps, [20]."""
     phase, phase_var, columns = np.zeros(resource_grid.n_symbols), 0.0, resource_grid.columns
     noise_var = header_noise_var = max(preamble.noise_var, MIN_VARIANCE)
     start = reference.preamble_weight * reference.preamble
@@ -192,8 +207,8 @@ def _estimate_time_invariant(
         squares, gain = left.real**2 + left.imag**2, float(np.mean(np.abs(taps.h) ** 2))
         noise_var, header_noise_var = _noise(resource_grid, reference, squares, taps.err_var[columns], gain)
         phase, phase_var = _phase(resource_grid, reference, taps.h[columns], weight, noise_var)
-        if np.ptp(phase) < LEVEL_RAD and noise_var > LIKE * header_noise_var:
-            break  # again would be the same
+        if np.ptp(phase) < SMALL_CPE_RAD and noise_var > SIMILAR_NOISE * header_noise_var:
+            break
     estimate = BurstChannelEstimate(taps.h, taps.err_var, noise_var, header_noise_var, phase, phase_var)
     return estimate, taps.energies
 
@@ -201,12 +216,17 @@ def _estimate_time_invariant(
 def _motion_statistics(
     resource_grid: ResourceGrid, reference: ReferenceSymbols, time_invariant: BurstChannelEstimate, energies: Float
 ) -> tuple[float, float]:
-    """How much of what a still channel leaves moves as its taps would, in noise: the taps weighted with their energies,
-    about 1.5 where nothing moves, and all alike, about 50; a tap that passes through zero shows in the latter alone."""
+    """Statistics of the variation in the residual of a time-invariant channel, relative to noise.
+
+    Returns:
+        Energy of the residual in the polynomials of degrees 1 to 3, over the taps weighted with their energies (about
+        1.5 for a time-invariant channel), and over all taps alike (about 50). A tap that passes through zero in the
+        burst shows in the second alone.
+    """
     left = remove_cpe(reference.z, time_invariant.cpe_rad, resource_grid) - time_invariant.at_reference(resource_grid)
     weight = _weights(resource_grid, reference, time_invariant.noise_var, time_invariant.header_noise_var)
     at_taps = np.zeros(len(energies))
-    for values in resource_grid.at_reference[1 : TESTED + 1]:
+    for values in resource_grid.at_reference[1 : TESTED_DEGREES + 1]:
         found = tap_matrix().conj().T @ resource_grid.sum_carriers(weight * values * left)
         of_noise = time_invariant.noise_var * float(np.sum(weight * values**2))
         at_taps += np.abs(found) ** 2 / max(of_noise, MIN_VARIANCE)
@@ -216,15 +236,15 @@ def _motion_statistics(
 def estimate_time_varying(
     resource_grid: ResourceGrid, reference: ReferenceSymbols, preamble: PreambleEstimate, prior: Prior | None = None
 ) -> BurstChannelEstimate:
-    """Taps that are polynomials over the burst, and what is left of a common phase.
+    """Estimate a time-varying channel, whose taps are polynomials over the burst, and the remaining CPE.
 
     Args:
-        resource_grid: Of the burst.
-        reference: Its reference symbols.
-        preamble: What its preamble tells alone.
-        prior: Of another fit of this burst.
+        resource_grid: Resource grid of the burst.
+        reference: Reference symbols.
+        preamble: Estimate from the preamble alone.
+        prior: Prior from an earlier estimate of this burst, as a start of the iteration.
     """
-    noise_var = header_noise_var = max(preamble.noise_var, MIN_VARIANCE)  # its halves met the same channel
+    noise_var = header_noise_var = max(preamble.noise_var, MIN_VARIANCE)  # both halves see the same channel
     phase, phase_var = np.zeros(resource_grid.n_symbols), 0.0
     for _ in range(2):
         weight = _weights(resource_grid, reference, noise_var, header_noise_var)
@@ -247,12 +267,12 @@ def _track(
     noise_var: float,
     prior: Prior | None,
 ) -> tuple[ChannelEstimate, Prior]:
-    """Taps over time by empirical Bayes; what is expected of them is found by expectation-maximisation.
+    """Estimate taps over time by empirical Bayes, with a prior from expectation-maximisation.
 
     Returns:
-        Channel and variance of its error, [n_symbols, 204] each; and the expectation, to begin with next time.
+        Channel and variance of its error, [n_symbols, 204] each; and the prior after the last step.
     """
-    n_degrees = int(min(MAX_DEGREES, max(2, resource_grid.n_symbols // SYMBOLS_A_DEGREE)))
+    n_degrees = int(min(MAX_DEGREES, max(2, resource_grid.n_symbols // SYMBOLS_PER_DEGREE)))
     in_symbols = resource_grid.polynomials[0][:, :n_degrees]
     total, pairs = _moments(resource_grid, z, weight, reference, n_degrees)
     grams = tap_gram(pairs)  # [n_degrees, n_degrees, 20, 20]
@@ -261,7 +281,7 @@ def _track(
         few = min(n_degrees, FEW_DEGREES)
         prior = _expected(projections, grams, noise_var)
         _, _, prior = _maximise(projections[:few], grams[:few, :few], noise_var, prior, float(weight.sum()))
-        prior = Prior(prior.taps, prior.energies, np.append(prior.degrees, FIRST_DEGREES[few:n_degrees]))
+        prior = Prior(prior.taps, prior.energies, np.append(prior.degrees, INITIAL_DEGREES[few:n_degrees]))
     for _ in range(EM_STEPS):
         mean, posterior, expected = _maximise(projections, grams, noise_var, prior, float(weight.sum()))
         prior, used = expected, prior
@@ -279,11 +299,11 @@ def _track(
 def _maximise(
     projections: Complex, grams: npt.NDArray[np.complex128], noise_var: float, prior: Prior, n_reference: float
 ) -> tuple[Complex, npt.NDArray[np.complex128], Prior]:
-    """A step of expectation-maximisation.
+    """One step of expectation-maximisation.
 
     Returns:
-        Taps under each polynomial, [n_degrees, n_taps], their covariance, [n_degrees n_taps] squared, and what is
-        expected of them now; taps that noise explains are left out.
+        Posterior mean of the taps under each polynomial, [n_degrees, n_taps]; their covariance,
+        [n_degrees n_taps, n_degrees n_taps]; and the new prior, without the taps that noise explains.
     """
     taps, count, n_degrees = prior.taps, len(prior.taps), len(projections)
     degrees = prior.degrees[:n_degrees]
@@ -302,8 +322,12 @@ def _maximise(
 def _moments(
     resource_grid: ResourceGrid, z: Complex, weight: Float, reference: ReferenceSymbols, n_degrees: int
 ) -> tuple[Complex, Float]:
-    """Reference symbols of each carrier under each polynomial, [n_degrees, 204], and the weight under each two of them,
-    [n_degrees, n_degrees, 204]."""
+    """Moments of the reference symbols of each carrier under the polynomials.
+
+    Returns:
+        Weighted sums under each polynomial, [n_degrees, 204] complex, and sums of weights under each pair of
+        polynomials, [n_degrees, n_degrees, 204].
+    """
     basis, in_preamble, n = (
         resource_grid.at_reference[:n_degrees],
         resource_grid.polynomials[1][:n_degrees],
@@ -322,11 +346,11 @@ def _moments(
 
 
 def _expected(projections: Complex, grams: npt.NDArray[np.complex128], noise_var: float) -> Prior:
-    """A first guess: taps as if none heard another, those that noise does not explain."""
+    """Initial prior: energies of the taps as if they were orthogonal, without those that noise explains."""
     n_degrees, at = len(projections), np.arange(projections.shape[1])
     own = grams[np.arange(n_degrees), np.arange(n_degrees)][:, at, at].real  # [n_degrees, 20]
     energies = np.sum(np.abs(projections / own) ** 2 - noise_var / own, axis=0)
     scatter = noise_var * np.sqrt(np.sum(1 / own**2, axis=0))
     taps = np.flatnonzero(energies > scatter)
     taps = taps if len(taps) else np.array([int(np.argmax(energies))])
-    return Prior(taps, np.maximum(energies[taps], MIN_VARIANCE), FIRST_DEGREES[:n_degrees])
+    return Prior(taps, np.maximum(energies[taps], MIN_VARIANCE), INITIAL_DEGREES[:n_degrees])

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A captured burst to equalised cells with their noise variances, without decisions on the payload.
+"""Demodulate a captured burst: equalised payload symbols with noise variances, without decisions on the payload.
 
 ```text
-samples -> cells -> carrier and clock drift -> channel and common phase -> who else is there -> unit gain
-             ^______ carrier, if much ___|         ^_____ less trust in what is hit ____|
+samples -> FFT -> carrier and clock drift -> channel and CPE -> interference -> zero-forcing equaliser
+            ^___ large carrier offset ___|         ^____ weights, if any ___|
 ```
 """
 
@@ -44,78 +44,102 @@ from gened.gr_blocks.phy.sync.estimators import (
 from gened.gr_blocks.phy.types import ComplexArray
 
 GAIN_FLOOR = 1e-4
-"""Carriers more than 40 dB under the mean are lost."""
+"""Gain relative to the mean below which a carrier counts as lost: -40 dB."""
 DRIFT_REACH_NORM = 4e-4
-"""How far the detector's carrier offset may be off, cycles per sample."""
+"""Largest error of the detector's carrier offset, cycles per sample."""
 SETTLED, SETTLED_CYCLES = 1.25, 0.2
-"""Noise that a moving channel leaves over the preamble's, and cycles by which its middle turns in a burst, up to which
-its carrier offset is taken to be right."""
+"""Accept the CFO of a time-varying estimate if its residual noise is below `SETTLED` times the preamble noise and its
+mean phase rotates by less than `SETTLED_CYCLES` over the burst."""
 LEAKAGE = 8.0
-"""Energy of the mean over its expectation in a burst of no offset, from which it is taken for a converter's."""
+"""Energy of the mean of a burst relative to its expectation above which the mean is removed as a DC offset."""
 LEAKING_NORM = 1.5e-5
-"""Residual carrier offset from which the cells are made anew without it: carriers leak into each other at -44 dB."""
+"""Residual carrier offset, cycles per sample, from which the FFT is repeated after correction: inter-carrier
+interference is then -44 dB."""
 
 
 @dataclass(frozen=True)
 class Capture:
-    """Samples that hold one whole burst, as the detector cut them out."""
+    """Samples of one complete burst, cut out by the detector."""
 
     samples: ComplexArray
-    """Begin at the first sample of the preamble's prefix."""
+    """Samples from the first of the preamble's prefix, [n] complex64."""
     start: int
     """Index of that sample in the receiver's stream."""
     header: Header
+    """Decoded header."""
     cfo_norm: float
     """Carrier frequency offset, cycles per sample."""
 
 
 class _KnownBurst(NamedTuple):
-    """A burst, and what is known of it beforehand."""
+    """A burst with its reference symbols as sent."""
 
     samples: ComplexArray
-    """At unit power."""
+    """Samples, normalised to unit power."""
     cfo_norm: float
-    """By the detector."""
+    """Carrier offset by the detector, cycles per sample."""
     resource_grid: ResourceGrid
     sent: ComplexArray
-    """In reference symbols, [n_reference]."""
+    """Reference symbols as sent, [n_reference] complex64."""
     snr_design_db: float
+    """Es/N0 for which the burst is designed, dB."""
     clipping_error_var: float = 0.0
-    """Mean squared error of payload symbols by what was cut off peaks."""
+    """Mean squared clipping error of payload symbols."""
 
 
 class _Derotated(NamedTuple):
-    """A burst's cells without a carrier offset."""
+    """A burst after correction of a carrier offset."""
 
     cfo_norm: float
-    """What was taken off."""
+    """Corrected carrier offset, cycles per sample."""
     samples: ComplexArray
+    """Corrected samples."""
     grid: ComplexArray
+    """Received symbols, [n_symbols, 204] complex64."""
     preamble: PreambleEstimate
+    """Estimate from the preamble."""
     z: ComplexArray
-    """Received times conj(sent) in reference symbols, [n_reference]."""
+    """Received times conj(sent) of the reference symbols, [n_reference] complex64."""
 
 
 def fft_preamble(samples: ComplexArray) -> ComplexArray:
-    """The two halves behind a prefix, [2, 204]."""
+    """FFT of the two halves of the preamble.
+
+    Args:
+        samples: Samples from the first of the preamble's prefix, [528 or more] complex.
+
+    Returns:
+        [2, 204] complex64.
+    """
     first = WAVEFORM.cp_len - WINDOW_BACKOFF
     return WAVEFORM.to_freq(samples[first : first + 2 * WAVEFORM.n_fft].reshape(2, WAVEFORM.n_fft))
 
 
 def fft_symbols(samples: ComplexArray, n_symbols: int) -> ComplexArray:
-    """The OFDM symbols behind the preamble, [n_symbols, 204]."""
+    """FFT of the OFDM symbols after the preamble.
+
+    Args:
+        samples: Samples from the first of the preamble's prefix, [528 + 272 n_symbols or more] complex.
+        n_symbols: Number of OFDM symbols, header included.
+
+    Returns:
+        [n_symbols, 204] complex64.
+    """
     body = samples[WAVEFORM.preamble_len : WAVEFORM.preamble_len + n_symbols * WAVEFORM.symbol_len]
     first = WAVEFORM.cp_len - WINDOW_BACKOFF
     return WAVEFORM.to_freq(body.reshape(n_symbols, WAVEFORM.symbol_len)[:, first : first + WAVEFORM.n_fft])
 
 
 def demodulate(capture: Capture, dump: Stages | None = None) -> ReceivedBurst:
-    """The payload symbols of a burst.
+    """Demodulate a burst.
 
     Args:
-        capture: From the detector.
-        dump: Takes each stage's signal, for those who look inside: samples, derotated, h_hat, grid, equalized and
-            noise_var, the last four [n_symbols, 204].
+        capture: Burst from the detector.
+        dump: Receives the signal of each stage: samples, derotated, h_hat, grid, equalized and noise_var, the last four
+            [n_symbols, 204].
+
+    Returns:
+        Equalised payload symbols with noise variances, and the estimates of the burst.
     """
     header = capture.header
     resource_grid = resource_grid_of(WAVEFORM.n_header_symbols + WAVEFORM.n_payload_symbols(header.n_elements))
@@ -126,14 +150,16 @@ def demodulate(capture: Capture, dump: Stages | None = None) -> ReceivedBurst:
     derotated, drift = _correct_drift(burst)
     burst, derotated = _with_clipped_header(burst, derotated, drift)
     derotated, drift, estimate, found = _estimate(burst, derotated, drift)
-    cells = derotated.grid * phasor(-drift_cycles(drift, resource_grid.times) - estimate.cpe_rad[:, None] / (2 * np.pi))
-    symbols, noise_var = _equalize(cells, estimate, found)
+    received = derotated.grid * phasor(
+        -drift_cycles(drift, resource_grid.times) - estimate.cpe_rad[:, None] / (2 * np.pi)
+    )
+    symbols, noise_var = _equalize(received, estimate, found)
     if dump is not None:
         stages = {
             "samples": capture.samples,
             "derotated": level * derotated.samples,
-            "h_hat": level * np.broadcast_to(estimate.h, cells.shape),
-            "grid": level * cells,
+            "h_hat": level * np.broadcast_to(estimate.h, received.shape),
+            "grid": level * received,
             "equalized": symbols,
             "noise_var": noise_var,
         }
@@ -158,8 +184,11 @@ def demodulate(capture: Capture, dump: Stages | None = None) -> ReceivedBurst:
 
 
 def _without_dc(samples: ComplexArray) -> ComplexArray:
-    """A burst without what a mixer leaks: on the free carrier where the carrier offset is small, on some other where it
-    is not. The burst's own part there is 40 dB under it."""
+    """Remove the DC offset of a receiver's mixer or converter, if there is one.
+
+    It lies on the free carrier if the carrier offset is small, else on an occupied one, whose own part in the mean is
+    40 dB below a DC offset that matters.
+    """
     mean, power = complex(np.mean(samples)), float(np.vdot(samples, samples).real)
     return samples - np.complex64(mean) if (abs(mean) * len(samples)) ** 2 > LEAKAGE * power else samples
 
@@ -172,7 +201,7 @@ def _derotate(burst: _KnownBurst, cfo_norm: float) -> _Derotated:
 
 
 def _correct_drift(burst: _KnownBurst) -> tuple[_Derotated, Drift]:
-    """The burst's cells, and what drift is left in them."""
+    """Correct the carrier offset of the detector, refined by the drift if it matters; return the remaining drift."""
     resource_grid, derotated = burst.resource_grid, _derotate(burst, burst.cfo_norm)
     h = derotated.preamble.channel.h[resource_grid.columns].astype(np.complex64)
     drift = search_drift(resource_grid, derotated.z * np.conj(h), DRIFT_REACH_NORM)
@@ -185,27 +214,27 @@ def _correct_drift(burst: _KnownBurst) -> tuple[_Derotated, Drift]:
 
 
 def _with_clipped_header(burst: _KnownBurst, derotated: _Derotated, drift: Drift) -> tuple[_KnownBurst, _Derotated]:
-    """The header as it was sent: with lowered peaks where that is nearer to what came."""
+    """Decide whether the sender clips peaks, by the errors of the header symbols; if so, use its clipped symbols."""
     resource_grid, n = burst.resource_grid, burst.resource_grid.n_header_reference
-    cells, columns = derotated.grid.ravel()[:n], resource_grid.columns[:n]
+    received, columns = derotated.grid.ravel()[:n], resource_grid.columns[:n]
     plain = burst.sent[:n]
-    lowered = clip_and_filter(plain.reshape(-1, WAVEFORM.n_occupied), burst.snr_design_db).ravel()
+    clipped = clip_and_filter(plain.reshape(-1, WAVEFORM.n_occupied), burst.snr_design_db).ravel()
     h = derotated.preamble.channel.h[columns] * phasor(_reference_cycles(resource_grid, drift)[:n])
-    of_plain, of_lowered = (float(np.sum(_power(cells - h * sent))) for sent in (plain, lowered))
-    if of_plain <= of_lowered:
+    plain_error, clipped_error = (float(np.sum(_power(received - h * sent))) for sent in (plain, clipped))
+    if plain_error <= clipped_error:
         return burst, derotated
     return (
         burst._replace(
-            sent=np.concatenate([lowered, burst.sent[n:]]), clipping_error_var=clipping_error_var(burst.snr_design_db)
+            sent=np.concatenate([clipped, burst.sent[n:]]), clipping_error_var=clipping_error_var(burst.snr_design_db)
         ),
-        derotated._replace(z=np.concatenate([cells * np.conj(lowered), derotated.z[n:]])),
+        derotated._replace(z=np.concatenate([received * np.conj(clipped), derotated.z[n:]])),
     )
 
 
 def _estimate(
     burst: _KnownBurst, derotated: _Derotated, drift: Drift
 ) -> tuple[_Derotated, Drift, BurstChannelEstimate, Interference]:
-    """Channel and interference; all of it again, with less trust in what is hit, where anything is."""
+    """Estimate channel and interference; if there is interference, again with weights."""
     resource_grid = burst.resource_grid
     reference = _reference(burst, derotated, drift)
     estimate = estimate_channel(resource_grid, reference, derotated.preamble)
@@ -213,7 +242,7 @@ def _estimate(
         derotated, drift, estimate = _refine_cfo(burst, derotated, drift, estimate)
         reference = _reference(burst, derotated, drift)
     found = detect_interference(resource_grid, reference, estimate, derotated.grid)
-    if found.is_any:
+    if found.is_present:
         weight = found.reference_weight(resource_grid)
         if not estimate.is_time_varying:
             h = estimate.at_reference(resource_grid).astype(np.complex64)
@@ -247,12 +276,12 @@ def _refine_cfo(
         (burst.cfo_norm, 0.0),
         (derotated.cfo_norm + drift.cfo_norm + float(middle), drift.sfo_ppm),
     ):
-        again, no_drift = _derotate(burst, cfo_norm), Drift(0.0, 0.0, sfo_ppm)
+        candidate, no_drift = _derotate(burst, cfo_norm), Drift(0.0, 0.0, sfo_ppm)
         other = estimate_time_varying(
-            burst.resource_grid, _reference(burst, again, no_drift), again.preamble, estimate.prior
+            burst.resource_grid, _reference(burst, candidate, no_drift), candidate.preamble, estimate.prior
         )
         if other.noise_var < best[2].noise_var:
-            best = again, no_drift, other
+            best = candidate, no_drift, other
     return best
 
 
@@ -263,17 +292,18 @@ def _reference(
     weight: Float | None = None,
     preamble_weight: Float | None = None,
 ) -> ReferenceSymbols:
-    """Reference symbols without their drift; all are trusted alike where nothing else is said."""
+    """Correct the drift of the reference symbols; the weights are 1 where none are given."""
     power = np.maximum(_power(burst.sent), MIN_VARIANCE)
     weight = power if weight is None else power * weight
     preamble_weight = np.ones(WAVEFORM.n_occupied) if preamble_weight is None else preamble_weight
-    # The phase at time zero belongs to the symbols and not to the preamble; clocks have not drifted apart there.
+    # The preamble is not corrected: at its centre, time zero, the drift has only the phase, which belongs to the
+    # symbols.
     z = derotated.z * phasor(-_reference_cycles(burst.resource_grid, drift)) / power.astype(np.float32)
     return ReferenceSymbols(z, power, weight, derotated.preamble.total, preamble_weight, burst.clipping_error_var)
 
 
 def _reference_cycles(resource_grid: ResourceGrid, drift: Drift) -> Float:
-    """As `drift_cycles`, for reference symbols alone, [n_reference]."""
+    """Phase of the reference symbols under a drift in cycles, [n_reference]; as `drift_cycles`."""
     return (
         drift.phase_rad / (2 * np.pi)
         + drift.cfo_norm * resource_grid.times[resource_grid.rows]
@@ -286,14 +316,18 @@ def _power(h: ComplexArray) -> Float:
 
 
 def _equalize(
-    cells: ComplexArray, estimate: BurstChannelEstimate, found: Interference
+    received: ComplexArray, estimate: BurstChannelEstimate, found: Interference
 ) -> tuple[npt.NDArray[np.complexfloating[Any, Any]], Float]:
-    """Zero-forcing to unit gain, and the noise that leaves: thermal, interference, channel and phase error, for unit
-    cells; [n_symbols, 204] each."""
+    """Zero-forcing equaliser.
+
+    Returns:
+        Symbols at unit gain, and their noise variances for symbols of unit energy: thermal noise, interference, errors
+        of channel estimate and CPE; [n_symbols, 204] each.
+    """
     gain = estimate.h.real**2 + estimate.h.imag**2
     alive = gain > GAIN_FLOOR * max(float(np.mean(gain)), 1e-30)
     safe = np.where(alive, gain, 1)
-    noise_var = found.element_var() if found.is_any else found.noise_var
+    noise_var = found.element_var() if found.is_present else found.noise_var
     variance = np.where(alive, (noise_var + estimate.err_var) / safe + estimate.cpe_var, np.inf)
     inverse = np.where(alive, np.conj(estimate.h) / safe, 0).astype(np.complex64)
-    return cells * inverse, np.broadcast_to(variance, cells.shape)
+    return received * inverse, np.broadcast_to(variance, received.shape)

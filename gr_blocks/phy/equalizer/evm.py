@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Error vector magnitude of what a frame carried as bits: against what was sent, where that is known."""
+"""Error vector magnitude of the digital symbols of a frame."""
 
 from __future__ import annotations
 
@@ -15,26 +15,31 @@ from gened.gr_blocks.phy.framing.header import Header
 from gened.gr_blocks.phy.types import ComplexArray
 
 MIN_ERROR = 1e-12
-"""-120 dB, of a link without noise."""
+"""Floor of the squared error: an EVM of -120 dB, for links without noise."""
 
 
-def digital_evm_db(header: Header, cells: Mapping[int, ComplexArray], side: bytes | None, text: bytes | None) -> float:
-    """Root mean square of the error over that of the points, dB, over the digital cells of a frame.
+def digital_evm_db(
+    header: Header, symbols: Mapping[int, ComplexArray], side: bytes | None, text: bytes | None
+) -> float:
+    """Error vector magnitude: RMS of the error over RMS of the constellation, over the digital symbols of a frame.
+
+    Where side information or text was recovered, the reference is the symbols sent, from coding it again. Otherwise it
+    is the nearest constellation points, which gives too small an EVM below about 8 dB of SNR.
 
     Args:
-        header: Of any of its bursts.
-        cells: The first equalised digital cells of each burst that came, side information before text.
-        side: The side information as restored: coded again it is what was sent, and what the cells are held against.
-            None where it was not; then they are held against the nearest points, which is too good below some 8 dB.
-        text: The same of the text.
+        header: Header of any burst of the frame.
+        symbols: First equalised digital symbols by burst, side information before text, [n] complex64 each. Symbols
+            that are lost (0 or not finite) are ignored.
+        side: Side information; None if it was not recovered.
+        text: Packed text; None if it was not recovered.
 
     Returns:
-        NaN where there are no such cells. Cells that are lost, 0 or not finite, do not count.
+        EVM in dB; NaN without digital symbols.
     """
     error, n_elements = 0.0, 0
     sides = None if side is None or header.side_len <= 1 else erasure_code.encode(side, header.n_bursts)
     texts = None if text is None else erasure_code.encode(text, header.n_bursts)
-    for number, found in cells.items():
+    for number, found in symbols.items():
         burst = replace(header, burst=number)
         for mode_name, sent, part in (
             (header.side_mode, sides, found[: burst.n_side]),
@@ -49,8 +54,8 @@ def digital_evm_db(header: Header, cells: Mapping[int, ComplexArray], side: byte
     return float(10 * np.log10(max(error / n_elements, MIN_ERROR))) if n_elements else float("nan")
 
 
-def _nearest(cells: ComplexArray, mode_name: str) -> ComplexArray:
-    """The point next to each cell."""
+def _nearest(symbols: ComplexArray, mode_name: str) -> ComplexArray:
+    """Constellation points nearest to the symbols, [n] complex64."""
     n_bits = mode(mode_name).bits_per_symbol
-    llr = demodulate(cells, np.full(len(cells), 0.01), n_bits)  # so little noise that the nearest point decides
+    llr = demodulate(symbols, np.full(len(symbols), 0.01), n_bits)  # at this noise variance the nearest point decides
     return modulate((llr > 0).astype(np.uint8), n_bits)

@@ -20,39 +20,41 @@ from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
 from gened.gr_blocks.phy.sync.estimators import MIN_VARIANCE, Complex, Float
 
 LEVELS = np.concatenate([[0.0], 2.0 ** np.arange(-1, 17)])
-"""Interference that a carrier is tried for, in background noise variances."""
+"""Levels of interference tested on each carrier, relative to the background noise variance."""
 PRIOR = 1e-3
-"""Share of the carriers that are hit, before anything is known."""
+"""Prior probability that a carrier has interference."""
 ROUNDS = 4
-"""Each finds what is hit against the background so far, and the background anew where nothing is."""
+"""Iterations of the detection of carriers and of the estimate of the background noise on the others."""
 STEP_THRESHOLD = 12.0
-"""Log-likelihood by which a change of the noise must explain the errors better; see `test_interference.py`."""
+"""Least log-likelihood ratio of interference on a run of OFDM symbols; its false alarms are in
+`test_interference.py`."""
 MIN_STEP_DB = 0.5
+"""Least increase of the noise variance on a run of OFDM symbols, dB."""
 
 
 @dataclass(frozen=True)
 class Interference:
-    """Variances beside the background's."""
+    """Noise variance of the resource elements: background, plus excess per carrier and per OFDM symbol."""
 
     noise_var: float
-    """Background, of a payload symbol."""
+    """Background noise variance of a payload symbol."""
     carrier_var: Float
-    """What a carrier has more, [204]."""
+    """Excess noise variance of each carrier, [204]; 0 without interference."""
     symbol_var: Float
-    """What a symbol has more, [n_symbols]."""
+    """Excess noise variance of each OFDM symbol, [n_symbols]; 0 without interference."""
 
     @property
-    def is_any(self) -> bool:
-        """Whether there is any beside the background."""
+    def is_present(self) -> bool:
+        """Whether any interference was detected."""
         return bool(self.carrier_var.any() or self.symbol_var.any())
 
     def reference_weight(self, resource_grid: ResourceGrid) -> Float:
-        """How far reference symbols are to be trusted, [n_reference]."""
+        """Weights of the reference symbols, background over total noise variance, [n_reference], in (0, 1]."""
         extra = self.carrier_var[resource_grid.columns] + self.symbol_var[resource_grid.rows]
         return self.noise_var / (self.noise_var + extra)
 
     def element_var(self) -> Float:
-        """Noise variance of each cell, [n_symbols, 204]."""
+        """Noise variance of each resource element, [n_symbols, 204]."""
         return self.noise_var + self.symbol_var[:, None] + self.carrier_var
 
 
@@ -62,25 +64,27 @@ def detect_interference(
     estimate: BurstChannelEstimate,
     grid: npt.NDArray[np.complexfloating[Any, Any]],
 ) -> Interference:
-    """What of a burst is noisier than the rest.
+    """Detect interference in a burst.
 
     Args:
-        resource_grid: Of the burst.
-        reference: Its reference symbols.
-        estimate: Its channel.
-        grid: All cells, [n_symbols, 204].
+        resource_grid: Resource grid of the burst.
+        reference: Reference symbols.
+        estimate: Channel estimate of the burst.
+        grid: All received symbols, [n_symbols, 204] complex.
     """
     residual, n_header = estimate.residual(resource_grid, reference), resource_grid.n_header_reference
-    residual[:n_header] /= max(float(np.median(residual[:n_header])) / np.log(2), MIN_VARIANCE)  # an exponential's mean
+    residual[:n_header] /= max(
+        float(np.median(residual[:n_header])) / np.log(2), MIN_VARIANCE
+    )  # mean of an exponential, from its median
     residual[n_header:] /= estimate.noise_var
-    # First the symbols, without the largest error of each, which a narrow band may have made.
+    # First the OFDM symbols, each without its largest error, which narrow-band interference may have caused.
     mean, extra = _stretch(*_without_largest(resource_grid, residual))
     relative = residual.copy()
     relative[n_header:] /= (mean + extra)[resource_grid.rows[n_header:]]
     levels = _carriers(resource_grid, estimate, relative, mean * estimate.noise_var, float(np.mean(extra)) / mean, grid)
     if not levels.any() and not extra.any():
         return Interference(estimate.noise_var, levels, extra)
-    # Then, with what is known of the carriers, once more with all.
+    # Then again with all errors, given the excess of the carriers.
     mean, extra = _stretch(
         resource_grid.sum_symbols(residual / (1 + levels[resource_grid.columns])), resource_grid.n_reference
     )
@@ -89,10 +93,10 @@ def detect_interference(
 
 
 def _without_largest(resource_grid: ResourceGrid, relative: Float) -> tuple[Float, Float]:
-    """Sum over each symbol's reference symbols less the largest, and how many that is worth; [n_symbols] each."""
+    """Sum over the reference symbols of each OFDM symbol without the largest, and its expectation; [n_symbols] each."""
     counts = resource_grid.n_reference
     largest = np.maximum.reduceat(relative, resource_grid.first_reference)
-    harmonic = np.log(counts) + np.euler_gamma + 0.5 / counts  # what the largest of so many exponentials is expected at
+    harmonic = np.log(counts) + np.euler_gamma + 0.5 / counts  # expectation of the largest of n exponentials
     return resource_grid.sum_symbols(relative) - largest, np.maximum(counts - harmonic, 0.5)
 
 
@@ -104,22 +108,22 @@ def _carriers(
     lift: float,
     grid: Complex,
 ) -> Float:
-    """What single carriers have more, in backgrounds, [204]: the mean over what is likely of each of `LEVELS`.
+    """Excess noise of single carriers relative to the background, [204]: the posterior mean over `LEVELS`.
 
     Args:
-        resource_grid: Of the burst.
-        estimate: Its channel.
-        relative: Squared errors of reference symbols over what the noise of their symbol explains, [n_reference].
-        noise_var: Background.
-        lift: What other symbols have more, mean over the burst, in backgrounds.
-        grid: All cells, [n_symbols, 204].
+        resource_grid: Resource grid of the burst.
+        estimate: Channel estimate of the burst.
+        relative: Squared errors of the reference symbols over the noise variance of their OFDM symbol, [n_reference].
+        noise_var: Background noise variance.
+        lift: Mean excess of the OFDM symbols relative to the background.
+        grid: All received symbols, [n_symbols, 204] complex.
     """
     n_carriers, first, reference = WAVEFORM.n_occupied, WAVEFORM.n_header_symbols, resource_grid.n_header_reference
     gain = estimate.h.real**2 + estimate.h.imag**2
     gain = np.mean(gain, axis=0) if estimate.is_time_varying else gain
     n_reference = np.bincount(resource_grid.columns, minlength=n_carriers)
     errors = np.bincount(resource_grid.columns, relative, n_carriers)
-    # What all cells of a carrier hold less what its pilots hold: energies, and their squares.
+    # Energies of the payload symbols of each carrier and their squares: those of all symbols less those of the pilots.
     energy = grid.real[first:].astype(np.float64) ** 2 + grid.imag[first:].astype(np.float64) ** 2
     at_pilots = energy.ravel()[resource_grid.reference_index[reference:] - first * n_carriers]
     n_payload, pilots = resource_grid.n_payload, resource_grid.columns[reference:]
@@ -127,8 +131,8 @@ def _carriers(
         every.sum(0) - np.bincount(pilots, of_pilots, n_carriers)
         for every, of_pilots in ((energy, at_pilots), (energy**2, at_pilots**2))
     )
-    # Symbols whose powers spread more than a Gaussian's say less of the mean: the relative variance of the energy
-    # is 1 for those.
+    # Payload symbols whose energies spread more than those of a Gaussian (relative variance 1) carry less information
+    # about the mean, so their log-likelihood is tempered.
     expected = gain + noise_var
     total = max(float(np.sum(sums / expected)), 1e-30)
     spread = float(np.sum(squares / expected**2)) * max(int(n_payload.sum()), 1) / total**2 - 1
@@ -155,13 +159,14 @@ def _carriers(
 
 
 def _stretch(sums: Float, counts: Float) -> tuple[float, Float]:
-    """Mean error of a payload symbol, and what the symbols of one stretch have more.
-
-    Every stretch is tried; the one that explains the errors best counts, if by enough.
+    """Detect a run of OFDM symbols with excess noise by maximum likelihood over all runs.
 
     Args:
-        sums: Errors of reference symbols, summed over each symbol, [n_symbols].
-        counts: How many they are, [n_symbols].
+        sums: Sum of the squared errors of the reference symbols of each OFDM symbol, [n_symbols].
+        counts: Number of these errors, [n_symbols].
+
+    Returns:
+        Mean squared error outside the run, and the excess of each OFDM symbol, [n_symbols]; 0 outside the run.
     """
     first, extra = WAVEFORM.n_header_symbols, np.zeros(len(sums))
     total, n_total = float(sums[first:].sum()), float(counts[first:].sum())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Received bursts to frames: collects the bursts of a frame, decodes its digital part, restores the symbols' order."""
+"""Assemble frames from received bursts: collect bursts, decode side information and text, undo the permutation."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ from gened.gr_blocks.phy.types import ComplexArray, FloatArray, PartialBytes, Re
 
 MAX_SIDE_BYTES = 65535
 MAX_OPEN_FRAMES = 4
+"""Most incomplete frames kept."""
 MAX_OPEN_SYMBOLS = 2**23
-"""Analogue symbols kept for unfinished frames: two of the largest, 96 MiB."""
+"""Most analogue symbols kept for incomplete frames: two of the largest frames, 96 MiB."""
 REMEMBERED_FRAMES = 64
+"""Frames already returned that are remembered, so that late bursts and repetitions count as duplicates."""
 CONSTELLATION_SYMBOLS = 4096
+"""Most digital symbols of a frame kept for display."""
 MIN_NOISE_VAR = 1e-12
-"""Of a symbol that came without noise: who decodes divides by it."""
+"""Least noise variance of a received symbol; decoders divide by it."""
 
 FrameKey = tuple[int, int]
 """Session and frame number."""
@@ -34,20 +37,20 @@ FrameKey = tuple[int, int]
 
 @dataclass
 class AssemblerStats:
-    """What became of the bursts."""
+    """Counters of bursts and frames."""
 
     bursts: int = 0
     frames: int = 0
     incomplete_frames: int = 0
     duplicates: int = 0
     mismatched: int = 0
-    """Bursts whose cells or whose frame's description do not agree with their header."""
+    """Bursts whose number of symbols, or whose description of the frame, does not agree with their header."""
     discarded_frames: int = 0
-    """Frames given up because too many were open."""
+    """Frames discarded because too many were incomplete."""
 
 
 class _BurstFigures(NamedTuple):
-    """What is kept of a burst when its symbols are in their places."""
+    """Estimates of a burst, kept after its symbols are stored in the frame."""
 
     snr_est_db: float
     cfo_norm: float
@@ -59,19 +62,19 @@ class _BurstFigures(NamedTuple):
 class _OpenFrame:
     header: Header
     last_s: float
-    """When its latest burst came."""
+    """Time of the latest burst, s."""
     symbols: ComplexArray
     noise_var: FloatArray
     bursts: dict[int, _BurstFigures] = field(default_factory=dict)
     side: dict[int, bytes] = field(default_factory=dict)
     text: dict[int, bytes] = field(default_factory=dict)
     broken_text: dict[int, tuple[ComplexArray, FloatArray]] = field(default_factory=dict)
-    """Cells and noise variances of the data packets whose checksum failed."""
+    """Symbols and noise variances of the data packets of the text whose CRC failed, by burst."""
     constellation: list[ComplexArray] = field(default_factory=list)
 
 
 def _description(header: Header) -> tuple[object, ...]:
-    """What all bursts of one frame agree on."""
+    """Header fields that all bursts of one frame have in common."""
     return (
         header.n_bursts, header.codec_id, header.size, header.rate, header.snr_design_db, header.side_mode,
         header.text_mode,
@@ -80,7 +83,8 @@ def _description(header: Header) -> tuple[object, ...]:
 
 
 def _partial_text(frame: _OpenFrame) -> PartialBytes | None:
-    """What is left of a text of which too few packets are whole: data packets are pieces of it as they are."""
+    """Certain bytes of a text of which too few packets are whole; the data packets are pieces of it (systematic
+    code)."""
     header, plan = frame.header, frame.header.text_plan
     data, is_sure = bytearray(plan.k * plan.packet_len), np.zeros(plan.k * plan.packet_len, bool)
     for number in range(plan.k):
@@ -95,13 +99,16 @@ def _partial_text(frame: _OpenFrame) -> PartialBytes | None:
 
 
 class FrameAssembler:
-    """Collects bursts, in any order, from any sender, and gives frames out once each.
+    """Collector of bursts, from any sender and in any order, that returns each frame once.
 
-    A frame is given out when all its bursts are there, when a burst of a later frame of the same session arrives after
-    at least one of its own, or when `timeout_s` has passed since its latest burst. What is missing is marked as lost.
+    A frame is returned when all its bursts have arrived, when a burst of a later frame of the same session arrives, or
+    `timeout_s` after its latest burst. Missing symbols are marked as lost.
 
     Args:
-        timeout_s: How long a frame waits for its next burst, in the clock of `now_s`.
+        timeout_s: Seconds that a frame waits for its next burst, in the clock of `now_s`.
+
+    Raises:
+        NotReadyError: A package of the channel codes is missing.
     """
 
     def __init__(self, timeout_s: float = 2.0) -> None:
@@ -113,15 +120,23 @@ class FrameAssembler:
 
     @property
     def n_open(self) -> int:
-        """Frames that wait for bursts."""
+        """Number of incomplete frames."""
         return len(self._open)
 
     def push(self, burst: ReceivedBurst, now_s: float = 0.0) -> list[ReceivedFrame]:
-        """Take a burst; the frames that are complete with it, oldest first."""
+        """Add a burst.
+
+        Args:
+            burst: Demodulated burst.
+            now_s: Current time, s, of a clock that does not go back.
+
+        Returns:
+            Frames that became complete or timed out, oldest first.
+        """
         header = burst.header
         key = (header.session, header.frame)
         self.stats.bursts += 1
-        over = self.poll(now_s)  # first: a burst that comes too late for its frame does not revive it
+        over = self.poll(now_s)  # first, so that a late burst does not extend the life of its frame
         if len(burst.symbols) != header.n_elements or len(burst.noise_var) != header.n_elements:
             self.stats.mismatched += 1
             return over
@@ -148,12 +163,16 @@ class FrameAssembler:
         return frames
 
     def poll(self, now_s: float) -> list[ReceivedFrame]:
-        """Frames whose time is over."""
+        """Return frames that timed out.
+
+        Args:
+            now_s: Current time, s, of the clock of `push`.
+        """
         late = [key for key, frame in self._open.items() if now_s - frame.last_s >= self.timeout_s]
         return [self._finish(key) for key in late]
 
     def flush(self) -> list[ReceivedFrame]:
-        """All that is open, as it is."""
+        """Return all incomplete frames."""
         return [self._finish(key) for key in list(self._open)]
 
     @staticmethod
@@ -180,18 +199,18 @@ class FrameAssembler:
             (frame.side, header.side_plan, header.side_mode, slice(0, header.n_side)),
             (frame.text, header.text_plan, header.text_mode, slice(header.n_side, n_digital)),
         )
-        for found, packets, mode_name, cells in parts:
+        for found, packets, mode_name, where in parts:
             if header.burst < packets.m:
-                packet = digital_decode(burst.symbols[cells], burst.noise_var[cells], packets.packet_len, mode_name)
+                packet = digital_decode(burst.symbols[where], burst.noise_var[where], packets.packet_len, mode_name)
                 if packet is not None:
                     found[header.burst] = packet
                 elif found is frame.text and header.burst < packets.k:
-                    frame.broken_text[header.burst] = burst.symbols[cells].copy(), burst.noise_var[cells].copy()
-        where = slice(header.first_symbol, header.first_symbol + header.n_analog)
+                    frame.broken_text[header.burst] = burst.symbols[where].copy(), burst.noise_var[where].copy()
+        analog = slice(header.first_symbol, header.first_symbol + header.n_analog)
         values, noise_var = burst.symbols[n_digital:], burst.noise_var[n_digital:]
         good = np.isfinite(values) & np.isfinite(noise_var) & (noise_var >= 0)
-        frame.symbols[where] = np.where(good, values, 0)
-        frame.noise_var[where] = np.where(good, np.maximum(noise_var, MIN_NOISE_VAR), np.inf)
+        frame.symbols[analog] = np.where(good, values, 0)
+        frame.noise_var[analog] = np.where(good, np.maximum(noise_var, MIN_NOISE_VAR), np.inf)
         room = CONSTELLATION_SYMBOLS - sum(map(len, frame.constellation))
         frame.constellation.append(burst.symbols[: min(n_digital, room)].copy())
 

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The header of a burst: 24 bytes and a CRC-24, in a low-rate code.
+"""Header of a burst: format of its 24 bytes, coding and decoding.
 
-The receiver knows nothing but the waveform before it reads one.
+A receiver needs to know only the waveform to decode a header; all other parameters of a burst are in it.
 
     version 4 | session 16 | frame 16 | burst 8 | n_bursts-1 8 | codec_id 32 | height-1 12 | width-1 12 |
     rate numerator-1 3 | rate denominator-1 9 | design SNR 6 | side_mode 4 | text_mode 4 | n_symbols 23 |
     side_len 16 | text_len 11 | side_byte 8
 
-216 bits, LDPC (rate 1/2 of n = 576, shortened to 504), interleaved, QPSK, repeated until the header's symbols are full.
+The numbers are bits. With a CRC-24 these are 216 bits: LDPC (rate 1/2, n = 576, shortened to 504 coded bits),
+interleaver, QPSK, cyclic repetition until the resource elements of the header's OFDM symbols are full.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,19 +37,21 @@ VERSION = 1
 HEADER_BYTES = 24
 CRC_BYTES = 3
 MAX_BURST_ELEMENTS = 65536
-"""Payload symbols of a burst, digital ones included: what a receiver is ready to wait for."""
+"""Most payload symbols of a burst, digital ones included; bounds how long a receiver waits for the end of a burst."""
+KEPT_HEADERS = 256
+"""Decoded headers kept in a cache."""
 _CODE = LdpcCode.for_payload(8 * (HEADER_BYTES + CRC_BYTES))
 
 
 class HeaderFault(Enum):
-    """Why there is no header."""
+    """Reason why decoding returned no header."""
 
     CHECKSUM = "checksum"
-    """Noise, too few cells, or a code word beyond repair."""
+    """The CRC fails: noise, too few symbols, or too many errors."""
     VERSION = "version"
-    """Whole, but of another format version."""
+    """The CRC holds, but the format version is another one."""
     CONTENT = "content"
-    """Whole and of this version, but nothing that a sender of it would send."""
+    """The CRC holds and the version is ours, but no sender of this version sends these values."""
 
 
 class _Field(NamedTuple):
@@ -65,61 +69,72 @@ _FIELDS = (
 
 @dataclass(frozen=True)
 class Header:
-    """What every burst says of itself and of its frame."""
+    """Description of a burst and of its frame."""
 
     session: int
+    """Random number of the sender's run, 16 bits."""
     frame: int
+    """Frame counter, 16 bits."""
     burst: int
+    """Number of the burst in its frame, 0 to `n_bursts` - 1."""
     n_bursts: int
+    """Number of bursts of the frame, 1 to 256."""
     codec_id: int
+    """Hash of the codec's name, configuration and weights, 32 bits."""
     size: ImageSize
+    """Size of the picture, 1 to 4096 pixels per side."""
     rate: Fraction
+    """Analogue and side symbols per source value; numerator 1 to 8, denominator 1 to 512."""
     snr_design_db: float
+    """Es/N0 for which the frame is designed, dB; multiples of 0.5 from -8 to 23.5."""
     side_mode: str
+    """Digital mode of the side information, a key of `modes.MODES`."""
     text_mode: str
+    """Digital mode of the text, a key of `modes.MODES`."""
     n_symbols: int
-    """Analogue symbols of the whole frame."""
+    """Number of analogue symbols of the whole frame."""
     side_len: int
-    """Bytes of side information of the whole frame; 1: it is `side_byte`."""
+    """Bytes of side information of the whole frame; a single byte is in `side_byte`."""
     text_len: int
     """Bytes of text of the whole frame."""
     side_byte: int = 0
+    """Side information of one byte, 0 to 255."""
 
     @property
     def first_symbol(self) -> int:
-        """Index of this burst's first analogue symbol among the frame's interleaved ones."""
+        """Index of this burst's first analogue symbol in the frame's interleaved symbols."""
         return self.burst * self.n_symbols // self.n_bursts
 
     @property
     def n_analog(self) -> int:
-        """Analogue symbols in this burst."""
+        """Number of analogue symbols in this burst."""
         return (self.burst + 1) * self.n_symbols // self.n_bursts - self.first_symbol
 
     @property
     def side_plan(self) -> erasure_code.PacketPlan:
-        """How the side information travels; a single byte does not travel beside the header."""
+        """Packets of the side information; none for a single byte, which is in the header."""
         return erasure_code.plan(self.side_len if self.side_len > 1 else 0, self.n_bursts)
 
     @property
     def text_plan(self) -> erasure_code.PacketPlan:
-        """How the text travels."""
+        """Packets of the text."""
         return erasure_code.plan(self.text_len, self.n_bursts)
 
     @property
     def n_side(self) -> int:
-        """Symbols of side information in this burst."""
+        """Number of symbols of side information in this burst."""
         packets = self.side_plan
         return n_symbols(packets.packet_len, self.side_mode) if self.burst < packets.m else 0
 
     @property
     def n_text(self) -> int:
-        """Symbols of text in this burst."""
+        """Number of symbols of text in this burst."""
         packets = self.text_plan
         return n_symbols(packets.packet_len, self.text_mode) if self.burst < packets.m else 0
 
     @property
     def n_elements(self) -> int:
-        """Payload symbols of this burst: side information, text, analogue symbols."""
+        """Number of payload symbols in this burst: side information, text, analogue symbols."""
         return self.n_side + self.n_text + self.n_analog
 
     def _values(self) -> dict[str, int]:
@@ -134,7 +149,7 @@ class Header:
         }  # fmt: skip
 
     def pack(self) -> bytes:
-        """24 bytes.
+        """Pack the header into its 24 bytes.
 
         Raises:
             FrameError: A field does not fit its bits.
@@ -150,13 +165,17 @@ class Header:
 
     @classmethod
     def unpack(cls, data: bytes) -> Header | None:
-        """The header of 24 bytes, or None when no sender of this version would have sent it."""
+        """Unpack 24 bytes; None when no sender of this version would have sent them."""
         found = cls.parse(data)
         return found if isinstance(found, Header) else None
 
     @classmethod
     def parse(cls, data: bytes) -> Header | HeaderFault:
-        """As `unpack`, with the reason."""
+        """As `unpack`, but return the reason instead of None. Equal bytes are parsed once per process."""
+        return _parse(bytes(data))
+
+    @classmethod
+    def _parse(cls, data: bytes) -> Header | HeaderFault:
         if len(data) != HEADER_BYTES:
             return HeaderFault.CONTENT
         packed, values = int.from_bytes(data, "big"), {}
@@ -179,7 +198,7 @@ class Header:
         return header if header._is_possible() else HeaderFault.CONTENT
 
     def _is_possible(self) -> bool:
-        """Bounds that keep a forged header from making the receiver allocate or wait without end."""
+        """Check the bounds that keep a forged header from making a receiver allocate memory or wait without limit."""
         return (
             self.burst < self.n_bursts
             and self.n_symbols <= self.n_bursts * MAX_BURST_SYMBOLS
@@ -188,8 +207,25 @@ class Header:
         )
 
 
+@lru_cache(maxsize=KEPT_HEADERS)
+def _parse(data: bytes) -> Header | HeaderFault:
+    """Detector, demodulator and recorder in one process unpack the same header from their messages."""
+    return Header._parse(data)
+
+
 def encode_header(header: Header, n_elements: int) -> ComplexArray:
-    """The header's symbols, [n_elements] complex64 of unit energy."""
+    """Code and modulate a header.
+
+    Args:
+        header: Header of a burst.
+        n_elements: Number of resource elements to fill, 581 in this waveform; at least 252.
+
+    Returns:
+        [n_elements] complex64, unit energy.
+
+    Raises:
+        FrameError: A field does not fit its bits.
+    """
     data = header.pack()
     bits = np.unpackbits(np.frombuffer(data + crc24(data).to_bytes(CRC_BYTES, "big"), np.uint8))
     coded = _CODE.encode(bits)[permutation(_CODE.n_coded, INTERLEAVER_SEED)]
@@ -197,17 +233,20 @@ def encode_header(header: Header, n_elements: int) -> ComplexArray:
 
 
 def decode_header(symbols: ComplexArray, noise_var: npt.NDArray[np.floating[Any]]) -> Header | None:
-    """The header in these cells, or None; never raises. Arguments as `decode_header_or_fault`."""
+    """As `decode_header_or_fault`, but return None without the reason; never raises."""
     found = decode_header_or_fault(symbols, noise_var)
     return found if isinstance(found, Header) else None
 
 
 def decode_header_or_fault(symbols: ComplexArray, noise_var: npt.NDArray[np.floating[Any]]) -> Header | HeaderFault:
-    """The header in these cells, or the reason why there is none; never raises.
+    """Demodulate and decode a header; never raises.
 
     Args:
-        symbols: Equalised, at least 252.
-        noise_var: Whole complex variance of each.
+        symbols: Header symbols equalised to unit gain, [n] complex, n >= 252.
+        noise_var: Whole complex noise variance of each symbol, [n].
+
+    Returns:
+        The header, or the reason why there is none.
     """
     llr = demodulate(symbols, noise_var, 2)
     if len(llr) < _CODE.n_coded:

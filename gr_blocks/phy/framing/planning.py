@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Frames to bursts.
+"""Split a frame into bursts.
 
 Encoded.symbols --permutation over the whole frame--> slices, one per burst
 side_info, text --erasure code (any k of m)---------> one packet per burst, each in its own digital mode
@@ -23,11 +23,17 @@ MAX_SIDE_BYTES = 65535
 
 
 def plan_bursts(frame: Frame) -> list[BurstContent]:
-    """The bursts of a frame.
+    """Split a frame into bursts.
+
+    Args:
+        frame: Encoded picture with its text.
+
+    Returns:
+        One content per burst, in the order of sending.
 
     Raises:
-        FrameError: More symbols than its rate allows, or text or side information too long.
-        ConfigError: No such mode of the text or of the side information.
+        FrameError: The frame has more symbols than its rate allows, or its text or side information is too long.
+        ConfigError: There is no such mode of the text or of the side information.
     """
     mode(frame.text_mode)
     encoded = frame.encoded
@@ -63,10 +69,10 @@ def plan_bursts(frame: Frame) -> list[BurstContent]:
                 f"a burst of {header.n_elements} payload symbols; at most {MAX_BURST_ELEMENTS}: "
                 f"send less side information or choose a faster mode"
             )
-        cells = [
+        parts = [
             digital_encode(side[index], side_mode) if index < len(side) else symbols[:0],
             digital_encode(text[index], frame.text_mode) if index < len(text) else symbols[:0],
             symbols[header.first_symbol : header.first_symbol + header.n_analog],
         ]
-        bursts.append(BurstContent(header, np.concatenate(cells).astype(np.complex64)))
+        bursts.append(BurstContent(header, np.concatenate(parts).astype(np.complex64)))
     return bursts

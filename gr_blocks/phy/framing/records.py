@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Type-length-value records of the text part: caption, station identification, and whatever comes later.
+"""Type-length-value records of the text of a frame: caption and station identification.
 
-A record is a type byte, a length of two bytes (big-endian) and the value. The top bit of a text's type says that the
-value is raw deflate, the one below it that the packer knew the words of captions beforehand (`caption_words.py`): a
-caption by a machine shrinks to a quarter, one by a person to little more than a half.
+A record is a type byte, a length of two bytes (big-endian) and the value. Bit 7 of the type marks a value in raw
+DEFLATE, bit 6 one that was compressed with the dictionary of `caption_words`: captions by a machine shrink to a
+quarter, captions by people to a little more than a half. Unknown types are kept.
 """
 
 from __future__ import annotations
@@ -24,23 +24,25 @@ CAPTION = 1
 STATION = 2
 DEFLATED = 0x80
 WITH_WORDS = 0x40
-"""Beside DEFLATED: with dictionary 1."""
+"""Flag beside DEFLATED: compressed with dictionary 1."""
 MAX_TEXT_BYTES = 2047
-"""What the header's 11-bit length can tell."""
+"""Largest length that the header's 11 bits express."""
 DAMAGED = "\N{REPLACEMENT CHARACTER}"
-"""Stands for whatever is missing or doubtful at one place of a text, however long it was."""
+"""Mark in place of a run of missing or doubtful characters of any length."""
 MAX_VALUE_BYTES = 16384
-"""A text longer than this is neither sent nor inflated: what a receiver gives a record is bounded."""
+"""Longest text that is sent or inflated; bounds the memory that a receiver spends on a record."""
 
 
 @dataclass(frozen=True)
 class Records:
-    """What the text part says."""
+    """Records of a text."""
 
     caption: str | None = None
+    """Caption of the picture."""
     station: str | None = None
+    """Station identification of the sender."""
     others: tuple[tuple[int, bytes], ...] = ()
-    """Records of types that this version does not know, as they came."""
+    """Type and value of each record of an unknown type, unchanged."""
 
 
 def _raw(kind: int, value: bytes) -> bytes:
@@ -63,10 +65,10 @@ def _text(kind: int, text: str) -> bytes:
 
 
 def _packings(value: bytes) -> Iterator[tuple[int, bytes]]:
-    """The ways to write a text, the plainest first."""
+    """Flags and value of each way to write a text, the plainest first."""
     yield 0, value
     yield DEFLATED, _deflate(zlib.compressobj(9, zlib.DEFLATED, -15), value)
-    for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FIXED):  # the latter spends no bits on describing its code
+    for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FIXED):  # Z_FIXED spends no bits on the description of its code
         packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, strategy, caption_words())
         yield DEFLATED | WITH_WORDS, _deflate(packer, value)
 
@@ -76,19 +78,19 @@ def _deflate(packer: zlib._Compress, value: bytes) -> bytes:
 
 
 def packed_len(text: str) -> int:
-    """Bytes that a text takes in a frame, the three of its record included.
+    """Number of bytes that a caption takes in a frame, including the three of its record.
 
     Raises:
-        FrameError: It is too long.
+        FrameError: The text is too long.
     """
     return len(_text(CAPTION, text))
 
 
 def pack_records(records: Records) -> bytes:
-    """Records to bytes.
+    """Pack records into bytes.
 
     Raises:
-        FrameError: More than a frame carries, or no such type.
+        FrameError: The records are longer than a frame carries, or a type is not a byte.
     """
     parts = []
     if records.caption is not None:
@@ -114,7 +116,10 @@ def _inflate(value: bytes, *, with_words: bool) -> bytes | None:
 
 
 def unpack_records(packed: bytes) -> Records:
-    """Bytes to records; never raises. What is cut short or broken is left out, the first record of a kind counts."""
+    """Unpack bytes into records; never raises.
+
+    Truncated and damaged records are left out. Of several records of one type the first counts.
+    """
     texts: dict[int, str] = {}
     others: list[tuple[int, bytes]] = []
     position = 0
@@ -136,10 +141,16 @@ def unpack_records(packed: bytes) -> Records:
 
 
 def partial_caption(packed: PartialBytes) -> str | None:
-    """What is left of the caption in damaged records, `DAMAGED` where something is missing and at least once.
+    """Recover the certain part of a caption from damaged records; never raises.
 
-    Never raises. A deflated text ends at its first doubtful byte, for all that follows depends on it. None when not one
-    letter is left, and where the type or the length of a record before or of the caption is doubtful.
+    A compressed caption ends at its first doubtful byte, since all that follows depends on it.
+
+    Args:
+        packed: Packed records, of which some bytes are doubtful or missing.
+
+    Returns:
+        The caption with `DAMAGED` in place of each gap, at least once. None when no character is left, or when the type
+        or the length of the caption's record or of one before it is doubtful.
     """
     position = 0
     while position + 3 <= len(packed.data) and packed.is_sure[position : position + 3].all():
@@ -151,14 +162,14 @@ def partial_caption(packed: PartialBytes) -> str | None:
             continue
         value, is_sure = packed.data[where], packed.is_sure[where]
         text = _inflated_part(value, is_sure, with_words=flags != DEFLATED) if flags else _plain_part(value, is_sure)
-        if len(value) < length or is_sure.all():  # cut short, or the damage is elsewhere: it is not called whole
+        if len(value) < length or is_sure.all():  # truncated, or the damage is elsewhere: not to be shown as whole
             text = text.removesuffix(DAMAGED) + DAMAGED
         return text if text.strip(DAMAGED) else None
     return None
 
 
 def _plain_part(value: bytes, is_sure: npt.NDArray[np.bool_]) -> str:
-    """0xFF, which stands in no UTF-8, for what is doubtful."""
+    """Replace doubtful bytes by 0xFF, which occurs in no UTF-8, and decode."""
     known = bytes(byte if sure else 0xFF for byte, sure in zip(value, is_sure, strict=True))
     return _marked(known)
 
@@ -168,7 +179,7 @@ def _inflated_part(value: bytes, is_sure: npt.NDArray[np.bool_], *, with_words: 
     unpacker = zlib.decompressobj(-15, caption_words()) if with_words else zlib.decompressobj(-15)
     found = b""
     try:
-        for byte in value[:n_sure]:  # one by one: what came before an error is kept
+        for byte in value[:n_sure]:  # one by one, so that the text before an error is kept
             found += unpacker.decompress(bytes([byte]), MAX_VALUE_BYTES - len(found) + 1)
             if len(found) > MAX_VALUE_BYTES:
                 return DAMAGED
@@ -178,5 +189,5 @@ def _inflated_part(value: bytes, is_sure: npt.NDArray[np.bool_], *, with_words: 
 
 
 def _marked(text: bytes) -> str:
-    """Each run of broken bytes as one mark."""
+    """Decode UTF-8 with one mark per run of invalid bytes."""
     return re.sub(f"{DAMAGED}+", DAMAGED, text.decode("utf-8", "replace"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bursts to samples."""
+"""OFDM modulation: bursts to samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from gened.gr_blocks.phy.types import ComplexArray, Frame
 
 
 def burst_grid(content: BurstContent) -> ComplexArray:
-    """Cells of a burst's header and payload symbols, pilots among them, [n_symbols, 204]."""
+    """Fill the resource grid of a burst: header, pilots, payload, padding.
+
+    Args:
+        content: Header and payload symbols.
+
+    Returns:
+        [n_symbols, 204] complex64, the OFDM symbols after the preamble.
+    """
     n_payload = WAVEFORM.n_payload_symbols(len(content.symbols))
     n_symbols = WAVEFORM.n_header_symbols + n_payload
     grid, is_data = WAVEFORM.pilot_grid(n_symbols).copy(), ~WAVEFORM.pilot_mask(n_symbols)
@@ -26,14 +33,14 @@ def burst_grid(content: BurstContent) -> ComplexArray:
 
 
 def modulate_burst(content: BurstContent, *, reduces_papr: bool = True) -> ComplexArray:
-    """One burst: preamble, header, payload.
+    """Modulate one burst: preamble, header, payload.
 
     Args:
-        content: What is in it.
-        reduces_papr: Lower peaks, for an error far under the noise of the design SNR; see `papr_reduction.py`.
+        content: Header and payload symbols.
+        reduces_papr: Clip and filter peaks, at an error far below the noise at the design SNR; see `papr_reduction`.
 
     Returns:
-        [WAVEFORM.burst_len(n_elements)] complex64; mean power 1 where the payload's is.
+        [WAVEFORM.burst_len(n_elements)] complex64; mean power 1 if the payload symbols have mean power 1.
     """
     half = WAVEFORM.preamble_half
     grid = burst_grid(content)
@@ -47,13 +54,17 @@ def modulate_burst(content: BurstContent, *, reduces_papr: bool = True) -> Compl
 
 
 def modulate_frame(frame: Frame, *, reduces_papr: bool = True) -> list[ComplexArray]:
-    """The bursts of a frame as samples, without gaps.
+    """Modulate all bursts of a frame.
 
     Args:
-        frame: What is sent.
-        reduces_papr: See `modulate_burst`.
+        frame: Encoded picture with its text.
+        reduces_papr: As for `modulate_burst`.
+
+    Returns:
+        Samples of each burst, complex64, without gaps between bursts.
 
     Raises:
-        FrameError: See `framing.plan_bursts`.
+        FrameError: As `planning.plan_bursts`.
+        ConfigError: As `planning.plan_bursts`.
     """
     return [modulate_burst(content, reduces_papr=reduces_papr) for content in plan_bursts(frame)]

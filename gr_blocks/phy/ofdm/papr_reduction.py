@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Peaks of a burst, and what is done about them: clipped, and the error kept inside the carriers that are ours.
+"""PAPR reduction by repeated clipping and filtering.
 
-    cells -> samples, twice as many -> what is over the limit, cut off -> cells of the cut, a little enlarged -> + cells
+    grid -> samples, 2 times oversampled -> excess over the limit -> its occupied carriers, times 1.6 -> added to the
+    grid
 
-An amplifier has to hold the peaks: each decibel less is a decibel more of mean power. The price is an error in the
-cells, far under the noise that the burst was made for: the limit rises with the design SNR. Nothing leaves the occupied
-carriers, a receiver need not know of it, and bursts with and without are one format. Pilots bear their share: what they
-miss by is how a receiver learns of its noise.
+An amplifier must pass the peaks, so each decibel of PAPR less allows a decibel more of mean power. The cost is an error
+in the symbols, far below the noise at the design SNR: the limit rises with the design SNR. The error stays within the
+occupied carriers, receivers need not know of it, and bursts with and without it have the same format. Pilots are
+clipped as well, since a receiver estimates its noise variance, clipping error included, from their errors.
 
 References:
     Armstrong, "Peak-to-average power reduction for OFDM by repeated clipping and frequency domain filtering",
@@ -22,53 +23,54 @@ from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
 from gened.gr_blocks.phy.types import ComplexArray
 
 OVERSAMPLING = 2
-"""Between the samples at this rate peaks rise by 0.05 dB more; at 4 the work is twice as much."""
+"""Oversampling of the samples that are clipped. At 4 peaks would be 0.05 dB lower for twice the work."""
 PASSES, STEP = 2, 1.6
-"""What is cut off grows again where the rest of it was filtered away; a step of more than 1 makes up for it."""
+"""Number of passes, and factor of each correction: the filter lets peaks regrow, a factor above 1 compensates that."""
 LIMITS_DB = ((10.0, 5.85), (20.0, 7.0))
-"""Design SNR and limit over the mean, dB; straight between, level outside. The error in the cells lies 23 and 28 dB
-under them: some 0.15 dB are lost at 10 dB of SNR, 0.4 at 20."""
+"""Design SNR and limit over the mean power, dB; linear between the points, constant outside. The error lies 23 and 28
+dB below the symbols, which costs about 0.15 dB of SNR at 10 dB and 0.4 dB at 20 dB."""
 ERRORS_DB = ((10.0, -24.3), (20.0, -30.4))
-"""Design SNR and mean squared error of a picture's cells under these limits, dB; as above."""
+"""Design SNR and mean squared error of analogue symbols under these limits, dB; interpolated in the same way."""
 CODED_MARGIN_DB = 14.0
-"""A text in 64-QAM sits in one or two symbols; where those had the highest peaks, it was lost a decibel sooner."""
+"""Distance in dB of the clipping error of coded symbols below the noise. A text in 64-QAM fills one or two OFDM
+symbols; where those had the highest peaks, it was lost at an SNR 1 dB higher."""
 QUANTILE = 0.999
-"""Of the samples that `papr_db` looks at."""
+"""Fraction of samples below the peak power of `papr_db`."""
 PAPR_OVERSAMPLING = 4
+"""Oversampling of `papr_db`."""
 
 
 def clipping_limit_db(snr_design_db: float) -> float:
-    """Largest power over the mean that a burst is cut to, dB; samples in between reach some 0.6 dB more.
+    """Clipping limit over the mean power, dB; between the samples peaks reach about 0.6 dB more.
 
     Args:
-        snr_design_db: Es/N0 that the burst is made for.
+        snr_design_db: Es/N0 for which the burst is designed, dB.
     """
     snrs_db, limits_db = zip(*LIMITS_DB, strict=True)
     return float(np.interp(snr_design_db, snrs_db, limits_db))
 
 
 def clipping_error_var(snr_design_db: float) -> float:
-    """Mean squared error that lowered peaks leave in unit cells.
+    """Mean squared clipping error of symbols of unit energy.
 
     Args:
-        snr_design_db: Es/N0 that the burst is made for.
+        snr_design_db: Es/N0 for which the burst is designed, dB.
     """
     snrs_db, errors_db = zip(*ERRORS_DB, strict=True)
     return float(10 ** (np.interp(snr_design_db, snrs_db, errors_db) / 10))
 
 
 def reduce_papr(grid: ComplexArray, snr_design_db: float, coded: slice = slice(0, 0)) -> ComplexArray:
-    """Cells whose samples have lower peaks.
+    """Reduce the PAPR of a burst and keep its energy.
 
     Args:
-        grid: Cells of all symbols, [n_symbols, 204].
-        snr_design_db: Es/N0 that the burst is made for.
-        coded: Symbols with coded cells, which all share what is cut off one peak: their error stays `CODED_MARGIN_DB`
-            under the noise, whatever their peaks.
+        grid: Resource grid, [n_symbols, 204] complex64.
+        snr_design_db: Es/N0 for which the burst is designed, dB.
+        coded: OFDM symbols with digital symbols. The error of each stays `CODED_MARGIN_DB` below the noise, whatever
+            its peaks.
 
     Returns:
-        The same shape and mean energy; what the cells have in common with those that were meant is the same in every
-        symbol.
+        Grid of the same shape, type and energy. The correlation with the input is the same in every OFDM symbol.
     """
     result = clip_and_filter(grid, snr_design_db, coded)
     before, after = (float(np.vdot(cells, cells).real) for cells in (grid, result))
@@ -76,15 +78,24 @@ def reduce_papr(grid: ComplexArray, snr_design_db: float, coded: slice = slice(0
 
 
 def clip_and_filter(grid: ComplexArray, snr_design_db: float, coded: slice = slice(0, 0)) -> ComplexArray:
-    """The same with a little more energy than before: what a symbol becomes depends on that symbol alone.
+    """Clip and filter each OFDM symbol by itself, without normalising the energy of the burst.
 
-    So a receiver that has read a header knows what was sent in its place.
+    Since the result of an OFDM symbol depends on that symbol alone, a receiver that has decoded a header can compute
+    the clipped header symbols as they were sent.
+
+    Args:
+        grid: Resource grid, [n_symbols, 204] complex64.
+        snr_design_db: Es/N0 for which the burst is designed, dB.
+        coded: As for `reduce_papr`.
+
+    Returns:
+        Grid of the same shape and type, with slightly more energy.
     """
     length = OVERSAMPLING * WAVEFORM.n_fft
     bins = WAVEFORM.carriers % length
     limit = np.float32(
         WAVEFORM.n_occupied / length * 10 ** (clipping_limit_db(snr_design_db) / 10)
-    )  # cells have unit energy
+    )  # symbols have unit energy
     result = grid.copy()
     full = np.zeros((len(grid), length), np.complex64)
     for _ in range(PASSES):
@@ -97,10 +108,12 @@ def clip_and_filter(grid: ComplexArray, snr_design_db: float, coded: slice = sli
         cut.flat[over] = samples.flat[over] * (np.sqrt(limit / power.flat[over]) - 1)
         result += np.float32(STEP) * scipy.fft.fft(cut, axis=1, norm="ortho")[:, bins]
     error = result[coded] - grid[coded]
-    share = np.sum(error.real**2 + error.imag**2, axis=1) / np.maximum(np.sum(np.abs(grid[coded]) ** 2, axis=1), 1e-30)
+    relative = np.sum(error.real**2 + error.imag**2, axis=1) / np.maximum(
+        np.sum(np.abs(grid[coded]) ** 2, axis=1), 1e-30
+    )
     allowed = 10 ** (-(snr_design_db + CODED_MARGIN_DB) / 10)
-    result[coded] = grid[coded] + np.sqrt(np.minimum(1, allowed / np.maximum(share, 1e-30)))[:, None] * error
-    # What is left of a symbol's cells is a little less than they were: its peaks are made of them.
+    result[coded] = grid[coded] + np.sqrt(np.minimum(1, allowed / np.maximum(relative, 1e-30)))[:, None] * error
+    # Clipping attenuates the symbols that make up the peaks; scale each OFDM symbol back to its correlation before.
     energy = np.sum(grid.real**2 + grid.imag**2, axis=1)
     left = np.sum(result.real * grid.real + result.imag * grid.imag, axis=1)
     result *= np.where(left > 0, energy / np.where(left > 0, left, 1), 1).astype(np.float32)[:, None]
@@ -108,10 +121,10 @@ def clip_and_filter(grid: ComplexArray, snr_design_db: float, coded: slice = sli
 
 
 def papr_db(samples: ComplexArray) -> float:
-    """Peak to mean power of a burst: 4 times oversampled, the power that 99.9 % of the samples keep under, dB.
+    """Peak to average power ratio of a burst, dB: the 99.9 % quantile of the power, 4 times oversampled, over its mean.
 
     Args:
-        samples: Of the burst alone, [n].
+        samples: Samples of the burst alone, [n] complex.
     """
     n = len(samples)
     spectrum = scipy.fft.fft(samples)

@@ -71,7 +71,7 @@ class ResourceGrid:
         """Values of the reference symbols as sent.
 
         Args:
-            header_symbols: Symbols of the header, [252] complex64, from `header.encode_header`.
+            header_symbols: Symbols of the header, [581] complex64, from `header.encode_header`.
 
         Returns:
             [n_reference] complex64, unit energy.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The waveform's parameters: carriers, pilots, preamble.
+"""Parameters of the waveform: carriers, pilots, preamble, and the FFT between grid and samples.
 
-All frequency-domain arrays hold the 204 occupied carriers, lowest first.
+All frequency-domain arrays hold the 204 occupied carriers in ascending order of frequency.
 
 ```text
 | prefix 16 | half 256 | half 256 |  3 header symbols  |  payload symbols ... |      each symbol: prefix 16 + 256
@@ -22,38 +22,45 @@ from gened.gr_blocks.phy.coding.interleave import hash_stream, qpsk_stream
 from gened.gr_blocks.phy.types import ComplexArray
 
 PILOT_SEED = 3
+"""Stream of `qpsk_stream` with the pilot symbols. Part of the wire format."""
 PADDING_SEED = 4
+"""Stream of `qpsk_stream` with the symbols that fill the last OFDM symbol. Part of the wire format."""
 PREAMBLE_SEED = 17722
-"""Stream of the preamble's QPSK values: the one of the streams 16384 .. 20479 whose half has the lowest peak (6.1 dB
-over the mean, 4 times oversampled; `preamble_papr_db`). Frozen: it is on the wire."""
+"""Stream of `qpsk_stream` with the preamble's symbols: the one of streams 16384 to 20479 whose half has the lowest peak
+(6.1 dB over the mean, 4 times oversampled; `preamble_papr_db`). Part of the wire format."""
 
 
 @dataclass(frozen=True)
 class Waveform:
-    """Parameters that sender and receiver share; everything else is in the header."""
+    """Parameters that sender and receiver have in common; all others are in the header."""
 
     n_fft: int = 256
+    """Length of the FFT in samples."""
     cp_len: int = 16
+    """Length of the cyclic prefix in samples."""
     n_occupied: int = 204
-    """Carriers -102 .. -1 and 1 .. 102: DC and the band edges stay free."""
+    """Number of occupied carriers, -102 to -1 and 1 to 102; DC and the band edges are free."""
     pilot_spacing: int = 20
+    """Distance of pilots within an OFDM symbol, in carriers."""
     pilot_shift: int = 5
-    """Carrier i (0 .. 203) of symbol t is a pilot when (i - 5 t) mod 20 = 0: every fifth over any four symbols."""
+    """Shift of the pilots from one OFDM symbol to the next. Carrier i (0 to 203) of symbol t is a pilot when
+    (i - 5 t) mod 20 = 0, so that every fifth carrier has a pilot in any four OFDM symbols."""
     n_header_symbols: int = 3
+    """OFDM symbols of the header."""
 
     @property
     def symbol_len(self) -> int:
-        """Samples of an OFDM symbol with its prefix."""
+        """Length of an OFDM symbol with its cyclic prefix in samples."""
         return self.n_fft + self.cp_len
 
     @property
     def preamble_len(self) -> int:
-        """Samples of prefix and two halves."""
+        """Length of the preamble (prefix and two equal halves) in samples."""
         return self.cp_len + 2 * self.n_fft
 
     @property
     def sample_scale(self) -> float:
-        """Amplitude that gives samples of mean power 1 from cells of mean energy 1: sqrt(n_fft / n_occupied)."""
+        """Amplitude factor sqrt(n_fft / n_occupied): symbols of mean energy 1 give samples of mean power 1."""
         return float(np.sqrt(self.n_fft / self.n_occupied))
 
     @cached_property
@@ -68,40 +75,40 @@ class Waveform:
         return self.carriers % self.n_fft
 
     def pilot_mask(self, n_symbols: int) -> npt.NDArray[np.bool_]:
-        """Where pilots stand, [n_symbols, 204]; symbol 0 is the first header symbol."""
+        """Positions of the pilots, [n_symbols, 204] bool; OFDM symbol 0 is the first of the header."""
         t, i = np.arange(n_symbols)[:, None], np.arange(self.n_occupied)
         result: npt.NDArray[np.bool_] = (i - self.pilot_shift * t) % self.pilot_spacing == 0
         return result
 
     def pilot_grid(self, n_symbols: int) -> ComplexArray:
-        """Values that pilots take, [n_symbols, 204]; only those under `pilot_mask` are sent. Read-only."""
+        """Pilot symbols, [n_symbols, 204] complex64, read-only; only those under `pilot_mask` are sent."""
         return _pilot_values(n_symbols * self.n_occupied).reshape(n_symbols, self.n_occupied)
 
     @cached_property
     def n_header_elements(self) -> int:
-        """Cells of the header symbols that are not pilots."""
+        """Number of resource elements in the header's OFDM symbols without the pilots."""
         return int((~self.pilot_mask(self.n_header_symbols)).sum())
 
     def n_payload_symbols(self, n_elements: int) -> int:
-        """OFDM symbols that hold `n_elements` payload symbols behind the header."""
+        """Number of OFDM symbols that hold `n_elements` payload symbols."""
         full, left = divmod(n_elements, int(self._round_elements[-1]))
         return 4 * full + (int(np.searchsorted(self._round_elements, left)) + 1 if left else 0)
 
     @cached_property
     def _round_elements(self) -> npt.NDArray[np.int64]:
-        """Payload symbols in the first one to four symbols behind the header; then pilots stand as before."""
+        """Payload symbols in the first 1, 2, 3, 4 OFDM symbols after the header, [4]; then the pilots repeat."""
         result: npt.NDArray[np.int64] = (
             (~self.pilot_mask(self.n_header_symbols + 4)[self.n_header_symbols :]).sum(1).cumsum()
         )
         return result
 
     def burst_len(self, n_elements: int) -> int:
-        """Samples of a burst with `n_elements` payload symbols."""
+        """Length in samples of a burst with `n_elements` payload symbols."""
         return self.preamble_len + (self.n_header_symbols + self.n_payload_symbols(n_elements)) * self.symbol_len
 
     @cached_property
     def preamble_freq(self) -> ComplexArray:
-        """What one half of the preamble carries, [204], unit energy."""
+        """Preamble symbols, [204] complex64, unit energy."""
         return qpsk_stream(self.n_occupied, PREAMBLE_SEED)
 
     @cached_property
@@ -110,26 +117,43 @@ class Waveform:
         return np.asarray(self.to_time(self.preamble_freq[None])[0])
 
     def to_time(self, grid: npt.NDArray[np.complexfloating[Any, Any]]) -> ComplexArray:
-        """Occupied carriers [n, 204] to samples without prefix [n, 256]; unit cells give unit mean power."""
+        """Inverse FFT of OFDM symbols.
+
+        Args:
+            grid: Occupied carriers, [n, 204] complex.
+
+        Returns:
+            Samples without prefix, [n, 256] complex64; mean power 1 if the symbols have mean energy 1.
+        """
         full = np.zeros((len(grid), self.n_fft), np.complex64)
         full[:, self.bins] = grid
         return np.asarray(scipy.fft.ifft(full, axis=1, norm="ortho") * np.float32(self.sample_scale), np.complex64)
 
     def to_freq(self, samples: npt.NDArray[np.complexfloating[Any, Any]]) -> ComplexArray:
-        """The inverse: [n, 256] samples to [n, 204] cells."""
+        """FFT of OFDM symbols, the inverse of `to_time`.
+
+        Args:
+            samples: Samples without prefix, [n, 256] complex.
+
+        Returns:
+            Occupied carriers, [n, 204] complex64.
+        """
         full = scipy.fft.fft(samples, axis=1, norm="ortho")
         return np.asarray(full[:, self.bins] * np.float32(1 / self.sample_scale), np.complex64)
 
     def noise_var_per_sample(self, snr_db: float) -> float:
-        """Complex noise variance of a sample at Es/N0 = `snr_db` on an occupied carrier, for bursts of mean power 1.
+        """Whole complex noise variance of a sample, for bursts of mean power 1.
 
-        A carrier's energy is n_fft / n_occupied times a sample's, and the orthonormal FFT leaves the noise as it is.
-        This is the one place where an SNR becomes a noise level of samples.
+        An occupied carrier has n_fft / n_occupied times the energy of a sample, and the orthonormal FFT does not change
+        the noise. This is the only function that converts an SNR to a noise variance of samples.
+
+        Args:
+            snr_db: Es/N0 on an occupied carrier, dB.
         """
         return self.sample_scale**2 * 10 ** (-snr_db / 10)
 
     def element_noise_var(self, sample_noise_var: float) -> float:
-        """Noise variance of a cell, given that of a sample."""
+        """Noise variance of a resource element for a given noise variance of a sample."""
         return sample_noise_var / self.sample_scale**2
 
 
@@ -144,7 +168,12 @@ WAVEFORM = Waveform()
 
 
 def preamble_papr_db(stream: int, *, oversampling: int = 4) -> float:
-    """Peak to mean power of the preamble half that stream `stream` of QPSK values gives, in dB."""
+    """Peak to average power ratio of the preamble half made from a stream of `qpsk_stream`, dB.
+
+    Args:
+        stream: Number of the stream.
+        oversampling: Samples per sample of the waveform.
+    """
     top = hash_stream(WAVEFORM.n_occupied, stream) >> np.uint64(62)
     values = np.exp(1j * (np.pi / 4 + np.pi / 2 * top.astype(np.float64)))
     full = np.zeros(oversampling * WAVEFORM.n_fft, complex)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bursts in a stream of samples, whatever the chunks it comes in.
+"""Burst detection and synchronisation in a stream of samples.
 
-lag-256 correlation > threshold -> peak -> known preamble over carrier offsets and lags -> header
-        -> wait for the burst's end, and look out meanwhile for another that is as strong: a weak burst or a forged
-           header hides nothing
+lag-256 correlation > threshold -> peak -> correlation with the preamble over carrier offsets and lags -> header
+        -> wait for the end of the burst; meanwhile search for others as strong, so that a weak burst or a forged
+           header hides none
+
+The result does not depend on how the stream is cut into chunks.
 """
 
 from __future__ import annotations
@@ -28,91 +30,108 @@ from gened.gr_blocks.phy.types import ComplexArray
 
 HALF = WAVEFORM.n_fft
 CANDIDATE_THRESHOLD = 0.19
-"""Normalised lag correlation; noise passes it once in 10^4 samples (exp(-256 t^2)), a burst at -2 dB gives 0.33."""
+"""Threshold of the normalised lag correlation. Noise exceeds it once in 10^4 samples (exp(-256 t^2)); a burst at -2 dB
+reaches 0.33."""
 STRONGER_THRESHOLD = 0.33
-"""The same while a burst is on the air: one as strong gives 0.5 against it. A burst's own symbols do not pass it."""
+"""Threshold during a burst. A second burst as strong reaches 0.5; the OFDM symbols of a burst stay below it."""
 COHERENCE_THRESHOLD = 0.055
-"""Share of the energy that the known preamble explains; over 13,000 trials noise passes it once in 10^8 candidates."""
+"""Threshold of the fraction of the energy explained by the preamble. Over the 13,000 hypotheses per candidate, noise
+exceeds it once in 10^8 candidates."""
 TONE_SHARE = 0.3
-"""A candidate with more than this share of its energy in three bins is a tone."""
+"""Fraction of the energy in three FFT bins above which a candidate is a tone."""
 PEAK_SPAN = WAVEFORM.symbol_len
-"""The peak is looked for so far behind the first crossing of the threshold."""
+"""Samples after the first crossing of the threshold in which the peak is searched."""
 SEARCH_LAG = 96
-"""Samples by which the correlation's peak may miss the preamble."""
+"""Largest distance in samples of the lag correlation's peak from the start of the preamble."""
 MAX_INTEGER_CFO = 34
-"""Carriers either way: 12.5 % of the sample rate is 32."""
+"""Largest carrier offset in carriers, either way; 12.5 % of the sample rate are 32."""
 MAX_AMPLITUDE = 1e6
+"""Samples of this magnitude or more, and those that are not finite, count as 0."""
 RETRIED_NORM = tuple(3e-5 * step for step in (1, -1, 2, -2, 3, -3))
-"""Carrier offsets beside the best guess, cycles per sample, under which a header is read that failed its checksum."""
+"""Carrier offsets relative to the estimate, cycles per sample, at which a header that fails its CRC is decoded
+again."""
 BLOCK, FIRST_BLOCK = 32768, 2048
-"""Indices judged at a time: few where a burst has just ended, since another may follow, then more and more."""
+"""Largest and first number of indices searched at a time. The search starts small after a burst, since another may
+follow at once, and doubles."""
 N_CORRELATION = 768
+"""Length of the FFT of the correlation with the preamble."""
 LEAD = SEARCH_LAG + WAVEFORM.cp_len
-"""Samples kept before a candidate."""
+"""Samples kept before a candidate, for its verification."""
 LOOKAHEAD = PEAK_SPAN + SEARCH_LAG + WAVEFORM.preamble_len + WAVEFORM.n_header_symbols * WAVEFORM.symbol_len + 64
-"""Samples behind a crossing that its verification may touch."""
+"""Samples after a crossing that its verification may need."""
 MAX_OVERLAPPING_BURSTS = 4
-"""Bursts on the air at once: nobody looks for more until one of them ends, whatever forged headers tell of."""
+"""Maximum number of overlapping bursts. The search pauses beyond it, so forged headers cannot exhaust memory."""
 HEADER_END = WAVEFORM.preamble_len + WAVEFORM.n_header_symbols * WAVEFORM.symbol_len
+"""Samples of preamble and header."""
 END_SLACK = 8
-"""Samples that a whole burst may lack at the end of a stream: clocks differ, and timing is known to a few samples."""
+"""Samples that a complete burst may lack at the end of a stream, for clock errors and timing errors."""
 TAIL = 24
-"""Samples kept behind a burst, for clocks that differ."""
+"""Samples kept after a burst, for clock errors."""
 
 
 class _Sync(NamedTuple):
     start: int
-    """Of the preamble's prefix, in the array that was looked at."""
+    """Index of the first sample of the preamble's prefix in the searched array."""
     cfo_norm: float
+    """Carrier frequency offset, cycles per sample."""
 
 
 class Miss(NamedTuple):
-    """A preamble with no burst behind it that could be given out."""
+    """A preamble without a complete burst."""
 
     start: int
-    """Of the preamble's prefix, in the stream."""
+    """Index of the first sample of the preamble's prefix in the stream."""
     cfo_norm: float
+    """Carrier frequency offset, cycles per sample."""
     fault: HeaderFault | None
-    """Why there is no header; None: there is one, but the stream ends within the burst."""
+    """Reason why there is no header; None when there is one but the stream ends within the burst."""
 
 
 class EqualizedHeader(NamedTuple):
-    """The header symbols behind a preamble, pilots among them."""
+    """OFDM symbols of a header, equalised with the channel estimate of the preamble."""
 
     symbols: npt.NDArray[np.complexfloating[Any, Any]]
-    """Equalised to unit gain, [3, 204]."""
+    """Symbols equalised to unit gain, pilots among them, [3, 204] complex."""
     noise_var: npt.NDArray[np.float64]
-    """Whole complex variance of each, [3, 204]."""
+    """Whole complex noise variance of each symbol, [3, 204]."""
     h: npt.NDArray[np.complexfloating[Any, Any]]
-    """The channel as the preamble tells it, [204]."""
+    """Channel estimate of the preamble, [204] complex."""
     snr_est_db: float
-    """By the preamble alone."""
+    """Es/N0 estimated from the preamble, dB."""
     cfo_norm: float
-    """What the pilots say that the preamble left of the carrier offset."""
+    """Residual carrier offset estimated from the pilots, cycles per sample."""
 
 
 @dataclass
 class DetectorStats:
-    """Counters, for screens and tests."""
+    """Counters of a detector."""
 
     samples: int = 0
+    """Samples received."""
     candidates: int = 0
+    """Peaks of the lag correlation above the threshold."""
     tones: int = 0
+    """Candidates rejected as tones."""
     preambles: int = 0
+    """Candidates that match the preamble."""
     headers: int = 0
+    """Preambles with a valid header."""
     bad_headers: int = 0
+    """Preambles without a valid header."""
     foreign_versions: int = 0
-    """Of these, whole ones of another format version."""
+    """Bad headers whose CRC holds but whose format version is another one."""
 
 
 def lag_metric(samples: ComplexArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.complex128]]:
-    """|P| / E and P at each n, with P(n) = sum over 256 of conj(y[n + m]) y[n + m + 256], E the halves' mean energy.
+    """Lag correlation P(n) = sum over m = 0 ... 255 of conj(y[n + m]) y[n + m + 256], and |P| / E.
+
+    E is the mean energy of the two windows of 256 samples.
 
     Args:
         samples: [n + 511] complex64.
 
     Returns:
-        Both [n].
+        |P| / E in [0, 1], [n] float64; and P, [n] complex128.
 
     References:
         Schmidl and Cox, "Robust frequency and timing synchronization for OFDM", IEEE Trans. Commun. 45(12), 1997.
@@ -129,7 +148,7 @@ def lag_metric(samples: ComplexArray) -> tuple[npt.NDArray[np.float64], npt.NDAr
 
 @lru_cache(maxsize=1)
 def _preamble_spectra() -> npt.NDArray[np.complex64]:
-    """Conjugate spectra of the two halves under each integer carrier offset, [69, 768]."""
+    """Conjugate spectra of the preamble under each integer carrier offset, [69, 768] complex64."""
     reference = np.concatenate([WAVEFORM.preamble_half] * 2)
     spectrum = np.conj(scipy.fft.fft(reference, N_CORRELATION))
     bins_a_carrier = N_CORRELATION // WAVEFORM.n_fft
@@ -139,22 +158,32 @@ def _preamble_spectra() -> npt.NDArray[np.complex64]:
 
 
 def is_tone(segment: ComplexArray) -> bool:
-    """Whether a candidate's 512 samples are mostly one carrier, which repeats after any number of samples."""
+    """Test whether a candidate is a tone, which is periodic with any lag.
+
+    Args:
+        segment: Samples from the peak of the lag correlation, [512 or more] complex64.
+
+    Returns:
+        True if one FFT bin and its neighbours hold more than `TONE_SHARE` of the energy.
+    """
     power = np.abs(scipy.fft.fft(segment[: 2 * HALF])) ** 2
     around = power + np.roll(power, 1) + np.roll(power, -1)
     return bool(around.max() > TONE_SHARE * power.sum())
 
 
 def synchronize(samples: ComplexArray, peak: int, phase_rad: float) -> _Sync | None:
-    """The preamble near a peak of the lag correlation.
+    """Find the preamble near a peak of the lag correlation.
+
+    The samples are correlated with the preamble over lags of `SEARCH_LAG` and integer carrier offsets of
+    `MAX_INTEGER_CFO` either way. The start is the first significant path before the strongest one.
 
     Args:
-        samples: Array with at least `LEAD` samples before the peak and 608 behind.
-        peak: Where the correlation peaks.
-        phase_rad: Its phase there: the fractional carrier offset.
+        samples: [n] complex64, with at least `LEAD` samples before the peak and 608 after it.
+        peak: Index of the peak of the lag correlation.
+        phase_rad: Phase of the lag correlation at the peak, rad; gives the fractional carrier offset.
 
     Returns:
-        Where it starts and at what carrier offset; None when nothing there resembles the preamble.
+        Start and carrier offset of the preamble; None when its coherence is below `COHERENCE_THRESHOLD`.
     """
     first = peak - SEARCH_LAG
     segment = derotate(samples[first : first + 2 * HALF + 2 * SEARCH_LAG], phase_rad / (2 * np.pi * HALF))
@@ -180,10 +209,16 @@ def synchronize(samples: ComplexArray, peak: int, phase_rad: float) -> _Sync | N
 
 
 def read_header(found: EqualizedHeader) -> Header | HeaderFault:
-    """The header in the symbols behind a preamble, or why there is none.
+    """Decode the header from its equalised symbols.
 
-    Near the noise thirty pilots say little of the carrier offset that the preamble left; what lies beside their best
-    guess is tried where that fails, which takes half a decibel off the SNR that a header needs.
+    At low SNR the thirty pilots determine the residual carrier offset poorly. If the CRC fails, the header is decoded
+    again at the offsets `RETRIED_NORM` from the estimate, which lowers the SNR that a header needs by 0.5 dB.
+
+    Args:
+        found: Equalised OFDM symbols of the header.
+
+    Returns:
+        The header, or the reason why there is none.
     """
     is_header, times = _header_pilots() == 0, symbol_times(WAVEFORM.n_header_symbols)
     noise_var = found.noise_var[is_header]
@@ -199,28 +234,35 @@ def read_header(found: EqualizedHeader) -> Header | HeaderFault:
 
 @lru_cache(maxsize=1)
 def _header_pilots() -> ComplexArray:
-    """Pilots of the header's symbols, 0 elsewhere, [3, 204]."""
+    """Pilots of the header's OFDM symbols, 0 elsewhere, [3, 204] complex64."""
     n = WAVEFORM.n_header_symbols
     return np.asarray(np.where(WAVEFORM.pilot_mask(n), WAVEFORM.pilot_grid(n), 0), np.complex64)
 
 
 @lru_cache(maxsize=1)
 def _slopes() -> tuple[npt.NDArray[np.float64], ComplexArray]:
-    """Carrier offsets that a preamble may have left, [161] cycles per sample, and what takes each off, [161, 3]."""
+    """Residual carrier offsets to test, [161] cycles per sample, and the phasors that correct each, [161, 3]."""
     slopes = np.linspace(-4e-4, 4e-4, 161)
     return slopes, phasor(-np.outer(slopes, symbol_times(WAVEFORM.n_header_symbols)))
 
 
 def equalize_header(samples: ComplexArray, cfo_norm: float) -> EqualizedHeader:
-    """The header's symbols, equalised by the preamble alone; `samples` begin at the preamble's prefix."""
+    """Equalise the OFDM symbols of a header with the channel estimate of the preamble.
+
+    Args:
+        samples: Samples from the first of the preamble's prefix, [`HEADER_END` or more] complex64.
+        cfo_norm: Carrier frequency offset estimated from the preamble, cycles per sample.
+    """
     n_symbols = WAVEFORM.n_header_symbols
     level = amplitude(samples)
-    still = derotate(samples[: WAVEFORM.preamble_len + n_symbols * WAVEFORM.symbol_len], cfo_norm) / np.float32(level)
-    preamble = estimate_preamble(fft_preamble(still))
-    grid, times = fft_symbols(still, n_symbols), symbol_times(n_symbols)
+    derotated = derotate(samples[: WAVEFORM.preamble_len + n_symbols * WAVEFORM.symbol_len], cfo_norm) / np.float32(
+        level
+    )
+    preamble = estimate_preamble(fft_preamble(derotated))
+    grid, times = fft_symbols(derotated, n_symbols), symbol_times(n_symbols)
     pilots = np.sum(grid * np.conj(preamble.channel.h * _header_pilots()), axis=1)
-    # What carrier offset the preamble left: the slope that lines up the pilots, held near zero as well
-    # as the preamble can tell.
+    # Residual carrier offset: MAP estimate of the slope that aligns the pilots. The prior is Gaussian with the
+    # standard deviation of the estimate from the preamble.
     slopes, phasors = _slopes()
     rotated = phasors @ pilots
     snr = max(float(np.mean(np.abs(preamble.channel.h) ** 2)), 1e-12) / max(preamble.noise_var, MIN_VARIANCE)
@@ -235,40 +277,54 @@ def equalize_header(samples: ComplexArray, cfo_norm: float) -> EqualizedHeader:
 
 
 class BurstDetector:
-    """Finds bursts; takes chunks of any size, and gives the same captures for any slicing of the same stream.
+    """Detector of bursts in a stream that comes in chunks of any size; the captures do not depend on the chunks.
 
     Args:
-        on_miss: Told of each preamble whose header fails, and of a burst that the stream's end cuts off.
+        on_miss: Called for each preamble whose header fails, and for a burst that the end of the stream cuts off.
+
+    Raises:
+        NotReadyError: A package of the channel codes is missing.
     """
 
     def __init__(self, on_miss: Callable[[Miss], None] | None = None) -> None:
         prepare_decoder()
         self._on_miss = on_miss
         self.stats = DetectorStats()
-        self._buffer = np.zeros(LEAD, np.complex64)  # history before the first sample: silence
+        self._buffer = np.zeros(LEAD, np.complex64)  # history before the first sample: zeros
         self._base = -LEAD  # index of the buffer's first sample in the stream
         self._next = 0  # index in the stream that is searched next
-        self._waiting: deque[Capture] = deque()  # bursts found, in the order in which they began
-        self._ends: list[int] = []  # where in the stream the bursts end that are on the air at `_next`
+        self._waiting: deque[Capture] = deque()  # detected bursts that are not complete, by their start
+        self._ends: list[int] = []  # ends in the stream of the bursts that are on the air at `_next`
         self._block = FIRST_BLOCK
 
     def push(self, samples: npt.NDArray[np.complexfloating[Any, Any]]) -> list[Capture]:
-        """Take the next chunk, [n]; the bursts that are complete with it."""
+        """Process the next chunk.
+
+        Args:
+            samples: [n] complex, any n.
+
+        Returns:
+            Captures of the bursts that became complete, in the order of their starts.
+        """
         chunk = np.asarray(samples, np.complex64).ravel()
         self.stats.samples += len(chunk)
         magnitude = np.abs(chunk)
-        bad = ~(magnitude < MAX_AMPLITUDE)  # also true for what is not a number
+        bad = ~(magnitude < MAX_AMPLITUDE)  # also true for NaN
         if bad.any():
             chunk = np.where(bad, 0, chunk).astype(np.complex64)
         self._buffer = np.concatenate([self._buffer, chunk])
         return self._search()
 
     def flush(self) -> list[Capture]:
-        """The end of the stream: what is complete although nothing follows. The detector is then as new."""
+        """End the stream and reset the detector, except for its counters.
+
+        Returns:
+            Captures of the bursts that are complete; the others are reported to `on_miss`.
+        """
         end = self._base + len(self._buffer)
         self._buffer = np.concatenate([self._buffer, np.zeros(LOOKAHEAD + TAIL, np.complex64)])
         captures = self._search()
-        # What waits behind a burst that was cut off may be whole; what needs the padding is not.
+        # Bursts queued after one that is cut off may be complete; those that need the padding are not.
         captures += [capture for waiting in self._waiting if (capture := self._finished(waiting)) is not None]
         whole = [c for c in captures if c.start + WAVEFORM.burst_len(c.header.n_elements) <= end + END_SLACK]
         starts = {capture.start for capture in whole}
@@ -285,8 +341,9 @@ class BurstDetector:
             self._on_miss(miss)
 
     def _search(self) -> list[Capture]:
-        """Judge all that can be judged; the bursts that are complete, in the order in which they began."""
-        end = self._base + len(self._buffer) - LOOKAHEAD  # first index that cannot be judged yet
+        """Search all indices with enough samples after them; return the complete bursts in the order of their
+        starts."""
+        end = self._base + len(self._buffer) - LOOKAHEAD  # first index without enough samples after it
         while self._next < end:
             self._ends = [last for last in self._ends if last > self._next]
             if self._ends:
@@ -302,7 +359,7 @@ class BurstDetector:
         return captures
 
     def _finished(self, waiting: Capture) -> Capture | None:
-        """The burst that was waited for, when all of it is there."""
+        """Cut out a detected burst; None while it is not complete."""
         n_samples = WAVEFORM.burst_len(waiting.header.n_elements) + TAIL
         first = waiting.start - self._base
         if len(self._buffer) < first + n_samples:
@@ -310,7 +367,7 @@ class BurstDetector:
         return Capture(self._buffer[first : first + n_samples].copy(), waiting.start, waiting.header, waiting.cfo_norm)
 
     def _scan(self, end: int, threshold: float) -> None:
-        """Judge the indices from `_next` to `end`, up to the first burst."""
+        """Search the indices from `_next` to `end`, up to the first burst."""
         first = self._next - self._base
         metric, correlation = lag_metric(self._buffer[first : end - self._base + PEAK_SPAN + 2 * HALF - 1])
         position, n_judged = 0, end - self._next
@@ -334,7 +391,7 @@ class BurstDetector:
         self._next += max(position, n_judged)
 
     def _verify(self, peak: int, phase_rad: float) -> Capture | None:
-        """Look closer at a candidate: the burst that begins there, its samples still to come."""
+        """Synchronise to a candidate and decode its header; return the burst, without samples as yet."""
         if peak < LEAD:
             return None
         if is_tone(self._buffer[peak : peak + 2 * HALF]):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Estimators that detector and demodulator share: preamble, channel taps, residual carrier and clock, common phase."""
+"""Estimators used by detector and demodulator: preamble, channel taps, residual carrier and clock offset, CPE."""
 
 from __future__ import annotations
 
@@ -15,54 +15,59 @@ from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
 from gened.gr_blocks.phy.types import ComplexArray
 
 WINDOW_BACKOFF = 4
-"""FFT windows begin so many samples before the end of the prefix: a fractional delay leaks to both sides of its tap."""
+"""Samples by which FFT windows begin before the end of the prefix, since a fractional delay leaks to both sides of its
+tap."""
 FIRST_TAP, LAST_TAP = -4, 15
-"""Delays, from the window's point of view, in which the channel may have energy: a prefix, and leakage."""
+"""Delays of the channel model in samples, relative to the window: the cyclic prefix, and leakage."""
 N_TAPS = LAST_TAP - FIRST_TAP + 1
 MIN_VARIANCE = 1e-9
+"""Floor of noise variances, for symbols of unit energy."""
 MIN_POWER = 1e-30
+"""Floor of powers that are divisors."""
 RIDGE = 1e-3
-"""Of the mean diagonal: what least squares may not see (the free carriers at the band's edges) stays bounded."""
-OWN_FLOOR = 0.02
-"""Least energy of a tap, in variances of its estimate."""
+"""Ridge of the least-squares solution relative to the mean diagonal. It bounds the part of the channel that the
+occupied carriers do not determine, at the free carriers at the edges of the band."""
+ENERGY_FLOOR = 0.02
+"""Least prior energy of a tap, relative to the variance of its estimate."""
 
 Complex = npt.NDArray[np.complexfloating[Any, Any]]
 Float = npt.NDArray[np.float64]
 
 
 class ChannelEstimate(NamedTuple):
-    """The channel on the occupied carriers."""
+    """Channel estimate on the occupied carriers."""
 
     h: Complex
-    """[204]."""
+    """Channel, [204] complex."""
     err_var: Float
-    """Variance of the error of each, [204]."""
+    """Variance of its error, [204]."""
     energies: Float
-    """Of the taps that it is made of, [20]."""
+    """Prior energies of the taps, [20]."""
 
 
 class Gram(NamedTuple):
-    """How well reference symbols pin the taps down."""
+    """Gram matrix of the taps at the reference symbols: the information that these carry about the taps."""
 
     matrix: npt.NDArray[np.complex128]
-    """[20, 20]."""
+    """Gram matrix, [20, 20] complex."""
     inverse: npt.NDArray[np.complex128]
-    """Of the matrix, with a little more on its diagonal."""
+    """Inverse of the matrix with a ridge (`RIDGE`), [20, 20] complex."""
 
 
 class PreambleEstimate(NamedTuple):
-    """What the two halves tell."""
+    """Channel and noise estimated from the preamble."""
 
     channel: ChannelEstimate
+    """Channel estimate."""
     noise_var: float
-    """Of a cell."""
+    """Noise variance of a resource element."""
     total: Complex
-    """Sum over both halves of received times conj(sent), [204]."""
+    """Sum over both halves of received times conj(sent), [204] complex."""
 
 
 @lru_cache(maxsize=1)
 def tap_matrix() -> npt.NDArray[np.complex128]:
-    """Response of each allowed tap on each occupied carrier, [204, 20]; delay 0 is the window's own."""
+    """Frequency response of each tap of the model on the occupied carriers, [204, 20] complex."""
     delays = np.arange(FIRST_TAP, LAST_TAP + 1) + WINDOW_BACKOFF
     matrix: npt.NDArray[np.complex128] = np.exp(-2j * np.pi * np.outer(WAVEFORM.carriers, delays) / WAVEFORM.n_fft)
     return matrix
@@ -70,11 +75,11 @@ def tap_matrix() -> npt.NDArray[np.complex128]:
 
 @lru_cache(maxsize=1)
 def _differences() -> tuple[Float, npt.NDArray[np.intp]]:
-    """Two taps meet on a carrier by the difference of their delays alone.
+    """Tables for Gram matrices, whose entries depend on the difference of two taps' delays alone.
 
     Returns:
-        What a unit of weight on each carrier adds for differences -19 .. 19, real and imaginary parts, [204, 78]; and
-        which of them each pair of taps has, [20, 20].
+        Phasors of each carrier for the differences -19 to 19, real parts then imaginary parts, [204, 78]; and the index
+        of the difference of each pair of taps, [20, 20].
     """
     apart = np.arange(1 - N_TAPS, N_TAPS)
     phasors = np.exp(-2j * np.pi * np.outer(WAVEFORM.carriers, apart) / WAVEFORM.n_fft)
@@ -83,7 +88,14 @@ def _differences() -> tuple[Float, npt.NDArray[np.intp]]:
 
 
 def tap_gram(weight: Float) -> npt.NDArray[np.complex128]:
-    """Gram matrix of the taps under so much known energy on each carrier, [..., 204] to [..., 20, 20]."""
+    """Gram matrices of the taps.
+
+    Args:
+        weight: Weighted energy of the reference symbols on each carrier, [..., 204].
+
+    Returns:
+        [..., 20, 20] complex.
+    """
     phasors, which = _differences()
     parts = weight @ phasors
     half = parts.shape[-1] // 2
@@ -92,43 +104,68 @@ def tap_gram(weight: Float) -> npt.NDArray[np.complex128]:
 
 
 def make_gram(weight: Float) -> Gram:
-    """The matrix and its inverse, for `estimate_taps`."""
+    """Gram matrix and its inverse for `estimate_taps`.
+
+    Args:
+        weight: Weighted energy of the reference symbols on each carrier, [204].
+    """
     matrix = tap_gram(weight)
     ridge = RIDGE * float(np.trace(matrix).real) / N_TAPS
     return Gram(matrix, np.asarray(np.linalg.inv(matrix + ridge * np.eye(N_TAPS)), np.complex128))
 
 
 def derotate(samples: ComplexArray, cfo_norm: float) -> ComplexArray:
-    """Samples without a carrier offset of `cfo_norm` cycles per sample; the phase of the first sample stays."""
+    """Correct a carrier frequency offset; the phase of the first sample does not change.
+
+    Args:
+        samples: [n] complex.
+        cfo_norm: Carrier frequency offset, cycles per sample.
+
+    Returns:
+        [n] complex64.
+    """
     return np.asarray(samples * phasor(-cfo_norm * np.arange(len(samples))), np.complex64)
 
 
 def amplitude(samples: ComplexArray) -> float:
-    """Root mean square of the preamble at the beginning of a burst: estimators work on bursts of unit power, so that
-    their floors mean the same at any level."""
+    """Root mean square of the preamble, for normalising a burst to unit power.
+
+    Args:
+        samples: Samples of a burst from the first of the preamble's prefix, [n] complex.
+    """
     preamble = samples[: WAVEFORM.preamble_len]
     return float(np.sqrt(max(float(np.vdot(preamble, preamble).real) / WAVEFORM.preamble_len, MIN_POWER)))
 
 
 def estimate_taps(total: Complex, gram: Gram, noise_var: float) -> ChannelEstimate:
-    """Taps by empirical Bayes: least squares first, then each tap shrunk by how far it stands above its own error.
+    """Estimate the channel by empirical Bayes.
+
+    A least-squares estimate gives the prior energy of each tap (its power less the variance of its error); the result
+    is the MMSE estimate under these priors.
 
     Args:
-        total: Sum of weight times received times conj(sent) over the reference symbols of each carrier, [204].
-        gram: Of the sum of weight times |sent|^2 over them.
-        noise_var: Of a cell of weight 1.
+        total: Sum of weight times received times conj(sent) over the reference symbols of each carrier, [204] complex.
+        gram: Gram matrix of the sum of weight times |sent|^2 over the same symbols.
+        noise_var: Noise variance of a resource element of weight 1.
     """
     matrix, noise_var = tap_matrix(), max(noise_var, MIN_VARIANCE)
     projection = matrix.conj().T @ total
     variance = noise_var * gram.inverse.diagonal().real
-    energies = np.maximum(np.abs(gram.inverse @ projection) ** 2 - variance, OWN_FLOOR * variance)
+    energies = np.maximum(np.abs(gram.inverse @ projection) ** 2 - variance, ENERGY_FLOOR * variance)
     posterior = np.linalg.inv(gram.matrix / noise_var + np.diag(1 / np.maximum(energies, MIN_VARIANCE)))
     h = matrix @ (posterior @ projection / noise_var)
     return ChannelEstimate(h, np.maximum(carrier_variance(posterior), 0), energies)
 
 
 def carrier_variance(covariance: npt.NDArray[np.complex128]) -> Float:
-    """Variance on each carrier, [204], of a channel whose taps have this covariance, [20, 20]."""
+    """Variance of a channel on each occupied carrier.
+
+    Args:
+        covariance: Covariance of the taps, [20, 20] complex.
+
+    Returns:
+        [204] float64.
+    """
     phasors, which = _differences()
     n, where = 2 * N_TAPS - 1, which.ravel()
     parts = [np.bincount(where, part.ravel(), n) for part in (covariance.real, covariance.imag)]
@@ -138,39 +175,56 @@ def carrier_variance(covariance: npt.NDArray[np.complex128]) -> Float:
 
 @lru_cache(maxsize=1)
 def preamble_gram() -> Gram:
-    """What the preamble's two halves pin down."""
+    """Gram matrix of the preamble's two halves."""
     return make_gram(np.full(WAVEFORM.n_occupied, 2.0))
 
 
 def estimate_preamble(halves: Complex) -> PreambleEstimate:
-    """Channel and noise from the two halves of the preamble, carrier offset taken off; [2, 204] cells."""
+    """Estimate channel and noise variance from the preamble.
+
+    The noise variance is half of the mean squared difference of the halves.
+
+    Args:
+        halves: Symbols of the two halves after correction of the carrier offset, [2, 204] complex.
+    """
     noise_var = float(np.mean(np.abs(halves[0] - halves[1]) ** 2) / 2)
     total = halves.sum(0) * np.conj(WAVEFORM.preamble_freq)
     return PreambleEstimate(estimate_taps(total, preamble_gram(), noise_var), noise_var, total)
 
 
 class Drift(NamedTuple):
-    """Residual carrier and clock error over a burst."""
+    """Residual phase, carrier offset and clock error of a burst."""
 
     phase_rad: float
+    """Phase at the centre of the preamble, rad."""
     cfo_norm: float
+    """Residual carrier frequency offset, cycles per sample."""
     sfo_ppm: float
+    """Sampling frequency offset, ppm."""
 
 
 def drift_cycles(drift: Drift, times: Float) -> Float:
-    """Cycles that each cell turns under a drift, [n_symbols, 204]; `times` in samples from the preamble's middle."""
+    """Phase of each resource element under a drift.
+
+    Args:
+        drift: Phase, carrier offset and clock error.
+        times: Centres of the OFDM symbols in samples from the centre of the preamble, [n_symbols].
+
+    Returns:
+        Phase in cycles, [n_symbols, 204].
+    """
     slope = 1e-6 * drift.sfo_ppm / WAVEFORM.n_fft * WAVEFORM.carriers
     result: Float = drift.phase_rad / (2 * np.pi) + np.outer(times, drift.cfo_norm + slope)
     return result
 
 
 def search_drift(resource_grid: ResourceGrid, z: ComplexArray, reach_norm: float) -> Drift:
-    """Where the reference symbols of a burst line up best, coarsely: an FFT over the symbols for each clock error.
+    """Coarse search for the drift that aligns the reference symbols: one FFT over the OFDM symbols per clock error.
 
     Args:
-        resource_grid: Of the burst.
-        z: Received times conj(h sent) at reference symbols, [n_reference].
-        reach_norm: Largest residual carrier offset looked for, cycles per sample.
+        resource_grid: Resource grid of the burst.
+        z: Received times conj(h sent) at the reference symbols, [n_reference] complex64.
+        reach_norm: Largest residual carrier offset, either way, cycles per sample.
     """
     clocks, phasors = resource_grid.sfo_phasors
     aligned = resource_grid.sum_symbols(phasors * z)
@@ -184,14 +238,14 @@ def search_drift(resource_grid: ResourceGrid, z: ComplexArray, reach_norm: float
 
 
 def refine_drift(resource_grid: ResourceGrid, z: Complex, weight: Float, drift: Drift, n_steps: int = 3) -> Drift:
-    """Gauss-Newton steps on the phase of the reference symbols.
+    """Refine a drift by Gauss-Newton steps on the phases of the reference symbols.
 
     Args:
-        resource_grid: Of the burst.
-        z: As in `search_drift`, times how far each is trusted.
-        weight: |h sent|^2 there, times the same, [n_reference].
-        drift: Where to begin.
-        n_steps: The error falls by its square in each; three are enough from a coarse search.
+        resource_grid: Resource grid of the burst.
+        z: Weight times received times conj(h sent) at the reference symbols, [n_reference] complex.
+        weight: Weight times |h sent|^2 at the same symbols, [n_reference].
+        drift: Initial value, from `search_drift`.
+        n_steps: Number of steps. Convergence is quadratic; three suffice after the coarse search.
     """
     design, units = resource_grid.drift_design
     normal = np.linalg.inv(design.T @ (weight[:, None] * design) + 1e-9 * np.eye(3))
@@ -220,9 +274,9 @@ def smooth_cpe(resource_grid: ResourceGrid, sums: Complex, weights: Float, noise
     weights = np.maximum(weights, 1e-12)
     kernels = resource_grid.kernels
     smoothed = kernels @ np.stack([sums.real, sums.imag, weights], axis=1)  # [6, n_symbols, 3]
-    smooth, shares = smoothed[..., 0] + 1j * smoothed[..., 1], smoothed[..., 2]
-    others = (smooth - sums) / np.maximum(shares - weights, 1e-12)  # a kernel is 1 at its middle
+    smooth, totals = smoothed[..., 0] + 1j * smoothed[..., 1], smoothed[..., 2]
+    others = (smooth - sums) / np.maximum(totals - weights, 1e-12)  # a kernel is 1 at its middle
     errors = weights * np.abs(sums / weights - others) ** 2
     best = int(np.argmin(errors.sum(1)))
-    variance = float(np.mean(0.5 * noise_var * (kernels[best] ** 2 @ weights) / shares[best] ** 2))
+    variance = float(np.mean(0.5 * noise_var * (kernels[best] ** 2 @ weights) / totals[best] ** 2))
     return np.angle(smooth[best]), variance

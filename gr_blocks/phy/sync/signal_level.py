@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Level of received samples: mean power, noise floor, share of loud time, strongest spectral line."""
+"""Level of received samples: mean power, noise floor, fraction of loud time, strongest spectral line."""
 
 from __future__ import annotations
 
@@ -16,43 +16,44 @@ LOUD = 4.0
 """Ratio of a chunk's power to the noise floor from which the chunk counts as loud: 6 dB."""
 MIN_POWER = 1e-12
 LOUD_SHARE = 0.002
-"""Of the time: 10 ms in 5 s, less than a small picture's burst."""
+"""Least fraction of loud time of a signal: 10 ms in 5 s, less than the burst of a small picture."""
 LINE_DB = 10.0
-"""Strongest carrier over the median one. Noise, averaged over 16 spectra, gives 3 dB."""
+"""Least level of a spectral line over the median carrier, dB. Noise, averaged over 16 spectra, gives 3 dB."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SignalLevel:
-    """What some seconds of received samples look like; full scale is 0 dB."""
+    """Level of some seconds of received samples; full scale is 0 dB."""
 
     mean_db: float
+    """Mean power, dB of full scale."""
     floor_db: float
-    """The tenth part of the time that is most quiet."""
+    """10 % quantile of the power, dB of full scale."""
     loud_share: float
-    """Of the time: 6 dB or more above the floor."""
+    """Fraction of the time at 6 dB or more above the floor, in [0, 1]."""
     line_db: float
-    """The strongest carrier over the median one; the middle, where receivers leak, is left out."""
+    """Level of the strongest carrier over the median one, dB, without the centre, where receivers leak."""
     line_hz: float
-    """Where it lies, from the centre."""
+    """Frequency of the strongest carrier relative to the centre, Hz."""
 
     @property
     def has_signal(self) -> bool:
-        """Whether there is more than noise."""
+        """Whether the samples hold more than noise."""
         return self.loud_share >= LOUD_SHARE or self.line_db >= LINE_DB
 
     def __str__(self) -> str:
-        told = f"{self.mean_db:.0f} dB of full scale on average"
+        text = f"{self.mean_db:.0f} dB of full scale on average"
         if self.line_db >= LINE_DB:
-            return f"{told}, a line of {self.line_db:.0f} dB at {self.line_hz / 1e3:+.0f} kHz"
-        return f"{told}, loud {100 * self.loud_share:.1f} % of the time"
+            return f"{text}, a line of {self.line_db:.0f} dB at {self.line_hz / 1e3:+.0f} kHz"
+        return f"{text}, loud {100 * self.loud_share:.1f} % of the time"
 
 
 def signal_level(powers: npt.NDArray[np.float32], piece: npt.NDArray[np.complex64], sample_rate: float) -> SignalLevel:
-    """The level that chunks of samples show.
+    """Compute the level from powers of chunks and a piece of the samples.
 
     Args:
-        powers: Mean power of each chunk, [n].
-        piece: Samples for the spectrum, a multiple of 256.
+        powers: Mean power of each chunk of `CHUNK_LEN` samples, [n].
+        piece: Samples for the spectrum, [m] complex64, m a multiple of 256.
         sample_rate: Hz.
     """
     powers = np.nan_to_num(np.maximum(powers, MIN_POWER), nan=MIN_POWER, posinf=1.0)
@@ -65,7 +66,7 @@ def signal_level(powers: npt.NDArray[np.float32], piece: npt.NDArray[np.complex6
 
 
 def _strongest_line(piece: npt.NDArray[np.complex64], sample_rate: float) -> tuple[float, float]:
-    """Decibels of the strongest carrier over the median one, and its frequency; the three in the middle left out."""
+    """Level of the strongest carrier over the median one, dB, and its frequency, Hz; the centre is left out."""
     if len(piece) < CHUNK_LEN:
         return 0.0, 0.0
     clean = np.where(np.isfinite(piece), piece, 0).reshape(-1, CHUNK_LEN) * np.hanning(CHUNK_LEN)

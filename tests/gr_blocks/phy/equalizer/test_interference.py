@@ -74,7 +74,7 @@ def test_both_at_once_and_trust_in_known_cells_falls_with_what_hits_them() -> No
     extra[20:] += 0.3
     extra[:, 100] += 5.0
     found = arrived(resource_grid, extra, seed=2)
-    assert found.is_any
+    assert found.is_present
     weight = found.reference_weight(resource_grid)
     in_both = (resource_grid.rows >= 20) & (resource_grid.columns == 100)
     clean = (resource_grid.rows < 19) & (resource_grid.columns != 100)

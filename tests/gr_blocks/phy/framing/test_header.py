@@ -189,3 +189,8 @@ def test_design_snr_is_told_in_half_decibels_within_its_range() -> None:
         23.5,
         23.5,
     ]
+
+
+def test_equal_bytes_are_parsed_once() -> None:
+    data = HEADER.pack()
+    assert Header.parse(data) is Header.parse(bytes(bytearray(data)))
