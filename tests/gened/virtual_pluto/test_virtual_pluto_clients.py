@@ -339,22 +339,13 @@ def test_source_and_sink_of_gr_iio_with_the_filter_auto(start: Start, mode: str)
 
 # The command
 
-COMMAND = """
-import sys
-from gened.commands.signals import Interrupted, raise_on_signals
-from gened.commands.virtual_pluto import virtual_pluto
-raise_on_signals()
-try:
-    virtual_pluto(port=int(sys.argv[1]))
-except Interrupted as interrupted:
-    sys.exit(interrupted.exit_code)
-"""
-
 
 @needs_tools
 def test_the_command_listens_until_a_signal_ends_it() -> None:
     (port,) = free_ports(1)
-    process = subprocess.Popen([sys.executable, "-c", COMMAND, str(port)], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gened", "virtual-pluto", "--port", str(port)], stderr=subprocess.PIPE, text=True
+    )
     try:
         assert process.stderr is not None
         assert f"ip:127.0.0.1:{port}" in process.stderr.readline()
