@@ -103,11 +103,6 @@ class Transmitter(gr.top_block):
         return int(self.encoder.session)
 
     @property
-    def n_in_flight(self) -> int:
-        """Accepted frames whose last sample has not left."""
-        return self._n_in_flight
-
-    @property
     def n_samples_sent(self) -> int:
         """Samples that have left the modulator since `start`."""
         return int(self.modulator.source.n_samples)

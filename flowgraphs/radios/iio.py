@@ -109,7 +109,7 @@ class _StatusWatch:
     """Polls the bit that a converter's core sets when samples were late, over a connection of its own.
 
     gr-iio polls it too, once per second, prints the letter and clears the bit. Only one of the two sees each event, so
-    poll several times per second and count the printed letters as well (`driver_output.letters_heard`).
+    poll several times per second and count the printed letters as well (`driver_output.letter_counts`).
 
     Args:
         core: Device of pylibiio.

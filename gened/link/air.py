@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The air between transmitter and receivers: one process, always noisy, on a radio's clock.
+"""The channel emulator between transmitter and receivers: one process, always noisy, paced by the sample rate.
 
 ```text
 tx samples  5550 --PULL--> SenderStream --> SampleChannel --PUSH--> 5551 rx samples
@@ -37,10 +37,10 @@ from gened.link.control import (
 from gened.link.sender_stream import SenderStream
 
 UNREAD_S = 4.0
-"""Samples that wait for a receiver that is busy, before they are thrown away."""
+"""Length of the samples that wait for a busy receiver before they are discarded, s."""
 MAX_UNREAD_BYTES = 2**27
 LATE_S = 0.5
-"""So far behind its clock, air gives up catching up: the machine was busy."""
+"""Delay behind the clock at which the clock starts anew: the machine was busy."""
 STATUS_S = 0.1
 MAX_MESSAGE_BYTES = 2**24
 SAMPLE_BYTES = 8
@@ -51,20 +51,20 @@ class AirStats:
     """Counters since the start."""
 
     samples: int = 0
-    """Given out, whether read or not."""
+    """Samples emitted, whether read or not."""
     unread_samples: int = 0
-    """Thrown away because nobody read them."""
+    """Samples discarded because no receiver read them."""
     bad_messages: int = 0
-    """From the transmitter's socket: not whole samples."""
+    """Messages from the transmitter's socket that do not hold whole samples."""
     stalls: int = 0
-    """Times that air fell behind its clock and gave up catching up."""
+    """Times that the emulator fell `LATE_S` behind its clock and started the clock anew."""
 
 
 class Air:
-    """Sockets and clock; `run` until told to stop.
+    """The channel emulator: its sockets, its clock and its channel.
 
     Args:
-        config: See there.
+        config: The channel and the addresses.
 
     Raises:
         PortInUseError: Another program listens at one of the addresses.
@@ -82,7 +82,7 @@ class Air:
         self._session = -1
         self._hello: Hello | None = None
         self._end: End | None = None
-        self._is_confirmed = False  # whether the transmitter was told that its end was reached
+        self._is_confirmed = False  # whether the end was confirmed to the transmitter
         self._next_status_s = 0.0
         self._context: zmq.Context[Any] = zmq.Context()
         try:
@@ -111,11 +111,11 @@ class Air:
             attach(self._tap, config.tap, binds=True)
 
     def run(self, stop: threading.Event, on_status: Callable[[Status], None] | None = None) -> Status:
-        """Gives out samples until `stop` is set, or its end with `until_end`; then closes all sockets.
+        """Emits samples until `stop` is set, or until the end with `until_end`; then closes all sockets.
 
         Args:
-            stop: Ends it.
-            on_status: Called some ten times a second.
+            stop: Ends the run.
+            on_status: Called about ten times per second.
 
         Returns:
             The last status.
@@ -123,13 +123,13 @@ class Air:
         try:
             due_s = time.monotonic()
             while not stop.is_set():
-                self._listen()
-                status = self._tell(on_status)
+                self._receive()
+                status = self._send_status(on_status)
                 if status is not None and status.is_over and self.config.until_end:
                     break
                 now_s = time.monotonic()
                 if now_s >= due_s or (not self.config.is_paced and self.stream.has_samples()):
-                    self._give_out(stop)
+                    self._write_outputs(stop)
                     due_s = self._next_due(due_s)
                 else:
                     self._wait(min(due_s - now_s, STATUS_S))
@@ -140,15 +140,15 @@ class Air:
             self._context.destroy(linger=200)
 
     def take_dropped(self) -> list[int]:
-        """Numbers of the bursts that were lost since the last call, counted from 0 over the whole run."""
+        """Numbers of the bursts dropped since the last call, counted from 0 over the whole run."""
         taken = []
         for numbers in (self.stream.dropped, self.channel.dropped):
             while numbers:
                 taken.append(numbers.popleft())
         return sorted(taken)
 
-    def _tell(self, on_status: Callable[[Status], None] | None = None) -> Status | None:
-        """Sends the status when it is time to; None when it is not."""
+    def _send_status(self, on_status: Callable[[Status], None] | None = None) -> Status | None:
+        """Sends the status when it is due; None when it is not."""
         now_s = time.monotonic()
         if now_s < self._next_status_s:
             return None
@@ -162,7 +162,7 @@ class Air:
         return status
 
     def _wait(self, seconds: float) -> None:
-        """Until samples come, or so long."""
+        """Waits until samples come, at most so long."""
         if self.stream.is_full:
             time.sleep(seconds)
         else:
@@ -178,10 +178,10 @@ class Air:
             return now_s
         return due_s
 
-    # What comes in
+    # Input
 
-    def _listen(self) -> None:
-        """Takes messages and samples that are there, never waiting."""
+    def _receive(self) -> None:
+        """Receives messages and samples that have arrived; never waits."""
         for message in self._tx_control.receive():
             if isinstance(message, Hello):
                 self._hello = message
@@ -191,7 +191,7 @@ class Air:
                 self._end, self._is_confirmed = message, False
         self._take_samples()
         if self._hello is not None:
-            self._greet(self._hello)
+            self._handle_hello(self._hello)
 
     def _take_samples(self) -> None:
         while not self.stream.is_full:
@@ -204,8 +204,8 @@ class Air:
             elif data:
                 self.stream.push(np.frombuffer(data, np.complex64))
 
-    def _greet(self, hello: Hello) -> None:
-        """A new session begins when what is left of the old one has gone out, or will not come any more."""
+    def _handle_hello(self, hello: Hello) -> None:
+        """Starts a new session as soon as the samples of the old one have been emitted, or cannot come any more."""
         if hello.session != self._session:
             if self.stream.has_samples():
                 return
@@ -214,9 +214,9 @@ class Air:
         self._tx_control.send(Ready(session=hello.session))
         self._hello = None
 
-    # What goes out
+    # Output
 
-    def _give_out(self, stop: threading.Event) -> None:
+    def _write_outputs(self, stop: threading.Event) -> None:
         samples, starts = self.stream.take(self.config.chunk_len)
         received = self.channel.process(samples, starts)
         self.stats.samples += len(received)
@@ -226,7 +226,7 @@ class Air:
             if not self._offer(self._out, received):
                 self.stats.unread_samples += len(received)
         else:
-            self._press(received, stop)
+            self._send_waiting(received, stop)
 
     @staticmethod
     def _offer(sock: zmq.Socket[Any], samples: ComplexArray) -> bool:
@@ -236,14 +236,14 @@ class Air:
             return False
         return True
 
-    def _press(self, samples: ComplexArray, stop: threading.Event) -> None:
-        """Waits until somebody reads; the back-pressure that makes the unpaced air lose nothing."""
+    def _send_waiting(self, samples: ComplexArray, stop: threading.Event) -> None:
+        """Sends, waiting for the reader: back-pressure, by which an unpaced emulator loses no samples."""
         while not stop.is_set():
             if self._offer(self._out, samples):
                 return
             self._out.poll(20, zmq.POLLOUT)
-            self._listen()
-            self._tell()
+            self._receive()
+            self._send_status()
         self.stats.unread_samples += len(samples)
 
     def _status(self) -> Status:

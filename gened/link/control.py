@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The control sockets beside the samples: a raw stream of samples can hold no marker, so these say what it means.
+"""The control sockets beside the samples: a raw stream of samples has no markers, so these carry its structure.
 
     transmitter 5552 (DEALER, binds)  <---->  air (DEALER, connects)      Hello, Burst, End -->     <-- Ready, Done
     air         5553 (PUB, binds)     ----->  receivers, screens (SUB)    Status, some ten times a second
 
 Messages are msgpack maps with a `type`. Whatever comes off a socket may be hostile: its length is bounded before it is
-unpacked, its keys and numbers are checked by a schema, and what does not fit is counted and left out.
+unpacked, its keys and numbers are checked against a description, and malformed messages are counted and dropped.
 """
 
 from __future__ import annotations
@@ -17,20 +17,17 @@ from typing import Annotated, Any, Literal
 
 import msgpack
 import zmq
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field
 
 from gened.addresses import split_address
 from gened.errors import LinkError
+from gened.hostile import UNTRUSTED, Count, Finite, HostileError, UInt32, checked, prepare
 
 MAX_MESSAGE_BYTES = 4096
-MAX_COUNT = 2**62
 MAX_BURST_LEN = 2**24
 """Samples of one burst: 17 s at 1 Msample/s; the longest that the waveform makes is far below."""
 QUEUED_MESSAGES = 4096
 BIND_PATIENCE_S = 1.0
-
-Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class PortInUseError(LinkError):
@@ -38,53 +35,53 @@ class PortInUseError(LinkError):
 
 
 class _Message(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+    model_config = UNTRUSTED
 
 
 class Hello(_Message):
-    """The transmitter is there and will send; it repeats this until it hears `Ready`."""
+    """A transmitter starts a session; it repeats this until it receives `Ready`."""
 
     type: Literal["hello"] = "hello"
-    session: Annotated[int, Field(ge=0, le=2**32 - 1)]
-    """Of this run of the transmitter; not the one in the headers."""
+    session: UInt32
+    """Number of this run of the transmitter; not the session in the headers."""
     sample_rate: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
 
 class Ready(_Message):
-    """Air has understood the `Hello` with this number and counts the samples behind it from 0."""
+    """The channel emulator has accepted the `Hello` of this session and counts its samples from 0."""
 
     type: Literal["ready"] = "ready"
-    session: Annotated[int, Field(ge=0, le=2**32 - 1)]
+    session: UInt32
 
 
 class Burst(_Message):
-    """Samples `start` to `start + length` of the stream with this number are one burst."""
+    """Samples `start` to `start + length` of this session are one burst."""
 
     type: Literal["burst"] = "burst"
-    session: Annotated[int, Field(ge=0, le=2**32 - 1)]
+    session: UInt32
     start: Count
     length: Annotated[int, Field(gt=0, le=MAX_BURST_LEN)]
 
 
 class End(_Message):
-    """The transmitter has sent everything; it repeats this until it hears `Done`."""
+    """The transmitter has sent everything; it repeats this until it receives `Done`."""
 
     type: Literal["end"] = "end"
-    session: Annotated[int, Field(ge=0, le=2**32 - 1)]
+    session: UInt32
     frames: Count
     bursts: Count
     samples: Count
 
 
 class Done(_Message):
-    """All samples of the stream with this number have gone out: the transmitter may leave."""
+    """All samples of this session have been emitted: the transmitter may end."""
 
     type: Literal["done"] = "done"
-    session: Annotated[int, Field(ge=0, le=2**32 - 1)]
+    session: UInt32
 
 
 class Status(_Message):
-    """What air does, told to whoever listens."""
+    """State of the channel emulator, published to all subscribers."""
 
     type: Literal["status"] = "status"
     sample_rate: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
@@ -93,37 +90,39 @@ class Status(_Message):
     freq_offset_hz: Finite
     sfo_ppm: Finite
     session: Annotated[int, Field(ge=-1, le=2**32 - 1)] = -1
-    """Of the transmitter that is heard, -1 before the first."""
+    """Session of the transmitter, -1 before the first."""
     samples: Count = 0
-    """Given out since air started, noise included."""
+    """Samples emitted since the start, noise included."""
     bursts: Count = 0
     dropped_bursts: Count = 0
     unread_samples: Count = 0
-    """Thrown away because no receiver read them."""
+    """Samples discarded because no receiver read them."""
     is_over: bool = False
-    """The transmitter has ended, and all of its bursts were given out."""
+    """Whether the transmitter has ended and all of its bursts were emitted."""
     frames: Count = 0
-    """That the transmitter sent, once it is over."""
+    """Number of frames that the transmitter has sent; 0 until `is_over`."""
 
 
 Message = Hello | Ready | Burst | End | Done | Status
-_ADAPTER: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
+_MESSAGE: Any = Annotated[Message, Field(discriminator="type")]
+prepare(_MESSAGE)
 
 
 def pack(message: Message) -> bytes:
-    """A message as it travels."""
+    """The bytes of a message."""
     packed: bytes = msgpack.packb(message.model_dump())
     return packed
 
 
 def unpack(data: bytes) -> Message | None:
-    """The message in some bytes; None when they are none. Never raises."""
+    """The message in some bytes; None where they hold none. Never raises."""
     if len(data) > MAX_MESSAGE_BYTES:
         return None
     limit = {"max_str_len": 256, "max_bin_len": 0, "max_array_len": 64, "max_map_len": 64, "max_ext_len": 0}
     try:
-        return _ADAPTER.validate_python(msgpack.unpackb(data, raw=False, **limit))
-    except (ValueError, TypeError, RecursionError, msgpack.UnpackException, ValidationError):
+        message: Message = checked(_MESSAGE, msgpack.unpackb(data, raw=False, **limit))
+        return message
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException, HostileError):
         return None
 
 
@@ -143,7 +142,7 @@ class ControlSocket:
 
     def __init__(self, context: zmq.Context[Any], kind: int, address: str, *, binds: bool) -> None:
         self.n_bad = 0
-        """Messages that were none."""
+        """Malformed messages received."""
         self.socket = context.socket(kind)
         self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         configure(self.socket, queued=QUEUED_MESSAGES)
@@ -152,7 +151,7 @@ class ControlSocket:
         attach(self.socket, address, binds=binds)
 
     def send(self, message: Message) -> bool:
-        """False when nobody is there or the queue is full: the message is then not sent."""
+        """Sends a message; False where there is no peer or its queue is full, and the message was not sent."""
         try:
             self.socket.send(pack(message), zmq.NOBLOCK)
         except zmq.Again:
@@ -160,7 +159,7 @@ class ControlSocket:
         return True
 
     def receive(self, limit: int = 1024) -> list[Message]:
-        """What has arrived, at most `limit` messages, oldest first."""
+        """Messages that have arrived, at most `limit`, oldest first."""
         messages: list[Message] = []
         for _ in range(limit):
             try:
@@ -175,12 +174,12 @@ class ControlSocket:
         return messages
 
     def close(self) -> None:
-        """Ends at once; what is still in the queue has a moment to leave."""
+        """Closes the socket; queued messages have 200 ms to leave."""
         self.socket.close(linger=200)
 
 
 def configure(sock: zmq.Socket[Any], *, queued: int) -> None:
-    """What all our sockets have in common: bounded queues, peers that are there, quick reconnection, no lingering."""
+    """Sets what all sockets have in common: bounded queues, connected peers only, quick reconnection, no lingering."""
     sock.setsockopt(zmq.SNDHWM, queued)
     sock.setsockopt(zmq.RCVHWM, queued)
     sock.setsockopt(zmq.IMMEDIATE, 1)
@@ -190,7 +189,7 @@ def configure(sock: zmq.Socket[Any], *, queued: int) -> None:
 
 
 def _bind(sock: zmq.Socket[Any], address: str) -> None:
-    """Binds; ZMQ gives a port back a little after its last socket was closed, so one in use is asked for again."""
+    """Binds; tries again for a moment, as ZMQ frees a port a little after its last socket was closed."""
     deadline = time.monotonic() + BIND_PATIENCE_S
     while True:
         try:
@@ -222,7 +221,7 @@ def attach(sock: zmq.Socket[Any], address: str, *, binds: bool) -> None:
 
 
 def require_free(address: str) -> None:
-    """Looks whether we could listen at an address, before anything is started.
+    """Checks that this program could listen at an address, before anything is started.
 
     Raises:
         PortInUseError: Another program listens there.
@@ -237,7 +236,7 @@ def require_free(address: str) -> None:
 
 
 def free_ports_in_a_row(count: int, host: str = "127.0.0.1") -> int:
-    """The first of so many neighbouring ports that nobody uses at this moment.
+    """The first of `count` neighbouring ports that are free at this moment.
 
     Raises:
         PortInUseError: None were found.
@@ -252,7 +251,7 @@ def free_ports_in_a_row(count: int, host: str = "127.0.0.1") -> int:
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Ports that nobody uses at this moment."""
+    """Ports that are free at this moment."""
     sockets = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
     try:
         for sock in sockets:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The transmitter's words: captions that the user gave, in turn, or those of a captioner in a worker process."""
+"""Captions of a transmitter that come from a captioner in a worker process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Describer:
     """A captioner in a process of its own; each photograph is described once. Use it as a context.
 
     Args:
-        config: See there.
+        config: The captioner.
 
     Raises:
         CaptionerError: The captioner cannot be made, for want of a model above all.

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Transmitter, air and receiver as three processes: started, watched, ended, and their facts made into one report.
+"""Transmitter, channel emulator and receiver as three processes under a supervisor, and one report of their facts.
 
     transmit ---samples, control---> air ---samples, status---> receive
         ^ permits                                                  |
         `----------------------- supervisor <---- frames ----------'
 
-A radio, or a virtual Pluto in a process of its own, may stand in the place of air. It tells nobody that the transmitter
-has ended: the supervisor does, when what was sent has come or was given up.
+A radio, or a virtual Pluto in a process of its own, may replace the channel emulator. It does not report the end of the
+transmitter: the supervisor ends the run when every frame that was sent has come or was given up.
 
-A frame may leave when fewer than `WINDOW` are on their way, so that no queue overflows however slow a decoder is.
+A frame may be sent while fewer than `WINDOW` are under way, so that no queue overflows however slow a decoder is.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from gened.reports.report import Report
 
 OnProgress = Callable[[Role, LinkEvent], None]
 WINDOW = 4
-"""Frames on their way: sent, not yet decoded."""
+"""Largest number of frames under way: permitted, not yet decoded."""
 LOST_S = ASSEMBLY_S + 2.0
-"""A frame of which nothing was heard for so long, while others neither, makes room for the next."""
+"""Time without any frame after which the frames under way are given up."""
 POLL_S = 0.1
 OLD_FILES = (
     "sent*.png",
@@ -50,11 +50,11 @@ OLD_FILES = (
 
 
 def run_loopback(config: LoopbackConfig, *, stop: threading.Event, on_progress: OnProgress | None = None) -> Report:
-    """Sends the photographs through the three processes and leaves pictures and report in `config.out`.
+    """Sends the photographs through the three processes and writes pictures and report to `config.out`.
 
     Args:
-        config: See there. The folder's earlier pictures and report are removed.
-        stop: Ends everything early; the report then has what was received until then.
+        config: The loopback. Earlier pictures and reports in its folder are removed.
+        stop: Ends the run early; the report has the frames received until then.
         on_progress: Called with a role and an event of its process.
 
     Returns:
@@ -63,7 +63,7 @@ def run_loopback(config: LoopbackConfig, *, stop: threading.Event, on_progress: 
     Raises:
         NoFrameError: No frame arrived; the report was written all the same.
         ChildDiedError: A process ended when it should not have.
-        GenedError: What a process could not do: a picture, a codec, a port.
+        GenedError: The error of a process: a picture, a codec, a port.
     """
     make_folder(config.out)
     for pattern in OLD_FILES:
@@ -73,7 +73,8 @@ def run_loopback(config: LoopbackConfig, *, stop: threading.Event, on_progress: 
     run = _Run(config, on_progress)
     try:
         for role, part in _roles(config).items():
-            if config.radio is not None:  # a driver finds its radio there or fails, and the receiver must hear all
+            # A radio must run before a driver opens it, and the receiver before the transmitter sends.
+            if config.radio is not None:
                 run.watch(stop, until_ready=True)
             run.children[role] = Child(role, part)
         run.watch(stop)
@@ -104,7 +105,7 @@ def _report_settings(config: LoopbackConfig) -> RunSettings:
 
 
 def _roles(config: LoopbackConfig) -> dict[Role, Any]:
-    """What each process is told, in the order in which they start."""
+    """Configuration of each process, in the order in which they start."""
     radio = config.radio
     receive = replace(
         config.receive,
@@ -125,13 +126,13 @@ def _roles(config: LoopbackConfig) -> dict[Role, Any]:
 
 
 def _patience_s(config: LoopbackConfig) -> float:
-    """How long the receiver waits for a frame: a sender that refines its pictures may send none for a long time."""
+    """Time that the receiver waits for a frame: a sender that refines its pictures may send none for long."""
     n_steps = config.transmit.encode.refine_steps
     return config.receive.timeout_s + (encode_limit_s(n_steps) if n_steps else 0.0)
 
 
 class _Run:
-    """What the supervisor knows of a run."""
+    """State of a run at its supervisor."""
 
     def __init__(self, config: LoopbackConfig, on_progress: OnProgress | None) -> None:
         self.sent: dict[int, SentFacts] = {}
@@ -139,9 +140,9 @@ class _Run:
         self.no_frame: str | None = None
         self.children: dict[Role, Child] = {}
         self.causes: dict[str, int] = {}
-        """What went wrong on either side, by name, and how often."""
+        """Faults seen on either side, by name, and how often."""
         self.dropped: list[int] = []
-        """Bursts that air has dropped, counted from 0 over the whole run."""
+        """Bursts that the channel emulator has dropped, counted from 0 over the whole run."""
         self._config = config
         self._on_progress = on_progress
         self._n_permits = 0
@@ -152,11 +153,14 @@ class _Run:
         self._begin_s = time.monotonic()
 
     def watch(self, stop: threading.Event, *, until_ready: bool = False) -> None:
-        """Until transmitter and receiver are done, or `stop`, or something breaks.
+        """Watches the processes until transmitter and receiver are done or `stop` is set.
 
         Args:
-            stop: Ends it.
-            until_ready: Only until every process that was started is ready.
+            stop: Ends the run.
+            until_ready: Return as soon as every process that was started is ready.
+
+        Raises:
+            GenedError: A process died or reported an error.
         """
         while not stop.is_set() and not self._is_over(until_ready):
             for role, child in self.children.items():
@@ -213,12 +217,13 @@ class _Run:
             self._on_progress(role, event)
 
     def _permit(self) -> None:
-        """Lets as many frames go as have room."""
+        """Permits as many frames as `WINDOW` has room for."""
         if "receive" not in self._ready or "transmit" not in self.children:
             return
         newest = max(self.received, default=-1)
         for number, facts in self.sent.items():
-            if number < newest or facts.error is not None:  # decoded in their order: what was passed over will not come
+            # Frames are decoded in order, so one that was passed over will not come.
+            if number < newest or facts.error is not None:
                 self._given_up.add(number)
         if time.monotonic() - self._moved_s > LOST_S + self._airtime_s():
             self._given_up |= set(self.sent)
@@ -229,7 +234,7 @@ class _Run:
             self._n_permits += n_new
 
     def _airtime_s(self) -> float:
-        """How long the frames that are on their way may need at the clock's speed."""
+        """Time that the frames under way may need at the speed of the emulator."""
         longest = max((facts.on_air_samples or 0 for facts in self.sent.values()), default=0)
         air = self._config.air
         return WINDOW * longest / (self._config.sample_rate * ((air and air.speed) or 1.0))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A radio between the loopback's transmitter and receiver, in place of air: a real one, or a virtual Pluto of our own.
+"""A radio between the transmitter and receiver of a loopback: a real one, or a virtual Pluto of this program.
 
 transmit ---driver---> radio ~~~cable or antennas~~~> radio ---driver---> receive
 transmit ---driver---> virtual Pluto, one process, its air set like `gened air` ---driver---> receive
@@ -26,14 +26,14 @@ LOCALHOST = "127.0.0.1"
 
 @dataclass(frozen=True, kw_only=True)
 class RadioLink:
-    """Both sides of a radio, and what is known of the way between them."""
+    """Both sides of a radio, and the settings of the channel between them."""
 
     tx: RadioProfile
     rx: RadioProfile
     pluto: ServerConfig | None = None
-    """The virtual Pluto to start; None: the radio is there."""
+    """The virtual Pluto to start; None: the radio exists."""
     snr_set_db: float | None = None
-    """Es/N0 of the bursts, where it is set and not found."""
+    """Es/N0 of the bursts, dB; None where it is not set, as on a real radio."""
     cfo_set_hz: float | None = None
 
     @property
@@ -43,7 +43,7 @@ class RadioLink:
 
 
 def radio_link(hardware: HardwareProfile, *, may_transmit: bool) -> RadioLink:
-    """The link over a radio that is there.
+    """The link over a radio that exists.
 
     Args:
         hardware: Its file.
@@ -80,7 +80,7 @@ def virtual_link(name: str, overrides: Mapping[str, str], channel: ChannelConfig
     if is_pair:
         ours |= {"tx.address": f"ip:{LOCALHOST}:{port}", "rx.address": f"ip:{LOCALHOST}:{port + 1}"}
     hardware = load_profile(name, {**overrides, **ours})
-    hardware.require_allowed_band()  # as a real one would; told before anything starts
+    hardware.require_allowed_band()  # as a real one would, before anything starts
     gain_db = LOWEST_PLUTO_GAIN_DB if hardware.tx.gain_db is None else hardware.tx.gain_db
     carriers_hz = [round(hardware.tuned_freq(side)) for side in ("tx", "rx")]
     return RadioLink(

@@ -78,8 +78,8 @@ def run_record(
     """Records until one of the conditions of the configuration holds. Whatever ends it, the files are whole.
 
     Args:
-        config: See there.
-        stop: Ends it.
+        config: The recorder.
+        stop: Ends the run.
         on_state: Called some times a second with `n_samples`, `n_bursts` and `n_frames`.
 
     Raises:
@@ -150,7 +150,7 @@ def require_air_rate(air_rate: float, sample_rate: float) -> None:
 
 
 def _end(flowgraph: Recorder) -> None:
-    """What was kept is looked at to its end, as far as samples still come; then the flowgraph stops."""
+    """Waits until the kept samples are searched, as far as samples still come; then stops the flowgraph."""
     flowgraph.recorder.end()
     deadline_s = time.monotonic() + DRAIN_S
     end = flowgraph.recorder.n_written + BEHIND_END

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A recording in the air's place: its samples to one receiver, at the pace at which they were recorded.
+"""A recording in place of the channel emulator: its samples to one receiver, at the pace of the recording.
 
-There is no control socket beside them: a recording knows no transmitter, and no SNR that somebody set.
+There is no control socket beside them: a recording has neither a transmitter nor a set SNR.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from gened.gr_blocks.recording.reader import Recording
 from gened.link.control import attach, configure
 
 CHUNK_S = 0.008
-"""Of samples that are sent at once, as the air does."""
+"""Duration of the samples that are sent at once, as the channel emulator does."""
 MIN_CHUNK, MAX_CHUNK = 1024, 65536
 QUEUED = 32
 """Chunks that may wait in the socket."""
 SILENCE_LEN = 32768
-"""Behind the end: a receiver decides about the last burst when something follows."""
+"""Zeros after the end: a receiver decides about the last burst when samples follow."""
 POLL_S = 0.05
 LINGER_MS = 5000
 
@@ -63,11 +63,11 @@ def run_replay(
     stop: threading.Event,
     on_state: Callable[[int], None] | None = None,
 ) -> int:
-    """Plays a recording to the receiver that connects; waits for one, and for one that is slow.
+    """Sends a recording to the receiver that connects; waits for it to connect and to read.
 
     Args:
         recording: See `read_recording`.
-        config: See there.
+        config: Address, speed and repeats.
         stop: Ends it.
         on_state: Called with the count of samples sent, after each chunk.
 
@@ -108,7 +108,7 @@ def _chunks(recording: Recording, repeats: int | None, chunk_len: int) -> Iterat
 
 
 def _send(socket: zmq.Socket[Any], samples: ComplexArray, stop: threading.Event) -> bool:
-    """Waits until somebody takes them; False when told to stop."""
+    """Waits until a receiver takes the samples; False when `stop` is set first."""
     while not stop.is_set():
         if socket.poll(int(1e3 * POLL_S), zmq.POLLOUT):
             socket.send(samples.tobytes(), zmq.NOBLOCK)

@@ -20,10 +20,10 @@ POLL_S = 0.01
 
 
 class SenderControl:
-    """Says hello, announces bursts, says that all is sent; a thread owns the socket.
+    """Starts a session, announces bursts and their end; a thread owns the socket.
 
     Args:
-        address: Where to listen for air.
+        address: Where to listen for the channel emulator.
         sample_rate: Hz.
 
     Raises:
@@ -48,20 +48,20 @@ class SenderControl:
         self._thread.start()
 
     def announce(self, start: int, length: int) -> None:
-        """A burst begins at sample `start` of the stream; any thread."""
+        """Announces a burst that begins at sample `start` of the stream; any thread."""
         self.n_bursts += 1
         self._announcements.put(Burst(session=self.session, start=start, length=length))
 
     def wait_ready(self, timeout_s: float) -> bool:
-        """Whether air has answered; samples may be sent from then on."""
+        """Whether the channel emulator has answered within so many seconds; samples may be sent from then on."""
         return self._ready.wait(timeout_s)
 
     def finish(self, frames: int, samples: int) -> None:
-        """Says that all is sent; `wait_done` tells when it has gone out."""
+        """Announces that everything is sent; `wait_done` waits until it has been emitted."""
         self._end = End(session=self.session, frames=frames, bursts=self.n_bursts, samples=samples)
 
     def wait_done(self, timeout_s: float) -> bool:
-        """Whether air has given out every sample."""
+        """Whether the channel emulator has emitted every sample within so many seconds."""
         return self._done.wait(timeout_s)
 
     def close(self) -> None:
@@ -73,25 +73,25 @@ class SenderControl:
         next_repeat_s = time.monotonic()
         try:
             while not self._stop.is_set():
-                self._hear()
-                self._tell()
+                self._receive()
+                self._send_announcements()
                 if time.monotonic() >= next_repeat_s:
                     self._repeat()
                     next_repeat_s = time.monotonic() + REPEAT_S
-            self._tell()
+            self._send_announcements()
         finally:
             self._socket.close()
             self._context.destroy(linger=200)
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         for message in self._socket.receive():
             if isinstance(message, Ready) and message.session == self.session:
                 self._ready.set()
             elif isinstance(message, Done) and message.session == self.session:
                 self._done.set()
 
-    def _tell(self) -> None:
-        """Passes announcements on, waiting a moment for the first."""
+    def _send_announcements(self) -> None:
+        """Sends the announcements that wait; waits a moment for the first."""
         with contextlib.suppress(queue.Empty):
             message = self._announcements.get(timeout=POLL_S)
             while True:
@@ -106,13 +106,13 @@ class SenderControl:
 
 
 def require_ready(control: SenderControl, timeout_s: float, stop: threading.Event) -> bool:
-    """Waits for air.
+    """Waits for the channel emulator.
 
     Returns:
         False when `stop` was set meanwhile.
 
     Raises:
-        LinkError: Nobody answered within the time.
+        LinkError: No answer within the time limit.
     """
     left_s = timeout_s
     while not control.wait_ready(0.1):

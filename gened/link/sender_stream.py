@@ -18,10 +18,10 @@ import numpy as np
 from gened.gr_blocks.phy.types import ComplexArray
 
 MAX_QUEUED = 2**22
-"""Samples; beyond, air reads no more and the transmitter waits. 32 MiB, four seconds at 1 Msample/s."""
+"""Samples; beyond it the channel emulator reads no more and the transmitter waits. 32 MiB, 4 s at 1 Msample/s."""
 MAX_ANNOUNCED = 2**16
 PATIENCE_S = 1.0
-"""How long the rest of a burst, or the announcement of samples, is waited for."""
+"""Time to wait for the rest of a burst, or for the announcement of samples."""
 MAX_AMPLITUDE = 1e3
 SILENCE_LEN = 16
 """Zeros in a row that count as a gap between bursts that were not announced."""
@@ -31,8 +31,8 @@ class SenderStream:
     """Queue of samples with burst borders.
 
     A burst begins when all of its samples are there, so that a transmitter that is slow for a moment leaves no hole in
-    it. Samples that nobody announces, from a flowgraph without a control socket, pass as they come after a moment's
-    patience; their bursts are told by the silence between them.
+    it. Samples without an announcement, from a flowgraph that has no control socket, pass as
+    they come after a moment's patience; their bursts are separated by the silence between them.
 
     Args:
         rng: Draws where in time a burst begins after silence, as a radio's late start would.
@@ -50,10 +50,10 @@ class SenderStream:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.n_bursts = 0
-        """Begun since the start."""
+        """Bursts begun since the start."""
         self.n_dropped_bursts = 0
         self.dropped: collections.deque[int] = collections.deque(maxlen=MAX_ANNOUNCED)
-        """Their numbers, the latest of them; to be taken out by whoever reads them."""
+        """Numbers of the latest of them; the reader removes those that it has read."""
         self.n_underflows = 0
         """Bursts with a hole, because their samples did not come in time."""
         self._rng = rng
@@ -67,16 +67,11 @@ class SenderStream:
         self._left = 0  # samples of the burst that is being sent
         self._is_dropped = False
         self._is_holed = False
-        self._is_loose = False  # samples pass although nobody announced them
+        self._is_loose = False  # samples pass although they were not announced
         self._lead: int | None = None  # silence still to pass before the burst that is next
         self._is_idle = True
         self._n_zeros = SILENCE_LEN
         self._waiting_since: float | None = None
-
-    @property
-    def n_queued(self) -> int:
-        """Samples that wait."""
-        return self._n_queued
 
     @property
     def is_full(self) -> bool:
@@ -88,7 +83,7 @@ class SenderStream:
         return self._position >= n_samples
 
     def restart(self) -> None:
-        """A new session: what is left of the old one is forgotten, counting begins at 0."""
+        """Starts a new session: samples of the old one are discarded, and counting begins at 0."""
         self._pieces.clear()
         self._announced.clear()
         self._n_queued = self._position = self._left = 0
@@ -96,7 +91,7 @@ class SenderStream:
         self._waiting_since = None
 
     def push(self, samples: ComplexArray) -> None:
-        """Adds samples; what is not a number, or absurdly large, becomes 0."""
+        """Appends samples; those that are not finite, or larger than `MAX_AMPLITUDE`, become 0."""
         good = np.abs(samples) < MAX_AMPLITUDE  # False for what is not a number
         self._pieces.append(samples if good.all() else np.where(good, samples, 0).astype(np.complex64))
         self._n_queued += len(samples)
@@ -110,7 +105,7 @@ class SenderStream:
         return True
 
     def has_samples(self) -> bool:
-        """Whether `take` would give anything but silence now."""
+        """Whether `take` would return anything but silence now."""
         return self._n_queued > 0 and (self._left > 0 or self._n_ready() > 0)
 
     def take(self, n: int) -> tuple[ComplexArray, list[int]]:
@@ -205,7 +200,7 @@ class SenderStream:
         return joined
 
     def _loose_starts(self, samples: ComplexArray) -> list[int]:
-        """Where bursts begin in samples that nobody announced: behind `SILENCE_LEN` zeros."""
+        """Where bursts begin in samples without announcements: behind `SILENCE_LEN` zeros."""
         (sounding,) = np.nonzero(samples)
         if len(sounding) == 0:
             self._n_zeros += len(samples)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why pictures do not arrive, by name: from counters to causes, each with its meaning and what helps.
+"""Causes of lost pictures, by name: from counters to causes, each with its meaning and advice.
 
 Functions of numbers alone, so that they need no radio; `link_monitor` gives them the numbers of a run.
 """
@@ -17,11 +17,11 @@ MIN_CLIPPED = 8
 CLIPPED_SHARE = 1e-5
 """Of all samples. At the usual 12 dB of back-off one sample in 7 million reaches full scale, so this is no accident."""
 MAX_CFO_FRACTION = 0.125
-"""Of the sample rate; the receiver looks no further."""
+"""Largest carrier offset that the receiver searches, as a share of the sample rate."""
 MAX_SFO_PPM = 200.0
-"""The receiver looks no further (`phy.demodulator`)."""
+"""Largest sampling frequency offset that the receiver searches (`phy.equalizer.demodulator`)."""
 NEAR = 0.8
-"""Share of a limit from which on it is told."""
+"""Share of a limit from which on it is reported."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ CAUSES = {
         ),
         Cause(
             "no burst found", "there is power well above the noise, but no burst of this program in it",
-            "compare center_freq and sample_rate of both sides; what is heard may be somebody else's signal",
+            "compare center_freq and sample_rate of both sides; the signal may be another transmitter's",
         ),
         Cause(
             "header fails", "bursts are found, but their headers cannot be read",
@@ -99,7 +99,7 @@ class ReceiverCounters:
     n_foreign: int = 0
     """Of the bad headers: whole ones of another format version."""
     n_full_scale: int = 0
-    """0 where nobody looks."""
+    """Samples at full scale; 0 where they are not counted."""
 
 
 def clipping(before: ReceiverCounters, now: ReceiverCounters) -> list[Occurrence]:
@@ -116,7 +116,7 @@ def burst_causes(before: ReceiverCounters, now: ReceiverCounters, level: SignalL
     Args:
         before: At the first.
         now: At the second.
-        level: Of the samples between; None: nobody has measured it.
+        level: Level of the samples between the two moments; None where it was not measured.
     """
     n_headers, n_bad = now.n_headers - before.n_headers, now.n_bad_headers - before.n_bad_headers
     n_foreign = now.n_foreign - before.n_foreign
@@ -131,7 +131,7 @@ def burst_causes(before: ReceiverCounters, now: ReceiverCounters, level: SignalL
 
 
 def frame_causes(facts: FrameFacts, sample_rate: float, room_hz: float | None = None) -> list[Occurrence]:
-    """What a frame tells of the link.
+    """Causes that the facts of a frame show.
 
     Args:
         facts: Of a received frame: `cfo_est_hz`, `sfo_est_ppm` and `error_code` are used.
@@ -165,7 +165,7 @@ def output_clipping(n_clipped: int, n_samples: int) -> list[Occurrence]:
 
 
 class StreamClock:
-    """Samples that never came, from their number and the clock: for drivers that tell nobody of an overflow.
+    """Number of missing samples, from their count and the clock: for drivers that do not report overflows.
 
     Samples come in lumps and late, but never early: within each window the least delay is taken, and where it has risen
     from one window to the next, as many samples are missing.
@@ -176,7 +176,7 @@ class StreamClock:
 
     WINDOW_S = 2.0
     TOLERANCE_S = 0.03
-    """A delay that rises by less may be the machine's: a window has some ten looks at lumps of 30 ms."""
+    """A delay that rises by less may be the machine's: a window holds about ten readings of lumps of 30 ms."""
 
     def __init__(self, sample_rate: float) -> None:
         self._sample_rate = sample_rate
@@ -185,8 +185,8 @@ class StreamClock:
         self._least_s = float("inf")
         self._before_s: float | None = None
 
-    def look(self, now_s: float, n_samples: int) -> int:
-        """Samples found missing with this look; 0 most of the time.
+    def update(self, now_s: float, n_samples: int) -> int:
+        """Samples found missing by this reading; mostly 0.
 
         Args:
             now_s: A clock that only rises.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keeps stdout for what a command prints there: drivers write to it too, from C and without asking.
+"""Keeps stdout free for the output of a command: drivers write to it too, from C.
 
 gr-iio prints its O and U there, UHD its [INFO] lines.
 """
@@ -16,8 +16,8 @@ import threading
 from collections.abc import Iterator
 
 LETTERS = b"OU\n"
-"""What gr-iio prints, each second in which something was late; `link_monitor` gives it a name."""
-_heard: collections.Counter[str] = collections.Counter()
+"""Letters that gr-iio prints in each second in which samples were late; `link_monitor` names them."""
+_counts_of_letters: collections.Counter[str] = collections.Counter()
 
 
 @contextlib.contextmanager
@@ -44,9 +44,9 @@ def drivers_to_stderr() -> Iterator[None]:
         passer.join(1.0)
 
 
-def letters_heard() -> dict[str, int]:
+def letter_counts() -> dict[str, int]:
     """O and U that drivers have printed inside `drivers_to_stderr`, since the program began."""
-    return dict(_heard)
+    return dict(_counts_of_letters)
 
 
 def flush_drivers() -> None:
@@ -62,5 +62,5 @@ def _pass_on(read_end: int) -> None:
             if data.strip(LETTERS):
                 os.write(2, data)
             else:
-                _heard.update(data.decode().replace("\n", ""))
+                _counts_of_letters.update(data.decode().replace("\n", ""))
     os.close(read_end)

@@ -138,7 +138,7 @@ def lumps(clock: StreamClock, *, n_lumps: int, lost_at: int | None = None, rate:
             n += round(buffer_len * rate / 1e6)
         if now_s >= next_look_s:
             next_look_s = now_s + 0.2
-            found.append(clock.look(now_s + 0.01, n))
+            found.append(clock.update(now_s + 0.01, n))
     return [lost for lost in found if lost]
 
 

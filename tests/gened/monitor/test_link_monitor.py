@@ -43,7 +43,7 @@ class Run:
         for _ in range(round(seconds / 0.2)):
             self.now_s += 0.2
             self.probe.n_samples += round(0.2e6 * share)
-            self.monitor.look()
+            self.monitor.poll()
 
 
 def test_a_quiet_run_has_nothing_to_tell() -> None:
@@ -125,10 +125,10 @@ def test_a_sender_tells_of_peaks_that_were_cut() -> None:
 
 
 def test_a_watch_that_fails_ends_nothing_but_itself(caplog: pytest.LogCaptureFixture) -> None:
-    def look() -> None:
+    def poll() -> None:
         raise RuntimeError("the radio\nhas gone")
 
-    monitor: Any = SimpleNamespace(look=look, close=look)
+    monitor: Any = SimpleNamespace(poll=poll, close=poll)
     with watching(monitor):
         while not caplog.records:
             pass
@@ -171,7 +171,7 @@ def test_an_overflow_in_the_register_is_counted_once_and_cleared() -> None:
 
 def test_letters_that_a_driver_prints_are_counted_under_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: dict[str, int] = {"O": 5, "U": 2}
-    monkeypatch.setattr("gened.monitor.link_monitor.letters_heard", lambda: dict(heard))
+    monkeypatch.setattr("gened.monitor.link_monitor.letter_counts", lambda: dict(heard))
     events = EventReporter("a radio")
     named, silent = Run(events=events), Run()
     for run in (named, silent):
