@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One burst laid open: what each stage of the receiver makes of it, as arrays.
+"""Dissect one burst: the signal of each stage of the receiver, as arrays.
 
 The stages are the receiver's own (`detector.py`, `demodulator.py`); nothing here finds, corrects or equalises. A burst
 whose header fails is laid open as far as the header, a place without a preamble as far as the detection metric.
@@ -42,11 +42,12 @@ from gened.inspect.specimen import Specimen
 
 HEADER_END = WAVEFORM.preamble_len + WAVEFORM.n_header_symbols * WAVEFORM.symbol_len
 ERROR_SIGMA = 8.0
-"""Of the Gaussian window, in symbols and in carriers, over which measured errors are averaged: about 40 pilots, so that
-a sixth of the mean is scatter."""
-NEAR_SHARE = 1e-3
-"""Of a place's window that must be known content; a single known symbol nearby has 2.5e-3."""
+"""Standard deviation of the Gaussian window, in OFDM symbols and in carriers, over which measured errors are averaged.
+It holds about 40 pilots, so that the relative standard deviation of the average is a sixth."""
+MIN_WEIGHT = 1e-3
+"""Least weight of known symbols in the window of a resource element; one known symbol nearby has 2.5e-3."""
 N_SPECTRUM = 512
+"""Length of the FFT of `spectrum` in samples."""
 
 FAULTS = {
     HeaderFault.CHECKSUM: "the header fails its checksum",
@@ -57,11 +58,11 @@ FAULTS = {
 
 
 def dissect(specimen: Specimen, sample_rate: float) -> Anatomy:
-    """A burst laid open.
+    """Dissect a burst.
 
     Args:
-        specimen: From `SpecimenFinder`, or a place that somebody points at.
-        sample_rate: Hz; for axes alone.
+        specimen: Burst from `SpecimenFinder`, or a place of a recording.
+        sample_rate: Hz; used for axes only.
     """
     samples, found = specimen.samples, specimen.found
     metric = lag_metric(samples)[0] if len(samples) >= 2 * WAVEFORM.n_fft else np.zeros(0)
@@ -79,14 +80,14 @@ def dissect(specimen: Specimen, sample_rate: float) -> Anatomy:
 
 
 def coherence(samples: ComplexArray, cfo_norm: float) -> Float:
-    """Share of the energy of 512 samples that the known preamble explains, at each place, in [0, 1].
+    """Coherence with the preamble: fraction of the energy of 512 samples that it explains, in [0, 1].
 
     Args:
-        samples: [n], at least 512.
-        cfo_norm: Carrier offset that is taken off first.
+        samples: [n] complex64, n >= 512.
+        cfo_norm: Carrier offset to correct first, cycles per sample.
 
     Returns:
-        [n - 511]; a burst peaks behind the prefix of its preamble.
+        [n - 511] float64; it peaks after the prefix of a preamble. Empty with fewer than 512 samples.
     """
     known = np.concatenate([WAVEFORM.preamble_half] * 2)
     if len(samples) < len(known):
@@ -99,14 +100,14 @@ def coherence(samples: ComplexArray, cfo_norm: float) -> Float:
 
 
 def spectrum(samples: ComplexArray, sample_rate: float) -> tuple[Float, Float]:
-    """Power density by Welch's method: Hann windows of 512 samples, half of each shared.
+    """Power spectral density by Welch's method: Hann windows of 512 samples with 50 % overlap.
 
     Args:
-        samples: [n]; fewer than 512 are filled up with zeros.
+        samples: [n] complex64; fewer than 512 are padded with zeros.
         sample_rate: Hz.
 
     Returns:
-        Frequencies in Hz, ascending, and density in 1/Hz (1: the power of full scale), [512] each.
+        Frequencies in Hz, ascending, [512]; and density in 1/Hz relative to the power of full scale, [512].
     """
     window = np.hanning(N_SPECTRUM + 1)[:-1]
     filled = np.concatenate([samples, np.zeros(max(0, N_SPECTRUM - len(samples)), np.complex64)])
@@ -133,7 +134,7 @@ def _why_no_preamble(samples: ComplexArray, metric: Float) -> str:
     return f"no preamble: something repeats after {WAVEFORM.n_fft} samples, but it is another signal"
 
 
-# A header that failed, or a burst that the end cuts off
+# A header that failed, or a burst that the end of the samples cuts off
 
 
 def _miss(miss: Miss, behind: ComplexArray) -> dict[str, Any]:
@@ -174,12 +175,14 @@ def _capture(capture: Capture) -> dict[str, Any]:
     sections = [_header_section(grid[:n_header][head], stages["noise_var"][:n_header][head], header)]
     contents: dict[str, bytes] = {}
     for name, packets, mode_name, where in _digital(header):
-        cells, variance = burst.symbols[where], burst.noise_var[where]
-        content = digital_decode(cells, variance, packets.packet_len, mode_name)
+        symbols, variance = burst.symbols[where], burst.noise_var[where]
+        content = digital_decode(symbols, variance, packets.packet_len, mode_name)
         if content is not None:
             contents[name] = content
         sent = None if content is None else digital_encode(content, mode_name)
-        sections.append(Section(name, cells, mode_name, content is not None, _evm_db(cells, variance, mode_name, sent)))
+        sections.append(
+            Section(name, symbols, mode_name, content is not None, _evm_db(symbols, variance, mode_name, sent))
+        )
     if header.n_analog:
         sections.append(Section("picture", burst.symbols[header.n_side + header.n_text :]))
     return {
@@ -197,7 +200,7 @@ def _capture(capture: Capture) -> dict[str, Any]:
 
 
 def _digital(header: Header) -> list[tuple[str, erasure_code.PacketPlan, str, slice]]:
-    """Name, packets, mode and place among the payload's cells of the digital parts that this burst has."""
+    """Name, packets, mode and place in the payload of each digital part of this burst."""
     both = (
         ("side information", header.side_plan, header.side_mode, slice(0, header.n_side)),
         ("caption", header.text_plan, header.text_mode, slice(header.n_side, header.n_side + header.n_text)),
@@ -235,26 +238,26 @@ def _payload_parts(header: Header, n_symbols: int) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-# What both have
+# Views of both
 
 
 def _channel(h: Complex, h_ends: Complex | None = None) -> ChannelView:
-    """The windows begin a little early, which delays all that is in them; here that is taken off."""
+    """Channel without the phase slope from the early start of the FFT windows."""
     early = np.exp(2j * np.pi * WAVEFORM.carriers * WINDOW_BACKOFF / WAVEFORM.n_fft)
     return ChannelView(np.asarray(h * early), None if h_ends is None else np.asarray(h_ends * early))
 
 
 def _pilots(before: Complex, after: Complex, h: Complex) -> PilotView:
-    """From cells that are not equalised, [n_symbols, 204] each."""
+    """Common phase of the pilots before and after correction, from symbols that are not equalised, [n_symbols, 204]."""
     mask, values = WAVEFORM.pilot_mask(len(before)), WAVEFORM.pilot_grid(len(before))
     sent = np.where(mask, h * values, 0)
-    phases = [np.angle(np.sum(cells * np.conj(sent), axis=1)) for cells in (before, after)]
+    phases = [np.angle(np.sum(symbols * np.conj(sent), axis=1)) for symbols in (before, after)]
     to_start = WAVEFORM.cp_len - WINDOW_BACKOFF + WAVEFORM.n_fft  # times count from the middle of the preamble
     return PilotView(symbol_times(len(before)) + to_start, np.unwrap(phases[0]), phases[1])
 
 
 def _known(n_symbols: int, header: Header | None, contents: dict[str, bytes]) -> Complex:
-    """What is known to have been sent, 0 elsewhere, [n_symbols, 204]."""
+    """Symbols known to have been sent, 0 elsewhere, [n_symbols, 204] complex."""
     is_pilot, n_header = WAVEFORM.pilot_mask(n_symbols), WAVEFORM.n_header_symbols
     known = np.where(is_pilot, WAVEFORM.pilot_grid(n_symbols), 0)
     if header is None:
@@ -273,30 +276,30 @@ def _known(n_symbols: int, header: Header | None, contents: dict[str, bytes]) ->
 def _element_view(grid: Complex, noise_var: Float, known: Complex) -> ElementView:
     is_known = (known != 0) & np.isfinite(noise_var)
     error = np.where(is_known, np.abs(grid - known) ** 2, 0).astype(np.float64)
-    share = gaussian_filter(is_known.astype(np.float64), ERROR_SIGMA, mode="constant")
+    weight = gaussian_filter(is_known.astype(np.float64), ERROR_SIGMA, mode="constant")
     total = gaussian_filter(error, ERROR_SIGMA, mode="constant")
-    has_any = share > NEAR_SHARE
-    measured = np.where(has_any, total / np.where(has_any, share, 1), np.nan)
+    has_any = weight > MIN_WEIGHT
+    measured = np.where(has_any, total / np.where(has_any, weight, 1), np.nan)
     bias_db = None
     if is_known.any() and error[is_known].mean() > 0:
         bias_db = float(10 * np.log10(error[is_known].mean() / max(float(noise_var[is_known].mean()), MIN_VARIANCE)))
     return ElementView(grid, np.array(noise_var), measured, bias_db)
 
 
-def _header_section(cells: Complex, noise_var: Float, header: Header | None) -> Section:
-    sent = None if header is None else encode_header(header, len(cells))
-    as_sent = np.asarray(cells, np.complex64)
-    return Section("header", as_sent, "qpsk", header is not None, _evm_db(as_sent, noise_var, "qpsk", sent))
+def _header_section(symbols: Complex, noise_var: Float, header: Header | None) -> Section:
+    sent = None if header is None else encode_header(header, len(symbols))
+    received = np.asarray(symbols, np.complex64)
+    return Section("header", received, "qpsk", header is not None, _evm_db(received, noise_var, "qpsk", sent))
 
 
 def _evm_db(
-    cells: ComplexArray, noise_var: npt.NDArray[np.floating[Any]], mode_name: str, sent: ComplexArray | None
+    symbols: ComplexArray, noise_var: npt.NDArray[np.floating[Any]], mode_name: str, sent: ComplexArray | None
 ) -> float | None:
     there = np.isfinite(noise_var)
     if not there.any():
         return None
     if sent is None:
         n_bits = bits_per_symbol(mode_name)
-        sent = modulate((demap(cells, noise_var, n_bits) > 0).astype(np.uint8), n_bits)
-    error = np.mean(np.abs(cells[there] - sent[there]) ** 2) / np.mean(np.abs(sent[there]) ** 2)
+        sent = modulate((demap(symbols, noise_var, n_bits) > 0).astype(np.uint8), n_bits)
+    error = np.mean(np.abs(symbols[there] - sent[there]) ** 2) / np.mean(np.abs(sent[there]) ** 2)
     return float(10 * np.log10(max(float(error), MIN_VARIANCE)))

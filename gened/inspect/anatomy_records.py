@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What `anatomy.dissect` gives: plain frozen records of NumPy arrays."""
+"""Result of `anatomy.dissect`: frozen records of NumPy arrays."""
 
 from __future__ import annotations
 
@@ -21,30 +21,33 @@ Float = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of the burst, in samples from its start. Cells of one symbol share its time in proportion."""
+    """Part of a burst in time. Parts within one OFDM symbol divide its duration in proportion to their symbols."""
 
     name: str
+    """preamble, header, side information, caption, picture or padding."""
     begin: float
+    """Start in samples from the start of the burst."""
     end: float
+    """End in samples from the start of the burst."""
 
 
 @dataclass(frozen=True)
 class ChannelView:
-    """The channel on the occupied carriers; delay 0 is where the detector says that the burst begins."""
+    """Channel estimate on the occupied carriers; delay 0 is the start of the burst by the detector."""
 
     h: Complex
-    """[204] complex; in the middle of the burst."""
+    """Channel in the middle of the burst, [204] complex."""
     h_ends: Complex | None = None
-    """The same in its first and its last symbol, [2, 204]; None where the channel stands still."""
+    """Channel in the first and the last OFDM symbol, [2, 204] complex; None for a time-invariant channel."""
 
     @property
     def magnitude_db(self) -> Float:
-        """Over the mean power of all carriers, [204]."""
+        """Power of each carrier over the mean of all, dB, [204]."""
         return self._over_mean_db(self.h)
 
     @property
     def ends_db(self) -> Float | None:
-        """First and last symbol over the same mean, [2, 204]; None where the channel stands still."""
+        """Power in the first and the last OFDM symbol over the same mean, dB, [2, 204]; None if time-invariant."""
         return None if self.h_ends is None else self._over_mean_db(self.h_ends)
 
     def _over_mean_db(self, h: Complex) -> Float:
@@ -53,123 +56,134 @@ class ChannelView:
 
     @property
     def phase_rad(self) -> Float:
-        """Unwrapped over the carriers, the mean taken off, [204]."""
+        """Phase unwrapped over the carriers, less its mean, rad, [204]."""
         phase = np.unwrap(np.angle(self.h))
         return np.asarray(phase - phase.mean())
 
     @property
     def group_delay(self) -> Float:
-        """Samples, -d(phase)/d(omega), [204]; wild where the channel has a zero."""
+        """Group delay -d(phase)/d(omega) in samples, [204]; large near zeros of the channel."""
         return np.asarray(-np.gradient(self.phase_rad, WAVEFORM.carriers) * WAVEFORM.n_fft / (2 * np.pi))
 
 
 @dataclass(frozen=True)
 class PilotView:
-    """Common phase of each symbol, from its pilots."""
+    """Common phase of the pilots of each OFDM symbol."""
 
     times: Float
-    """Middle of each symbol, samples from the burst's start, [n_symbols]."""
+    """Centre of each OFDM symbol in samples from the start of the burst, [n_symbols]."""
     before_rad: Float
-    """With the detector's carrier offset taken off alone, unwrapped, [n_symbols]."""
+    """Phase after correction of the detector's carrier offset alone, unwrapped, rad, [n_symbols]."""
     after_rad: Float
-    """As equalised, in (-pi, pi], [n_symbols]."""
+    """Phase after all corrections, rad in (-pi, pi], [n_symbols]."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """Digital or analogue cells of one part."""
+    """Digital or analogue symbols of one part."""
 
     name: str
+    """header, side information, caption or picture."""
     symbols: ComplexArray
-    """Equalised to unit gain, [n] complex64."""
+    """Symbols equalised to unit gain, [n] complex64."""
     mode: str | None = None
-    """Digital mode; None: analogue."""
+    """Digital mode, or `qpsk` for the header; None for analogue symbols."""
     crc_ok: bool | None = None
+    """Whether the CRC holds; None for analogue symbols."""
     evm_db: float | None = None
-    """Error over reference, RMS; the reference is what was sent where the CRC holds, else the nearest points."""
+    """RMS of the error over RMS of the reference, dB. The reference is the symbols sent if the CRC holds, else the
+    nearest points."""
 
     @property
     def points(self) -> ComplexArray:
-        """Where cells of this mode ought to lie; none for analogue ones."""
+        """Constellation points of the mode, [2^bits] complex64; empty for analogue symbols."""
         return np.zeros(0, np.complex64) if self.mode is None else _points(bits_per_symbol(self.mode))
 
 
 @dataclass(frozen=True)
 class ElementView:
-    """All cells behind the preamble, pilots among them."""
+    """All resource elements after the preamble, pilots among them."""
 
     grid: Complex
-    """Equalised, [n_symbols, 204]."""
+    """Equalised symbols, [n_symbols, 204] complex."""
     noise_var: Float
-    """What the receiver claims of each, whole complex variance, [n_symbols, 204]; inf where lost."""
+    """Noise variance of each symbol by the receiver, whole complex variance, [n_symbols, 204]; inf where lost."""
     error_var: Float
-    """Measured at known symbols around each, averaged as by `anatomy.ERROR_SIGMA`; NaN where none is near."""
+    """Mean squared error of the known symbols near each element (`anatomy.ERROR_SIGMA`), [n_symbols, 204]; NaN where
+    there is none."""
     bias_db: float | None
-    """Mean of what was measured over mean of what was claimed; None where nothing is known."""
+    """Mean squared error of the known symbols over their mean noise variance by the receiver, dB; None without known
+    symbols."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Anatomy:
-    """One burst; what lies behind the point at which it fails is None or empty."""
+    """One burst; fields of stages after a failure are None or empty."""
 
     samples: ComplexArray
-    """Around the burst, [n] complex64."""
+    """Samples of the burst and around it, [n] complex64."""
     first: int
-    """Index of the first of them in the stream."""
+    """Index of the first of these samples in the stream."""
     start: int
-    """Index of the first preamble sample in the stream; without a preamble, the place looked at."""
+    """Index of the first sample of the preamble in the stream; without a preamble, the requested place."""
     sample_rate: float
     """Hz."""
     metric: Float
-    """Detection metric at each sample, [n - 511]: |P| / E of `detector.lag_metric`."""
+    """Detection metric |P| / E of `detector.lag_metric` at each sample, [n - 511]."""
     coherence: Float
-    """Share of the energy from there on that the known preamble explains, [n - 511]; empty without a preamble."""
+    """Coherence with the preamble at each sample (`anatomy.coherence`), [n - 511]; empty without a preamble."""
     fault: str = ""
-    """Why it goes no further; empty for a burst that was read."""
+    """Reason why the burst was not demodulated; empty if it was."""
     parts: tuple[Part, ...] = ()
+    """Parts of the burst in the order of time."""
     cfo_detector_norm: float | None = None
-    """Carrier offset as the detector saw it, cycles per sample."""
+    """Carrier offset estimated by the detector, cycles per sample."""
     cfo_norm: float | None = None
-    """After all pilots were asked."""
+    """Carrier offset estimated from all reference symbols, cycles per sample."""
     sfo_ppm: float | None = None
+    """Sampling frequency offset, ppm."""
     snr_est_db: float | None = None
-    """Es/N0 on an occupied carrier."""
+    """Estimated Es/N0 on an occupied carrier, dB."""
     papr_db: float | None = None
-    """Of the burst as received, noise included: see `papr_reduction.papr_db`."""
+    """PAPR of the burst as received, noise included, dB (`papr_reduction.papr_db`)."""
     channel: ChannelView | None = None
+    """Channel estimate."""
     pilots: PilotView | None = None
+    """Common phases of the pilots."""
     elements: ElementView | None = None
+    """Resource elements with claimed and measured noise."""
     header: Header | None = None
+    """Decoded header."""
     sections: tuple[Section, ...] = ()
-    """header, side information, caption, picture: those that are there, in this order."""
+    """Sections of the burst, of header, side information, caption and picture those that exist, in this order."""
     caption: str | None = None
-    """Where this burst alone restores the frame's text."""
+    """Caption of the frame, if this burst alone recovers it."""
 
     @property
     def burst(self) -> ComplexArray:
-        """The samples of the burst, as far as they are known to be its own."""
+        """Samples of the known parts of the burst, [n] complex64."""
         first = self.start - self.first
         return self.samples[first : first + round(self.parts[-1].end)] if self.parts else self.samples[:0]
 
     @property
     def noise(self) -> ComplexArray:
-        """What lies before the burst."""
+        """Samples before the burst, [n] complex64."""
         return self.samples[: max(0, self.start - self.first - WAVEFORM.cp_len)] if self.parts else self.samples
 
     @property
     def evm_db(self) -> float | None:
-        """Of all digital cells together."""
+        """EVM of all digital symbols together, dB."""
         powers = [(len(one.symbols), 10 ** (one.evm_db / 10)) for one in self.sections if one.evm_db is not None]
         n_elements = sum(n for n, _ in powers)
         return None if n_elements == 0 else float(10 * np.log10(sum(n * power for n, power in powers) / n_elements))
 
     def section(self, name: str) -> Section | None:
-        """One of `sections`; None where the burst has none of that name."""
+        """Section of a name; None if the burst has none."""
         return next((one for one in self.sections if one.name == name), None)
 
 
 def bits_per_symbol(mode_name: str) -> int:
-    """Of a digital mode, or of the header's `qpsk`."""
+    """Coded bits per symbol of a digital mode, or of `qpsk` for the header."""
     return 2 if mode_name == "qpsk" else mode(mode_name).bits_per_symbol
 
 

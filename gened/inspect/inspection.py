@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One burst out of a recording or off the air, for `gened inspect`.
+"""Find and dissect one burst of a recording or of a radio, for `gened inspect`.
 
 recording ---------------------.
 source --> sample_queue ~~~~~~~~`--> SpecimenFinder --> dissect
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 CHUNK = 65536
 POLL_S = 0.1
 NEAR = 4096
-"""Samples by which a place that somebody read off a screen may miss a burst."""
+"""Largest distance in samples from a requested place to a burst that is taken for the one meant."""
 
 
 def inspect_recording(recording: Recording, *, number: int = 0, at: int | None = None) -> Anatomy:
-    """A burst of a recording.
+    """Dissect a burst of a recording.
 
     Args:
-        recording: See `read_recording` and `read_raw`.
-        number: Which one, from 0, those whose header fails among them.
-        at: Instead: the one that holds this sample, or the nearest; where there is none, the place itself.
+        recording: Recording from `read_recording` or `read_raw`.
+        number: Number of the burst, from 0; bursts whose header fails are counted.
+        at: Sample within or near the burst, in place of `number`. Without a burst there, the place itself is shown.
 
     Raises:
-        ConfigError: The recording is shorter.
-        LinkError: It has no burst, or not so many.
+        ConfigError: The recording ends before `at`.
+        LinkError: The recording has no burst of this number.
     """
     specimen = _numbered(recording, number) if at is None else _placed(recording, at)
     return dissect(specimen, recording.info.sample_rate)
@@ -88,25 +88,26 @@ def _placed(recording: Recording, at: int) -> Specimen:
 
 
 def _distance(specimen: Specimen, at: int) -> int:
-    """Samples from a place to a burst; 0 within it."""
+    """Distance in samples from a place to a burst; 0 within it."""
     return max(specimen.start - at, at - specimen.end, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiveConfig:
-    """Where samples come from, and how long to wait.
+    """Source of the samples, and limits of the wait.
 
     Raises:
         ConfigError: A number out of range.
     """
 
     profile: RadioProfile
+    """Receiving radio, or the socket of the channel emulator."""
     control: str | None = None
-    """Where air tells its state; None: a radio."""
+    """Address of the channel emulator's control socket; None for a radio."""
     number: int = 0
-    """So many bursts are let go by first."""
+    """Number of bursts to skip first."""
     timeout_s: float = 10.0
-    """Give up when no burst was complete for so long."""
+    """Seconds without a complete burst after which the wait ends."""
 
     def __post_init__(self) -> None:
         if not 0 < self.timeout_s <= 86400 * 365:
@@ -116,20 +117,20 @@ class LiveConfig:
 def inspect_live(
     config: LiveConfig, *, stop: threading.Event, on_state: Callable[[dict[str, int]], None] | None = None
 ) -> Anatomy | None:
-    """The next burst.
+    """Receive and dissect the next burst.
 
     Args:
-        config: See there.
-        stop: Ends the waiting.
-        on_state: Called some times a second with `n_samples` and `n_candidates`.
+        config: Source and limits.
+        stop: Ends the wait.
+        on_state: Called several times per second with `n_samples` and `n_candidates`.
 
     Returns:
-        The burst; None when `stop` was set before one came.
+        The burst; None when `stop` was set first.
 
     Raises:
-        NoFrameError: None came within the time limit, or no sample at all.
-        ConfigError: Air runs at another sample rate.
-        LinkError: The radio is not there.
+        NoFrameError: No burst, or no sample, arrived within the time limit.
+        ConfigError: The channel emulator runs at another sample rate.
+        LinkError: The radio cannot be opened.
     """
     from gnuradio import gr
 
@@ -145,8 +146,8 @@ def inspect_live(
         control = None if config.control is None else ControlSocket(context, zmq.SUB, config.control, binds=False)
         flowgraph.start()
         try:
-            look = lambda: _look(source.poll, control, config.profile.sample_rate)  # noqa: E731
-            specimen = _next(config, queue, look, stop, on_state)
+            poll = lambda: _poll(source.poll, control, config.profile.sample_rate)  # noqa: E731
+            specimen = _next(config, queue, poll, stop, on_state)
         finally:
             flowgraph.stop()
             flowgraph.wait()
@@ -158,13 +159,13 @@ def inspect_live(
 def _next(
     config: LiveConfig,
     queue: sample_queue,
-    look: Callable[[], None],
+    poll: Callable[[], None],
     stop: threading.Event,
     on_state: Callable[[dict[str, int]], None] | None,
 ) -> Specimen | None:
     finder, n_passed, last_s = SpecimenFinder(), 0, time.monotonic()
     while not stop.is_set():
-        look()
+        poll()
         samples, has_gap = queue.take(POLL_S)
         if has_gap:
             finder = SpecimenFinder()
@@ -191,11 +192,11 @@ def _nothing(config: LiveConfig, n_samples: int, stats: DetectorStats) -> LinkEr
     return NoFrameError(f"no burst for {config.timeout_s:g} s: {_searched(stats)}; is anybody transmitting?")
 
 
-def _look(look: Callable[[], None], control: ControlSocket | None, sample_rate: float) -> None:
+def _poll(poll_source: Callable[[], None], control: ControlSocket | None, sample_rate: float) -> None:
     from gened.link.control import Status
     from gened.link.record import require_air_rate
 
-    look()
+    poll_source()
     for message in () if control is None else control.receive():
         if isinstance(message, Status):
             require_air_rate(message.sample_rate, sample_rate)

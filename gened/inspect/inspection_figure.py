@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A burst's anatomy as one figure, 1600x1200.
+"""Draw the anatomy of a burst as one figure of 1600x1200 pixels.
 
 ```text
 time envelope with its parts ------------------------------ | detection metric
 spectrum      | channel, magnitude | phase and group delay  | pilot phase
-header cells  | caption, side      | picture cells          | noise variance, claimed and measured
+header symbols| caption, side      | picture symbols        | noise variance, claimed and measured
 ```
 """
 
@@ -29,26 +29,26 @@ if TYPE_CHECKING:
 SIZE_INCHES, DPI = (16.0, 12.0), 100
 INK, GREY, FAINT = "#16181d", "#666c78", "#d9dce2"
 BLUE, ORANGE, GREEN, PINK, SKY, YELLOW = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"
-"""Okabe and Ito, "Color Universal Design", 2008: told apart with any colour vision."""
+"""Okabe and Ito, "Color Universal Design", 2008: distinguishable with any colour vision."""
 PART_COLORS = {
     "preamble": INK, "header": ORANGE, "side information": GREEN, "caption": PINK, "picture": SKY, "padding": GREY,
 }  # fmt: skip
 N_COLUMNS = 1200
-"""Of the envelope: at most one a pixel."""
+"""Most points of the envelope, about one per pixel."""
 MAX_POINTS = 6000
 METRIC_REACH = 1100
-"""Samples either side of the burst's start."""
+"""Samples shown on either side of the start of the burst."""
 MAX_DELAY = 24
-"""Samples: beyond the prefix of 16 a group delay is a zero of the channel, not a way."""
+"""Largest group delay shown, samples. One beyond the prefix of 16 is due to a zero of the channel, not to a path."""
 
 
 def draw(path: Path, anatomy: Anatomy, place: str = "") -> None:
-    """Writes the figure.
+    """Write the figure to a file.
 
     Args:
-        path: Of a .png, or what else matplotlib knows by its ending.
-        anatomy: See `dissect`.
-        place: Where it is from, for the title.
+        path: File, .png or another format of matplotlib by its ending.
+        anatomy: Burst from `dissect`.
+        place: Name of the source, for the title.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # a caption may be in any script
@@ -56,7 +56,7 @@ def draw(path: Path, anatomy: Anatomy, place: str = "") -> None:
 
 
 def make_figure(anatomy: Anatomy, place: str = "") -> Figure:
-    """The figure itself; arguments as `draw`."""
+    """Make the figure; arguments as `draw`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -87,7 +87,7 @@ def make_figure(anatomy: Anatomy, place: str = "") -> Figure:
 
 
 def _narrow(axis: Any) -> None:
-    """Leaves room for a second scale at the right."""
+    """Narrow a panel to leave room for a second scale on the right."""
     box = axis.get_position()
     axis.set_position((box.x0, box.y0, 0.84 * box.width, box.height))
 
@@ -104,7 +104,7 @@ def _title(axis: Any, text: str) -> None:
 
 
 def _missing(axis: Any, reason: str) -> None:
-    """A panel without anything in it, and why."""
+    """Draw an empty panel with the reason."""
     axis.grid(False)
     axis.set(xticks=[], yticks=[])
     axis.set_facecolor("#f2f3f5")
@@ -237,7 +237,7 @@ def _phase(axis: Any, anatomy: Anatomy) -> None:
 
 
 def _bands(values: npt.NDArray[np.float64]) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
-    """Either side of the middle, where there is no carrier."""
+    """Slices of the carriers below and above DC, where there is no carrier."""
     half = WAVEFORM.n_occupied // 2
     return [(WAVEFORM.carriers[:half], values[:half]), (WAVEFORM.carriers[half:], values[half:])]
 
@@ -262,7 +262,7 @@ def _pilots(axis: Any, anatomy: Anatomy) -> None:
 
 
 def _header_symbols(axis: Any, anatomy: Anatomy) -> None:
-    _constellation(axis, "header cells: mode, CRC, EVM", [(anatomy.section("header"), ORANGE, "o")], "no preamble")
+    _constellation(axis, "header symbols: mode, CRC, EVM", [(anatomy.section("header"), ORANGE, "o")], "no preamble")
 
 
 def _digital_symbols(axis: Any, anatomy: Anatomy) -> None:
@@ -273,7 +273,7 @@ def _digital_symbols(axis: Any, anatomy: Anatomy) -> None:
 
 def _picture_symbols(axis: Any, anatomy: Anatomy) -> None:
     reason = "none in this burst" if not anatomy.fault else "not read"
-    _constellation(axis, "picture cells, analogue", [(anatomy.section("picture"), BLUE, "o")], reason)
+    _constellation(axis, "picture symbols, analogue", [(anatomy.section("picture"), BLUE, "o")], reason)
 
 
 def _constellation(axis: Any, title: str, shown: list[tuple[Section | None, str, str]], reason: str) -> None:
@@ -283,10 +283,10 @@ def _constellation(axis: Any, title: str, shown: list[tuple[Section | None, str,
         return _missing(axis, reason)
     limit = max(_limit(section.symbols) for section, _, _ in there)
     for section, color, marker in there:
-        cells = section.symbols[:: max(1, -(-len(section.symbols) // MAX_POINTS))]
-        size, alpha = (3.0, 0.5) if len(cells) < 2000 else (2.2, 0.3)
+        symbols = section.symbols[:: max(1, -(-len(section.symbols) // MAX_POINTS))]
+        size, alpha = (3.0, 0.5) if len(symbols) < 2000 else (2.2, 0.3)
         axis.plot(
-            cells.real, cells.imag, marker, color=color, markersize=size, alpha=alpha, markeredgewidth=0,
+            symbols.real, symbols.imag, marker, color=color, markersize=size, alpha=alpha, markeredgewidth=0,
             rasterized=True,
         )  # fmt: skip
         axis.plot([], [], marker, color=color, markersize=6, label=_label(section))
@@ -300,7 +300,7 @@ def _constellation(axis: Any, title: str, shown: list[tuple[Section | None, str,
 
 
 def _square(axis: Any, limit: float, *, room: float) -> None:
-    """Limits with the same scale either way, at least `limit`, with so much room above them for the legend."""
+    """Set limits with the same scale on both axes, at least `limit`, with `room` above them for the legend."""
     box, (width, height) = axis.get_position(), SIZE_INCHES
     ratio = box.width * width / (box.height * height)
     low, high = -limit, limit + room
@@ -312,21 +312,21 @@ def _square(axis: Any, limit: float, *, room: float) -> None:
 
 def _label(section: Section) -> str:
     if section.mode is None:
-        return f"{len(section.symbols):,} cells"
+        return f"{len(section.symbols):,} symbols"
     state = "CRC fails" if section.crc_ok is False else "CRC ok"
     evm = "" if section.evm_db is None else f", {section.evm_db:.1f} dB"
     return f"{section.name.removesuffix(' information')} {section.mode}, {state}{evm}"
 
 
-def _limit(cells: npt.NDArray[np.complex64]) -> float:
-    """Half the side of the field: nearly all cells lie within."""
-    parts = np.abs(np.concatenate([cells.real, cells.imag]))
+def _limit(symbols: npt.NDArray[np.complex64]) -> float:
+    """Half the side of the panel, such that nearly all symbols are within."""
+    parts = np.abs(np.concatenate([symbols.real, symbols.imag]))
     parts = parts[np.isfinite(parts)]
     return 1.8 if len(parts) == 0 else float(np.clip(1.15 * np.quantile(parts, 0.99), 1.6, 4.0))
 
 
 def _noise_maps(figure: Any, claimed: Any, measured: Any, anatomy: Anatomy) -> None:
-    _title(claimed, "noise variance of the cells")
+    _title(claimed, "noise variance of the symbols")
     if anatomy.elements is None:
         for axis in (claimed, measured):
             _missing(axis, "no preamble")
@@ -356,7 +356,7 @@ def _noise_maps(figure: Any, claimed: Any, measured: Any, anatomy: Anatomy) -> N
     claimed.tick_params(labelbottom=False)
     measured.set_xlabel("carrier number")
     bar = figure.colorbar(image, ax=[claimed, measured], fraction=0.06, pad=0.05)
-    bar.set_label("noise over a cell's energy, dB", fontsize=10)
+    bar.set_label("noise over symbol energy, dB", fontsize=10)
     bar.ax.tick_params(labelsize=10)
 
 

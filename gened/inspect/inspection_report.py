@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an inspection says in words and numbers: the lines over the figure, and JSON."""
+"""Report of an inspection: the lines above the figure, and JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ MAX_SHOWN = 80
 
 
 def title_lines(anatomy: Anatomy, place: str = "") -> list[str]:
-    """What it is, and its numbers: two lines, three where there is a caption or a fault."""
+    """Lines above the figure: identity and figures of the burst, and its caption or its fault if there is one.
+
+    Args:
+        anatomy: Burst.
+        place: Name of the source; empty for none.
+    """
     lines = [_identity(anatomy, place), _numbers(anatomy)]
     if anatomy.fault:
         lines.append(anatomy.fault)
@@ -28,7 +33,7 @@ def title_lines(anatomy: Anatomy, place: str = "") -> list[str]:
 
 
 def _shown(text: str) -> str:
-    """A text off the air on one line of bounded length, without what would move a cursor."""
+    """Make a received text printable: one line of at most `MAX_SHOWN` characters without control characters."""
     line = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(text.split()))
     return line if len(line) <= MAX_SHOWN else line[: MAX_SHOWN - 1] + "…"
 
@@ -46,20 +51,25 @@ def _identity(anatomy: Anatomy, place: str) -> str:
 
 def _numbers(anatomy: Anatomy) -> str:
     rate = anatomy.sample_rate
-    told = (
+    figures = (
         ("SNR", anatomy.snr_est_db, ".1f", "dB"),
         ("carrier offset", None if anatomy.cfo_norm is None else anatomy.cfo_norm * rate, ",.1f", "Hz"),
         ("clock offset", anatomy.sfo_ppm, ".1f", "ppm"),
-        ("EVM of the digital cells" if not anatomy.fault else "EVM to the nearest points", anatomy.evm_db, ".1f", "dB"),
+        (
+            "EVM of the digital symbols" if not anatomy.fault else "EVM to the nearest points",
+            anatomy.evm_db,
+            ".1f",
+            "dB",
+        ),
         ("PAPR", anatomy.papr_db, ".1f", "dB"),
         ("length", 1e3 * len(anatomy.burst) / rate if anatomy.header and anatomy.parts else None, ".2f", "ms"),
     )
-    return "   ".join(f"{name} {value:{pattern}} {unit}" for name, value, pattern, unit in told if value is not None)
+    return "   ".join(f"{name} {value:{pattern}} {unit}" for name, value, pattern, unit in figures if value is not None)
 
 
 def as_json(anatomy: Anatomy) -> dict[str, Any]:
-    """All but the samples as plain values; unknown is null."""
-    rate, channel, pilots, cells = anatomy.sample_rate, anatomy.channel, anatomy.pilots, anatomy.elements
+    """All values but the samples for JSON; unknown ones are None."""
+    rate, channel, pilots, elements = anatomy.sample_rate, anatomy.channel, anatomy.pilots, anatomy.elements
     return {
         "start": anatomy.start,
         "time_s": anatomy.start / rate,
@@ -71,7 +81,7 @@ def as_json(anatomy: Anatomy) -> dict[str, Any]:
         "sfo_est_ppm": _number(anatomy.sfo_ppm),
         "evm_db": _number(anatomy.evm_db),
         "papr_db": _number(anatomy.papr_db),
-        "noise_var_bias_db": None if cells is None else _number(cells.bias_db),
+        "noise_var_bias_db": None if elements is None else _number(elements.bias_db),
         "metric_peak": _number(anatomy.metric.max()) if len(anatomy.metric) else None,
         "coherence_peak": _number(anatomy.coherence.max()) if len(anatomy.coherence) else None,
         "caption": anatomy.caption,

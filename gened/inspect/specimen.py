@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bursts cut out of a stream with what lies around them, those whose header fails too: for who looks, not for pictures.
+"""Cut bursts and their surroundings out of a stream for inspection, those whose header fails included.
 
 samples --> BurstDetector --captures, misses--> wait for what follows --> Specimen
     `-----> history, one burst of the longest kind --------^
@@ -21,48 +21,56 @@ from gened.gr_blocks.phy.sync.detector import LOOKAHEAD, MAX_AMPLITUDE, TAIL, Bu
 from gened.gr_blocks.phy.types import ComplexArray
 
 MARGIN = 1536
-"""Samples kept on either side: noise enough for a spectrum, and the rise of the detection metric."""
+"""Samples kept on either side of a burst: enough noise for a spectrum, and the rise of the detection metric."""
 MISS_SPAN = 8192
-"""Samples shown from a preamble whose header is not known, and so its length neither."""
+"""Samples shown after a preamble whose header, and so whose length, is not known."""
 MAX_BURST_LEN = WAVEFORM.burst_len(MAX_BURST_ELEMENTS)
+"""Length of the longest burst in samples."""
 HISTORY = MAX_BURST_LEN + TAIL + LOOKAHEAD + 2 * MARGIN
 
 
 @dataclass(frozen=True)
 class Specimen:
-    """A burst with its surroundings; or a place without one, when somebody points at it."""
+    """A burst with its surroundings, or a requested place without one."""
 
     samples: ComplexArray
-    """[n] complex64; what was no number, or beyond all bounds, is 0."""
+    """Samples, [n] complex64; 0 in place of samples that are not finite or of more than 10^6."""
     first: int
-    """Index of the first of them in the stream."""
+    """Index of the first of these samples in the stream."""
     found: Capture | Miss | None
-    """What the detector says; None: no preamble is here."""
+    """Burst or preamble by the detector; None without a preamble."""
     at: int = 0
-    """The place that was pointed at, where there is no preamble."""
+    """Requested place (index in the stream), used without a preamble."""
 
     @property
     def start(self) -> int:
-        """Of the preamble's prefix, in the stream; where there is none, the place."""
+        """Index in the stream of the first sample of the preamble's prefix; without a preamble, the requested place."""
         return self.at if self.found is None else self.found.start
 
     @property
     def end(self) -> int:
-        """Behind its last sample, in the stream; what is only shown, where the length is not known."""
+        """Index in the stream after the last sample; with an unknown length, the end of the samples shown."""
         return self.start if self.found is None else _end(self.found)
 
 
 def cleaned(samples: npt.NDArray[np.complexfloating[Any, Any]]) -> ComplexArray:
-    """As the detector takes them: [n] complex64, 0 in place of what is no number or over 10^6."""
+    """Clean samples as the detector does.
+
+    Args:
+        samples: [n] complex.
+
+    Returns:
+        [n] complex64, 0 in place of samples that are not finite or of more than 10^6.
+    """
     chunk = np.asarray(samples, np.complex64).ravel()
     return np.where(np.abs(chunk) < MAX_AMPLITUDE, chunk, 0).astype(np.complex64)
 
 
 class SpecimenFinder:
-    """Takes a stream in chunks of any size, and keeps no more of it than the longest burst needs.
+    """Cutter of bursts from a stream in chunks of any size; it keeps no more samples than the longest burst needs.
 
     Args:
-        first: Index of the first sample, where the stream is a piece of a longer one.
+        first: Index of the first sample, if the stream is a piece of a longer one.
     """
 
     def __init__(self, first: int = 0) -> None:
@@ -75,11 +83,18 @@ class SpecimenFinder:
 
     @property
     def stats(self) -> DetectorStats:
-        """The detector's counters."""
+        """Counters of the detector."""
         return self._detector.stats
 
     def push(self, samples: npt.NDArray[np.complexfloating[Any, Any]]) -> list[Specimen]:
-        """Take the next chunk; the bursts that are complete with it and with what follows them."""
+        """Process the next chunk.
+
+        Args:
+            samples: [n] complex, any n.
+
+        Returns:
+            Bursts that became complete together with the samples after them, in the order of their starts.
+        """
         chunk = cleaned(samples)
         self._history = np.concatenate([self._history, chunk])
         self._captured(self._detector.push(chunk))
@@ -88,7 +103,7 @@ class SpecimenFinder:
         return ready
 
     def flush(self) -> list[Specimen]:
-        """The end of the stream: what is left, cut off or not. To be called once."""
+        """End the stream; to be called once. Return the remaining bursts, complete or not."""
         self._captured(self._detector.flush())
         self._pending.sort(key=lambda found: found.start)
         return self._ready(None)
@@ -101,12 +116,12 @@ class SpecimenFinder:
     def _missed(self, miss: Miss) -> None:
         start = miss.start + self._offset
         if abs(start - self._last_start) < WAVEFORM.symbol_len:
-            return  # the same preamble, found a second time on the slope of its metric
+            return  # the same preamble, detected again on the slope of its metric
         self._last_start = start
         self._pending.append(miss._replace(start=start))
 
     def _ready(self, limit: int | None) -> list[Specimen]:
-        """Those that end before `limit`, the first of them first; all without one."""
+        """Cut out the bursts that end before `limit`, all of them if it is None, in the order of their starts."""
         ready = []
         while self._pending and (limit is None or _end(self._pending[0]) <= limit):
             ready.append(self._cut(self._pending.pop(0)))
