@@ -13,7 +13,6 @@ import typer
 from gened.commands import options, radio_options
 from gened.commands.signals import Interrupted, stop_on_signals
 from gened.errors import ConfigError
-from gened.paths import make_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -118,7 +117,7 @@ def write_figure(out: Path, found: Anatomy, place: str) -> None:
     from gened.inspect.inspection_figure import draw
 
     try:
-        make_folder(out.parent)
+        out.parent.mkdir(parents=True, exist_ok=True)
         draw(out, found, place)
     except OSError as error:
         raise ConfigError(f"cannot write {out}: {error.strerror or error}; choose another --out") from error
