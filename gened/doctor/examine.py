@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the checks: those that only ask side by side, those that measure one after the other, none for ever."""
+"""Runs the checks with time limits: those that only read side by side, those that measure one after the other."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def examine(visit: Visit, on_start: Callable[[str], None] = lambda _: None) -> l
     """Runs every check.
 
     Args:
-        visit: What is looked at.
-        on_start: Told what is being looked at, for a screen.
+        visit: Subject of the checks.
+        on_start: Called with the subject of each group of checks, for a screen.
 
     Returns:
         Sections that have findings. A check that fails or hangs is a finding too.
@@ -64,7 +64,7 @@ def can_start(sections: Iterable[Section]) -> bool:
 
 
 def _run(entries: list[Entry], visit: Visit, limit_s: float) -> dict[Entry, list[Finding]]:
-    """Each check in a thread that nobody waits for beyond the limit."""
+    """Runs each check in a thread of its own, and waits for it up to the limit."""
     results: dict[Entry, list[Finding]] = {}
     threads = []
     for entry in entries:

@@ -19,7 +19,7 @@ SELF_CHECK_S = 25.0
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at."""
+    """Result of one check."""
 
     subject: str
     level: Level
@@ -33,7 +33,7 @@ class Finding:
 
 
 class Visit:
-    """What the checks look at.
+    """Subject of the checks.
 
     Args:
         hardware: The radio that the user named; None: none.
@@ -92,7 +92,7 @@ CHECKS: list[Entry] = []
 
 
 def check(title: str, *, is_alone: bool = False) -> Callable[[Check], Check]:
-    """Registers a check. It may take what time it needs, for whoever runs it gives up; but should end its programs."""
+    """Registers a check. `examine` limits its time; the check itself should end the programs that it starts."""
 
     def register(function: Check) -> Check:
         CHECKS.append(Entry(title, function, is_alone))

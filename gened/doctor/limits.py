@@ -10,7 +10,7 @@ from gened.doctor.findings import Finding
 from gened.hw_config.profile import HardwareProfile, RxSide, TxSide
 
 Ranges = list[tuple[float, float]]
-"""Lowest and highest, of each stretch; empty where the radio does not tell."""
+"""Lowest and highest value of each range; empty where the radio reports none."""
 ROOM_PPM = 25.0
 """By which two plain crystals may differ: the receiver's filter should let the shifted signal through."""
 
@@ -45,7 +45,7 @@ def compare(hardware: HardwareProfile, side: str, limits: SideLimits) -> list[Fi
     Args:
         hardware: The profile.
         side: `rx` or `tx`.
-        limits: What that side's radio tells.
+        limits: Limits that the radio reports for that side.
     """
     part: RxSide | TxSide = hardware.rx if side == "rx" else hardware.tx
     asked: list[tuple[str, float | None, Ranges, float, str]] = [
@@ -68,12 +68,12 @@ def compare(hardware: HardwareProfile, side: str, limits: SideLimits) -> list[Fi
         )  # fmt: skip
     if found:
         return found
-    told = "; ".join(
+    shown = "; ".join(
         f"{key.rpartition('.')[2]} {value / scale:.6g} of {_shown(ranges, scale)} {unit}"
         for key, value, ranges, scale, unit in asked
         if value is not None and ranges
     )
-    return [Finding(subject=f"profile, {side}", level="ok", text=told or "the radio tells no limits")]
+    return [Finding(subject=f"profile, {side}", level="ok", text=shown or "the radio tells no limits")]
 
 
 def _outside(side: str, key: str, value: float, ranges: Ranges, scale: float, unit: str) -> Finding:

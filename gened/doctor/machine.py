@@ -159,7 +159,7 @@ def buffer_advice(side: str, buffer_len: int, n_buffers: int, sample_rate: float
 
 @check("Machine", is_alone=True)
 def receiver_speed(visit: Visit) -> list[Finding]:
-    """Samples a second in which this machine can look for bursts, against the radio's."""
+    """Samples per second in which this machine can search for bursts, against the rate of the radio."""
     from gened.gr_blocks.phy.sync.detector import BurstDetector
 
     noise = np.random.default_rng(1).standard_normal(2 * SPEED_SAMPLES).astype(np.float32).view(np.complex64)

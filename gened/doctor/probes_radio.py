@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks at a radio, each in a process of its own; see `probe`. Nothing here transmits."""
+"""Probes of a radio, each in a process of its own; see `probe`. They do not transmit."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ SETTLE_S = 1.0
 LOOK_S = 0.2
 START_S = 8.0
 PLUTO_RATES = (520_833.0, 61.44e6)
-"""Of an AD936x, with the filter that pyadi-iio loads for the low ones and without it; it tells of one state alone."""
+"""Sample rates of an AD936x, with the filter that pyadi-iio loads for the low ones and without it; the radio reports
+those of its present state only."""
 
 
 def iio_context(uri: str) -> dict[str, Any]:
-    """What libiio tells of a context."""
+    """Attributes of a libiio context."""
     import iio
 
     from gened.hw_config.profile import VIRTUAL_MARK

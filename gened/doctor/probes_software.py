@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks at software, each in a process of its own; see `probe`."""
+"""Probes of software, each in a process of its own; see `probe`."""
 
 from __future__ import annotations
 

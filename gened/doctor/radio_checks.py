@@ -97,7 +97,7 @@ def rate_finding(sample_rate: float, facts: dict[str, Any]) -> Finding:
 
 
 def level_findings(facts: dict[str, Any]) -> list[Finding]:
-    """What is heard: how strong, and whether the converter is at its end."""
+    """Findings on the received level, and on clipping of the converter."""
     if facts["mean_db"] is None:
         return []
     share = facts["n_full_scale"] / max(1, facts["n_samples"])

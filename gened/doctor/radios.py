@@ -15,7 +15,7 @@ PLUTO_ADDRESSES = ("ip:192.168.2.1", "ip:127.0.0.1", "ip:pluto.local")
 PLUTO_PORT = 30431
 CONNECT_S, ASK_S, FIND_S = 1.5, 6.0, 15.0
 """To reach a port; to read who answers; to search USB and network, where a B200 may be given its firmware."""
-NOBODY = (
+NO_RADIO = (
     "`gened loopback PHOTO` needs none, `gened virtual-pluto` is one for trying; "
     "if there should be one, look at power, cable and address"
 )
@@ -37,7 +37,7 @@ def radios(visit: Visit) -> list[Finding]:
         )
         found = [*plutos.result(), *usb.result(), *usrps.result(), *others.result()]
     if not any(finding.level == "ok" for finding in found):
-        found.insert(0, Finding(subject="radios", level="note", text="none answers", next_step=NOBODY))
+        found.insert(0, Finding(subject="radios", level="note", text="none answers", next_step=NO_RADIO))
     return found
 
 
@@ -62,7 +62,7 @@ def _plutos(visit: Visit) -> list[Finding]:
 
 
 def _pluto(address: str) -> Finding | None:
-    """Who answers there; None where nobody listens."""
+    """The device that answers at an address; None where none does."""
     if not _listens(address):
         return None
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Does everything work that the link needs? Each part is tried, not only looked for."""
+"""Checks every part that the link needs by using it."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def weights(visit: Visit) -> list[Finding]:
     try:
         codecs = {item["name"].removeprefix("codec "): item for item in visit.parts()}
     except ProbeError:
-        codecs = {}  # told elsewhere
+        codecs = {}  # another finding reports it
     return [_judged(name, WEIGHTS / name, codecs.get(name)) for name in FOLDERS]
 
 

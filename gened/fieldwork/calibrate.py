@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gened.hw_config.profile import HardwareProfile
 
 SATURATED = 0.02
-"""Share of clipped samples at which the sweep ends: stronger would tell nothing and may harm the receiver."""
+"""Share of clipped samples at which the sweep ends: a stronger signal adds no information and may harm the receiver."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def run_calibrate(
     """Sweeps the levels.
 
     Args:
-        config: See there.
+        config: The sweep.
         stop: Ends it early; the result then has what was measured until then.
         on_level: Called with the noise floor in dBFS, then with each level when it is measured.
 
@@ -103,11 +103,11 @@ def run_calibrate(
     from gened.monitor.driver_output import drivers_to_stderr
 
     _require_permission(config)
-    tell = on_level or (lambda _: None)
+    report = on_level or (lambda _: None)
     with drivers_to_stderr(), level_bench(config) as bench:
         noise = bench.noise(stop)
         noise_dbfs = dbfs(mean_power(noise))
-        tell(noise_dbfs)
+        report(noise_dbfs)
         levels: list[LevelFigures] = []
         ending = "all levels were sent"
         for gain_db, backoff_db in bench.plan:
@@ -116,7 +116,7 @@ def run_calibrate(
                 ending = "interrupted"
                 break
             levels.append(level)
-            tell(level)
+            report(level)
             if level.clipped_fraction > SATURATED:
                 ending = f"the receiver clips {100 * level.clipped_fraction:.0f} % of the samples; no more was sent"
                 break
@@ -129,7 +129,7 @@ def run_calibrate(
 
 
 def _require_permission(config: CalibrateConfig) -> None:
-    """What every sink asks too, told here with the whole sweep in view; no device is opened before."""
+    """Checks the permission to transmit before any device is opened; every sink checks it again."""
     hardware = config.hardware
     hardware.require_allowed_band()
     if hardware.is_hardware and not config.may_transmit:

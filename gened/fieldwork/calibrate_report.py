@@ -45,14 +45,16 @@ def _median(values: Sequence[float]) -> float | None:
     return (ordered[len(ordered) // 2] + ordered[(len(ordered) - 1) // 2]) / 2 if ordered else None
 
 
-def line_of(told: LevelFigures | float) -> str:
-    """A line about what `run_calibrate` tells while it runs."""
-    if not isinstance(told, LevelFigures):
-        return f"calibrate: noise floor {told:.1f} dBFS with the transmitter mute"
-    figures = dict(zip(COLUMNS, row(told), strict=True))
+def line_of(result: LevelFigures | float) -> str:
+    """A line about a result of `run_calibrate` while it runs: a level, or the noise floor in dBFS."""
+    if not isinstance(result, LevelFigures):
+        return f"calibrate: noise floor {result:.1f} dBFS with the transmitter mute"
+    figures = dict(zip(COLUMNS, row(result), strict=True))
     text = f"gain {figures['gain dB']} dB, back-off {figures['back-off']} dB: {figures['found']} bursts"
     received = f"{text}, {figures['dBFS']} dBFS, {figures['clip %']} % clipped"
-    return received if not told.n_found else f"{received}, {figures['SNR dB']} dB SNR, {figures['offset Hz']} Hz offset"
+    return (
+        received if not result.n_found else f"{received}, {figures['SNR dB']} dB SNR, {figures['offset Hz']} Hz offset"
+    )
 
 
 def conclusions(result: Calibration) -> list[str]:
@@ -108,11 +110,11 @@ def _spread(spread: Spread) -> dict[str, float]:
 def write_calibration(out: Path, result: Calibration, argv: Sequence[str], *, seed: int) -> dict[str, Any]:
     """Writes calibrate.json and calibrate.png into a folder, which is made if absent; returns what the former holds."""
     make_folder(out)
-    told = as_json(result, argv, seed=seed)
-    (out / "calibrate.json").write_text(json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    content = as_json(result, argv, seed=seed)
+    (out / "calibrate.json").write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     if result.levels:
         draw(out / "calibrate.png", result)
-    return told
+    return content
 
 
 def write_calibrated(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a capture of known bursts tells of a link: level, clipping, SNR, carrier and clock offset.
+"""Figures of a link from a capture of known bursts: level, clipping, SNR, carrier and clock offset.
 
 known_frame -> sender ~~~ air ~~~> samples -> measure -> LevelFigures, one a transmit level -> pair_offset, recommend
 
@@ -93,7 +93,7 @@ def known_frame(seed: int, session: int) -> Frame:
 
     Args:
         seed: Of the symbols.
-        session: 16 bits by which the receiver tells these bursts from others.
+        session: 16-bit number by which the receiver distinguishes these bursts from others.
     """
     symbols = complex_noise(np.random.default_rng(seed), N_SYMBOLS, 1.0)
     return Frame(session, 0, 1, ImageSize(256, 256), Fraction(1, 24), 10.0, Encoded(symbols, b"\x00"))
@@ -130,7 +130,7 @@ def measure(
         samples: [n] complex64 as received, full scale 1, with at least `n_sent` whole bursts in them.
         frame: What was sent over and over, of `known_frame`.
         sample_rate: Hz.
-        n_sent: Bursts that are looked at; what was found beyond them is left out.
+        n_sent: Number of bursts that are evaluated; further ones are left out.
         tx_gain_db: Of the transmitter, for the record.
         backoff_db: The same.
         tx_clipped_fraction: The same.
@@ -200,13 +200,13 @@ def recommend(levels: list[LevelFigures]) -> Recommendation:
     Args:
         levels: In the order in which they were sent, weakest first.
     """
-    heard = [level for level in levels if level.n_found >= max(1, FOUND_SHARE * level.n_sent)]
-    if not heard:
+    received = [level for level in levels if level.n_found >= max(1, FOUND_SHARE * level.n_sent)]
+    if not received:
         return Recommendation(None, "no level was received well enough; see the advice")
-    usable = [level for level in heard if not _is_clipped(level)]
+    usable = [level for level in received if not _is_clipped(level)]
     if not usable:
         return Recommendation(
-            heard[0], "the weakest that was heard; even it clips: lower rx.gain_db or add attenuation"
+            received[0], "the weakest that was heard; even it clips: lower rx.gain_db or add attenuation"
         )
     best_db = max(level.snr_evm_db or -np.inf for level in usable)
     chosen = next(level for level in usable if (level.snr_evm_db or -np.inf) >= best_db - WITHIN_DB)

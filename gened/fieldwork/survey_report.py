@@ -74,21 +74,21 @@ def write_survey(out: Path, survey: Survey, argv: Sequence[str], *, seed: int) -
     """
     make_folder(out)
     frames = [_plain(row) for row in survey.rows]
-    told = {
+    content = {
         "meta": run_meta(argv, seed=seed),
         "summary": summarize(survey.rows),
         "causes": survey.causes,
         "failure": None if survey.failure is None else str(survey.failure),
         "frames": frames,
     }
-    (out / "survey.json").write_text(json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    (out / "survey.json").write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     with (out / "survey.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(SurveyRow)])
         writer.writeheader()
         writer.writerows(frames)
     if survey.rows:
         draw(out / "survey.png", survey.rows)
-    return told
+    return content
 
 
 def _plain(row: SurveyRow) -> dict[str, Any]:

@@ -68,12 +68,12 @@ def summarize(rows: Sequence[SurveyRow]) -> dict[str, Any]:
     `_p05` (the value that 5 % of the frames stay under), means of decibels; `cfo_hz_mean`, `cfo_drift_hz_per_s` (median
     slope of all pairs of frames), `sfo_ppm_mean`; `captions_whole` of `captions_sent`, as far as frames arrived;
     `erased_fraction_mean` over received frames; `psnr_db_mean` over those whose picture is known; `airtime_s` of all
-    that was heard; `duration_s` from the first row to the last.
+    that was received; `duration_s` from the first row to the last.
     """
     received = [row for row in rows if row.is_received]
-    heard = [row for row in rows if row.snr_est_db is not None]
+    measured = [row for row in rows if row.snr_est_db is not None]
     n_lost = len(rows) - len(received)
-    snrs = _values(heard, "snr_est_db")
+    snrs = _values(measured, "snr_est_db")
     return {
         "frames_sent": len(rows),
         "frames_received": len(received),
@@ -82,14 +82,14 @@ def summarize(rows: Sequence[SurveyRow]) -> dict[str, Any]:
         "snr_db_mean": _mean(snrs),
         "snr_db_median": float(np.median(snrs)) if snrs else None,
         "snr_db_p05": float(np.percentile(snrs, 5)) if snrs else None,
-        "cfo_hz_mean": _mean(_values(heard, "cfo_est_hz")),
-        "cfo_drift_hz_per_s": drift_per_s(heard),
-        "sfo_ppm_mean": _mean(_values(heard, "sfo_est_ppm")),
+        "cfo_hz_mean": _mean(_values(measured, "cfo_est_hz")),
+        "cfo_drift_hz_per_s": drift_per_s(measured),
+        "sfo_ppm_mean": _mean(_values(measured, "sfo_est_ppm")),
         "erased_fraction_mean": _mean(_values(received, "erased_fraction")),
-        "captions_whole": sum(row.crc_ok is True for row in heard),
-        "captions_sent": sum(row.crc_ok is not None for row in heard),
+        "captions_whole": sum(row.crc_ok is True for row in measured),
+        "captions_sent": sum(row.crc_ok is not None for row in measured),
         "psnr_db_mean": _mean(_values(received, "psnr_db")),
-        "airtime_s": sum(_values(heard, "airtime_s")),
+        "airtime_s": sum(_values(measured, "airtime_s")),
         "duration_s": rows[-1].time_s - rows[0].time_s if rows else 0.0,
     }
 

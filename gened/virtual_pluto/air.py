@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The air that virtual Plutos share, on a clock: what one transmits, the other receives; a lone one hears itself.
+"""The channel between virtual Plutos, paced by a clock: each receives the other; a single one receives itself.
 
 transmit samples, 12 bits -> gain -> clock of the receiver -> difference of the carriers, channel, noise -> gain
                           -> receive samples, 12 bits
@@ -57,7 +57,7 @@ class AirConfig:
     channel: ChannelConfig = field(default_factory=lambda: ChannelConfig(snr_db=30.0))
     """Its frequency offset comes on top of the difference of the carriers."""
     freq_offset_ppm: float = 0.0
-    """So much a receiver hears its sender too high, by their crystals."""
+    """Frequency by which a receiver sees its sender too high, from the offset of their crystals."""
 
     def __post_init__(self) -> None:
         if not abs(self.freq_offset_ppm) <= 200:
@@ -98,19 +98,19 @@ class Link:
     @property
     def freq_offset_hz(self) -> float:
         """By which the sender's carrier is higher than the receiver's."""
-        sent_hz, heard_hz = self.sender.transmit_carrier_hz, self.receiver.receive_carrier_hz
-        return sent_hz * (1 + 1e-6 * self._extra_ppm) - heard_hz + self._base.freq_offset_hz
+        sent_hz, received_hz = self.sender.transmit_carrier_hz, self.receiver.receive_carrier_hz
+        return sent_hz * (1 + 1e-6 * self._extra_ppm) - received_hz + self._base.freq_offset_hz
 
-    def carry(self, pairs: Pairs | None, n_sent: int, n_heard: int) -> None:
+    def carry(self, pairs: Pairs | None, n_sent: int, n_received: int) -> None:
         """One step of time.
 
         Args:
             pairs: What the sender's converter has, [n_sent, 2], or None for silence.
             n_sent: Samples at the sender's rate.
-            n_heard: At the receiver's.
+            n_received: Samples at the rate of the receiver.
         """
         receiver = self.receiver
-        if not receiver.receivers:  # nobody listens
+        if not receiver.receivers:  # no receiver is open
             self._finder.silence(n_sent)
             return
         if not receiver.is_on:
@@ -120,17 +120,17 @@ class Link:
         rate_in, rate_out = self.sender.rates.transmit, receiver.rates.receive
         samples, starts = self._sent(pairs, n_sent)
         if rate_in != rate_out:
-            samples, starts = self._at_rate(samples, starts, rate_in, rate_out, n_heard, pairs is None)
+            samples, starts = self._at_rate(samples, starts, rate_in, rate_out, n_received, pairs is None)
         offset_hz = self.freq_offset_hz
         if not receiver.is_hearing or abs(offset_hz) > rate_out / 2:  # beyond the receiver's band
             samples, offset_hz = np.zeros_like(samples), 0.0
         self.channel.sample_rate = rate_out
         if offset_hz != self.channel.config.freq_offset_hz:
             self.channel.config = replace(self.channel.config, freq_offset_hz=offset_hz)
-        heard = self.channel.process(samples, starts)
-        if len(heard):
-            receiver.received_power = float(np.vdot(heard, heard).real) / len(heard)
-        receiver.give(to_pairs(heard, receiver.receive_gain_db))
+        received = self.channel.process(samples, starts)
+        if len(received):
+            receiver.received_power = float(np.vdot(received, received).real) / len(received)
+        receiver.give(to_pairs(received, receiver.receive_gain_db))
 
     def _sent(self, pairs: Pairs | None, n_sent: int) -> tuple[ComplexArray, npt.NDArray[np.int64]]:
         """Samples as they leave the antenna, of power 1 when all is at its usual level; and where bursts begin."""
@@ -142,13 +142,13 @@ class Link:
         return from_pairs(pairs, sender.transmit_gain_db), starts
 
     def _at_rate(
-        self, samples: ComplexArray, starts: npt.NDArray[np.int64], rate_in: float, rate_out: float, n_heard: int,
+        self, samples: ComplexArray, starts: npt.NDArray[np.int64], rate_in: float, rate_out: float, n_received: int,
         is_silent: bool,
     ) -> tuple[ComplexArray, npt.NDArray[np.int64]]:  # fmt: skip
         if self._changer is None or self._changer.rates != (rate_in, rate_out):
             self._changer = RateChanger(rate_in, rate_out)
         if is_silent and self._changer.is_empty:
-            return np.zeros(n_heard, np.complex64), starts
+            return np.zeros(n_received, np.complex64), starts
         changed = self._changer.process(samples)
         self._changer.is_empty = is_silent
         return changed, np.minimum(np.asarray(starts * (rate_out / rate_in), np.int64), max(0, len(changed) - 1))
@@ -204,7 +204,7 @@ class Air:
 
     Args:
         config: What happens in between.
-        n_plutos: 1: it hears itself as over a cable; 2: each hears the other and not itself.
+        n_plutos: 1: it receives itself, as over a cable; 2: each receives the other and not itself.
     """
 
     def __init__(self, config: AirConfig, n_plutos: int = 1) -> None:
@@ -264,12 +264,12 @@ class Air:
         counts = [self._due(index, duration_s) for index in range(len(self.plutos))]
         for index, link in enumerate(self.links):
             sender, n_sent = link.sender, counts[index][1]
-            n_heard = counts[self.plutos.index(link.receiver)][0]
+            n_received = counts[self.plutos.index(link.receiver)][0]
             pairs = sender.take(n_sent)
             sender.radiated_power = _power(pairs, sender)
             if sender.is_looped and sender.is_on:
                 sender.give(np.zeros((n_sent, 2), np.int16) if pairs is None else pairs >> 4)
-            link.carry(pairs, n_sent, n_heard)
+            link.carry(pairs, n_sent, n_received)
 
     def _due(self, index: int, duration_s: float) -> tuple[int, int]:
         """Whole samples, received and transmitted; what is left over is kept for the next step."""

@@ -44,7 +44,7 @@ _WORD = re.compile(r"[\x21-\x7e]+")
 
 
 class IioError(Exception):
-    """What a device or the protocol refuses, with the number of Linux that tells why.
+    """A request that a device or the protocol refuses, with the error number of Linux.
 
     Args:
         number: Positive, such as `errno.EINVAL`.

@@ -82,7 +82,7 @@ class Pluto:
     """State of one radio. Methods may be called from any thread.
 
     Args:
-        serial: What tells it from others.
+        serial: Serial number.
         crystal_ppm: Error of its crystal: carriers are so much higher than they say.
         on_activity: Called when a client opens a buffer.
     """
@@ -462,7 +462,7 @@ class Pluto:
         return pairs & np.int16(-16)  # the converter has 12 bits, at the top
 
     def _tones(self, n: int) -> Pairs | None:
-        """What the FPGA's oscillators give while nobody writes."""
+        """Output of the oscillators in the FPGA while no buffer is written."""
         rate = self.rates.transmit
         result: npt.NDArray[np.float64] | None = None
         for index, name in enumerate(TONES):

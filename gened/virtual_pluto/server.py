@@ -58,7 +58,7 @@ class _Wire:
     """A connected socket that is read in lines and counted bytes.
 
     Args:
-        sock: Connected; closed by whoever made it.
+        sock: Connected socket; the caller closes it.
         stop: Ends all waiting.
     """
 
@@ -245,7 +245,7 @@ class Connection:
         self._wire.send(b"%d\n%s\n" % (len(block), block))
 
     def _write(self, command: Command) -> None:
-        """The value is read in any case, or the next command would be looked for in it."""
+        """Reads the value in any case, as the next command follows it."""
         if command.number > MAX_VALUE:
             if command.number > MAX_SKIPPED:
                 raise LineTooLongError
@@ -392,7 +392,7 @@ class VirtualPlutos:
     """One or two Plutos and their air, from entering to leaving the context.
 
     Args:
-        config: See there.
+        config: Address and channel.
 
     Raises:
         LinkError: A port is taken, or the host is not one of this machine.
@@ -513,7 +513,7 @@ def serve(config: ServerConfig, *, stop: threading.Event, on_ready: Callable[[li
     """Virtual Plutos until `stop` is set.
 
     Args:
-        config: See there.
+        config: Address and channel.
         stop: Ends it.
         on_ready: Called with the URIs once all listen.
 

@@ -534,7 +534,7 @@ def context_xml(serial: str, devices: Sequence[Device] = DEVICES) -> str:
     """The context as PRINT gives it: well-formed, with the document type that its elements follow.
 
     Args:
-        serial: What tells one virtual Pluto from another.
+        serial: Serial number of this virtual Pluto.
         devices: In order.
     """
     about = {
