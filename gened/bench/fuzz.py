@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Throws mutated bursts at a receiver: no exception, bounded memory, frames that agree with their headers.
+"""Fuzz the receiver with mutated bursts: no exception, bounded memory, frames that agree with their headers.
 
     python -m gened.bench.fuzz --seconds 60 --seed 1
     python -m gened.bench.fuzz --seed 1 --only 4711    one stream again, through a receiver of its own
 
-A stream is a few pieces, next to or over each other: bursts whole, cut, repeated, with headers of any bytes under a
-right CRC; noise, tones, raw bytes as floats. Then come jumps of carrier, clock and level, noise, and samples that are
-no numbers. It goes in chunks of any size into one receiver that lives for the whole run.
+A stream consists of a few pieces, one after another or overlapping: complete, cut and repeated bursts, bursts with
+random header bytes under a valid CRC, noise, tones, random bytes as floats. It is then distorted by jumps of carrier,
+clock and level, by noise, and by samples that are not finite. One receiver processes all streams in random chunks.
 """
 
 from __future__ import annotations
@@ -42,27 +42,27 @@ from gened.gr_blocks.phy.types import ComplexArray, Encoded, Frame, ImageSize, R
 
 MAX_CHUNK = 65536
 MAX_BUFFERED = WAVEFORM.burst_len(MAX_BURST_ELEMENTS) + TAIL + LEAD + LOOKAHEAD + MAX_CHUNK
-"""Samples that a detector may hold: the longest burst, and what came last."""
+"""Most samples that a detector may hold: the longest burst, and the latest chunk."""
 MAX_GROWTH_MIB = 256.0
-"""Largest memory over that at the start. A forged header may open a frame of 4 million symbols: 48 MiB, kept for two
-such frames, twice when one is given out, its order of symbols as long again, and what sorts it."""
+"""Most growth of the memory. A forged header may open a frame of 4 million symbols: 48 MiB for each of two such frames,
+twice that while one is returned, as much again for its permutation, and memory for sorting it."""
 KEPT_HEADERS = 1024
 SIZES = (ImageSize(256, 256), ImageSize(512, 640), ImageSize(768, 1152))
 Rng = np.random.Generator
 
 
 class FuzzError(AssertionError):
-    """A receiver did what it must not."""
+    """The receiver raised an exception, or returned an inconsistent result."""
 
 
 @dataclass
 class Tally:
-    """What was tried and what came of it."""
+    """Counters of a run."""
 
     seconds: float = 0.0
     streams: int = 0
     bursts: int = 0
-    """Whole, cut or forged ones among the streams' pieces."""
+    """Number of complete, cut or forged bursts in the streams."""
     samples: int = 0
     preambles: int = 0
     headers: int = 0
@@ -73,7 +73,7 @@ class Tally:
     peak_memory_mib: float | None = None
 
 
-# What a receiver gives out
+# Results of a receiver
 
 
 def _require(condition: bool, what: str) -> None:
@@ -82,10 +82,10 @@ def _require(condition: bool, what: str) -> None:
 
 
 def check_frame(frame: ReceivedFrame) -> None:
-    """Whether a frame agrees with itself.
+    """Check that a frame is consistent.
 
     Raises:
-        FuzzError: It does not; the message says where.
+        FuzzError: It is not; the message names the fault.
     """
     received, symbols, noise_var = frame.received, frame.received.symbols, frame.received.noise_var
     _require(len(symbols) == len(noise_var), f"{len(symbols)} symbols, {len(noise_var)} variances")
@@ -101,7 +101,7 @@ def check_frame(frame: ReceivedFrame) -> None:
 
 
 class _Watched(Receiver):
-    """A receiver that remembers the headers it has read."""
+    """Receiver that keeps the headers that it has decoded."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,17 +114,17 @@ class _Watched(Receiver):
         return super()._frames(captures)
 
     def check(self, frames: Iterable[ReceivedFrame]) -> None:
-        """Whether frames agree with headers, and what is kept has bounds."""
+        """Check that frames agree with headers, and that buffers are within their bounds."""
         for frame in frames:
             check_frame(frame)
-            told = any(_is_of(header, frame) for header in self.headers)
-            _require(told, f"frame {frame.number} of {frame.session} has lengths that no header told")
+            is_announced = any(_is_of(header, frame) for header in self.headers)
+            _require(is_announced, f"frame {frame.number} of {frame.session} has lengths that no header announced")
         _require(len(self.detector._buffer) <= MAX_BUFFERED, f"{len(self.detector._buffer)} samples are kept")
         _require(self.assembler.n_open <= MAX_OPEN_FRAMES, f"{self.assembler.n_open} frames are open")
 
 
 def _is_of(header: Header, frame: ReceivedFrame) -> bool:
-    """Whether a frame is as long as this header says."""
+    """Test whether a frame has the lengths of a header."""
     side, text = frame.received.side_info, frame.text
     return (
         (header.session, header.frame, header.n_symbols, header.n_bursts)
@@ -139,7 +139,7 @@ def _is_of(header: Header, frame: ReceivedFrame) -> bool:
 
 @dataclass(frozen=True)
 class _Forged:
-    """Bytes in the place of a header; the CRC will be right."""
+    """Bytes in place of a header; the CRC is computed over them and holds."""
 
     data: bytes
 
@@ -148,7 +148,7 @@ class _Forged:
 
 
 def _content(rng: Rng) -> BurstContent:
-    """One burst of a legal frame."""
+    """Make one burst of a valid frame."""
     n_side = int(rng.choice([0, 1, 2, 60, 200]))
     symbols = complex_noise(rng, int(rng.choice([0, 1, 50, 170])), 1.0)
     text = rng.bytes(int(rng.choice([0, 1, 30, 200])))
@@ -180,14 +180,15 @@ def _as_sent(data: bytes, n_elements: int, rng: Rng) -> ComplexArray:
 
 
 def _bytes_of(header: Header, rng: Rng) -> bytes:
-    """The header with a few bits flipped; the version mostly stays."""
+    """Flip a few bits of a header; the version mostly stays."""
     bits = np.unpackbits(np.frombuffer(header.pack(), np.uint8))
     bits[rng.integers(0 if rng.random() < 0.1 else 4, len(bits), int(rng.integers(1, 6)))] ^= 1
     return np.packbits(bits).tobytes()
 
 
 def _forged(rng: Rng) -> ComplexArray:
-    """A header of flipped bits, of extreme fields, or of any bytes; behind it as many cells as it tells, or others."""
+    """Make a burst with flipped header bits, extreme fields or random bytes, and as many symbols as the header says, or
+    not."""
     kind = int(rng.integers(3))
     if kind == 0:
         data = _bytes_of(_content(rng).header, rng)
@@ -196,14 +197,14 @@ def _forged(rng: Rng) -> ComplexArray:
     else:
         data = bytes([VERSION << 4 | int(rng.integers(16))]) + rng.bytes(HEADER_BYTES - 1)
     header = Header.unpack(data)
-    told = header.n_elements if header is not None else 0
-    # The longest bursts last 96,000 samples, so most of those that tell of them end early.
-    n_elements = told if told <= 3000 or rng.random() < 0.2 else int(rng.integers(3000))
+    announced = header.n_elements if header is not None else 0
+    # The longest bursts last 96,000 samples, so most of those that announce such a length end early.
+    n_elements = announced if announced <= 3000 or rng.random() < 0.2 else int(rng.integers(3000))
     return _as_sent(data, n_elements, rng)
 
 
 def _extreme(rng: Rng) -> bytes:
-    """Fields at the ends of what they can tell."""
+    """Make a header whose fields are at the ends of their ranges."""
     ends: Callable[..., int] = lambda *values: int(rng.choice(values))  # noqa: E731
     header = _content(rng).header
     n_bursts = ends(1, 2, 255, 256)
@@ -214,7 +215,7 @@ def _extreme(rng: Rng) -> bytes:
         side_len=ends(0, 1, 2, 65535), text_len=ends(0, 1, 2047), side_byte=ends(0, 255),
         side_mode=str(rng.choice(list(MODES))), text_mode=str(rng.choice(list(MODES))),
     )  # fmt: skip
-    if rng.random() < 0.7:  # as far as a receiver believes it
+    if rng.random() < 0.7:  # within the bounds that a receiver accepts
         most = min(n_bursts * MAX_BURST_SYMBOLS, frame_symbols(header.size, header.rate))
         header = replace(
             header, burst=min(header.burst, n_bursts - 1), n_symbols=min(header.n_symbols, most),
@@ -224,7 +225,7 @@ def _extreme(rng: Rng) -> bytes:
 
 
 def _raw_bytes(rng: Rng) -> ComplexArray:
-    """Any bit pattern as floats: denormal, huge, NaN and infinite ones among them."""
+    """Random bit patterns as floats: denormal, huge, NaN and infinite ones among them."""
     return np.frombuffer(rng.bytes(8 * int(rng.integers(1, 4000))), np.complex64)
 
 
@@ -239,7 +240,7 @@ def _tone(rng: Rng) -> ComplexArray:
 
 
 def _preambles(rng: Rng) -> ComplexArray:
-    """Halves of a preamble, more or fewer than belong there."""
+    """Repeat the half of a preamble more or less often than twice."""
     return np.tile(WAVEFORM.preamble_half, int(rng.integers(1, 12)))
 
 
@@ -251,11 +252,11 @@ BURSTS = (_burst, _cut, _repeated, _forged)
 PIECES = (*BURSTS, _burst, _forged, _raw_bytes, _noise, _tone, _preambles, _silence)
 
 
-# What happens to a stream
+# Distortions of a stream
 
 
 def _moved_carrier(samples: ComplexArray, rng: Rng) -> ComplexArray:
-    """Offsets that jump somewhere within."""
+    """Apply a carrier offset that jumps at a random place."""
     at = int(rng.integers(len(samples)))
     steps = np.full(len(samples), rng.uniform(-0.13, 0.13))
     steps[at:] = rng.uniform(-0.13, 0.13) if rng.random() < 0.5 else steps[0]
@@ -263,7 +264,7 @@ def _moved_carrier(samples: ComplexArray, rng: Rng) -> ComplexArray:
 
 
 def _moved_clock(samples: ComplexArray, rng: Rng) -> ComplexArray:
-    """A clock that runs wrong, or samples that are missing or come twice."""
+    """Apply a clock error, or remove or repeat samples."""
     if rng.random() < 0.5:
         rate = 1 + 10 ** rng.uniform(-6, -1.5) * float(rng.choice([-1, 1]))
         return np.asarray(samples[np.arange(0, len(samples) - 1, rate).astype(int)], np.complex64)
@@ -294,7 +295,14 @@ DISTORTIONS = (_moved_carrier, _moved_clock, _moved_level, _with_noise, _with_no
 
 
 def stream(rng: Rng) -> tuple[ComplexArray, int]:
-    """One stream of samples, [n] complex64, and how many of its pieces are bursts of any kind."""
+    """Make one stream.
+
+    Args:
+        rng: Source of randomness.
+
+    Returns:
+        Samples, [n] complex64, and the number of pieces that are bursts of any kind.
+    """
     n_bursts, joined = 0, np.zeros(0, np.complex64)
     for _ in range(int(rng.integers(1, 5))):
         make = PIECES[rng.integers(len(PIECES))]
@@ -310,7 +318,7 @@ def stream(rng: Rng) -> tuple[ComplexArray, int]:
 
 
 def chunks(samples: ComplexArray, rng: Rng) -> Iterable[ComplexArray]:
-    """The same in pieces of any size, empty ones among them."""
+    """Cut samples into chunks of random sizes, empty ones among them."""
     largest, at = int(10 ** rng.uniform(1.5, np.log10(MAX_CHUNK))), 0
     while at < len(samples):
         n = int(rng.integers(0, largest + 1))
@@ -319,11 +327,11 @@ def chunks(samples: ComplexArray, rng: Rng) -> Iterable[ComplexArray]:
 
 
 class Fuzzer:
-    """Streams by number: the same for the same seed.
+    """Fuzzer whose streams depend on the seed and the stream's number alone.
 
     Args:
-        seed: Of all that is drawn.
-        is_strict: Take arithmetic that overflows for a failure too; without, only what comes of it counts.
+        seed: Seed of all random numbers.
+        is_strict: Whether arithmetic overflow counts as a failure, too.
     """
 
     def __init__(self, seed: int, *, is_strict: bool = False) -> None:
@@ -333,10 +341,13 @@ class Fuzzer:
         self._receiver = _Watched()
 
     def step(self, number: int) -> None:
-        """One stream.
+        """Process one stream.
+
+        Args:
+            number: Number of the stream.
 
         Raises:
-            FuzzError: The receiver raised, or gave out what it must not.
+            FuzzError: The receiver raised an exception or returned an inconsistent result.
         """
         rng, receiver = np.random.default_rng([self._seed, number]), self._receiver
         frames: list[ReceivedFrame] = []
@@ -359,10 +370,10 @@ class Fuzzer:
         self.tally.frames += len(frames)
 
     def run(self, seconds: float, first: int = 0, most: int | None = None) -> Tally:
-        """Streams one after another for so long, at most so many.
+        """Process streams until a time or a number of streams is reached.
 
         Raises:
-            FuzzError: See `step`; or memory has grown beyond `MAX_GROWTH_MIB`.
+            FuzzError: As `step`, or memory has grown by more than `MAX_GROWTH_MIB`.
         """
         began_s, number, tally = time.monotonic(), first, self.tally
         tally.memory_before_mib = memory_mib("VmRSS")
@@ -379,7 +390,7 @@ class Fuzzer:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The entry point; 1 when a receiver did what it must not."""
+    """Run the command line; return 1 if a check failed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=1)

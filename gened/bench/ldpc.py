@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the digital path is worth: frame error rates of every mode over Es/N0, and how fast its codes are decoded.
+"""Bench of the digital path: frame error rates of every mode over Es/N0, and the speed of LDPC decoders.
 
-Texts of 60 bytes beside a picture's symbols. `gened bench ldpc` measures, `ldpc_curves` says how, `ldpc_speed` sets
-other decoders beside ours.
+Bursts carry texts of 60 bytes and the symbols of a picture. `ldpc_curves` measures error rates, `ldpc_speed` compares
+decoders, `ldpc_partial` measures the recovery of single bytes.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from gened.errors import ConfigError
 from gened.gr_blocks.phy.coding.modes import MODES, count_symbols, mode
 
 N_ANALOG = 8192
-"""Of a picture of 256x256 at rate 1/24."""
+"""Analogue symbols of a picture of 256x256 at rate 1/24."""
 TEXT_BYTES = (20, 60)
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LdpcPlan:
-    """What is measured."""
+    """Plan of the measurements."""
 
     modes: tuple[str, ...] = tuple(MODES)
-    """None of them leaves the curves out."""
+    """Modes whose curves are measured; none leaves the curves out."""
     n_frames: int = 1000
-    """Most headers read at each point; a point ends sooner when 100 texts are lost."""
+    """Most headers decoded per point; a point ends earlier after 100 lost texts."""
     n_analog: int = N_ANALOG
-    """Analogue symbols in each burst."""
+    """Number of analogue symbols per burst."""
     n_blocks: int = 256
-    """For the speed at each code; 0 leaves it out."""
+    """Number of blocks per code for the speed of decoders; 0 leaves it out."""
     n_broken: int = 100
-    """Lost texts of each length, for what is left of them; 0 leaves that out."""
+    """Number of lost texts per length for the recovery of single bytes; 0 leaves it out."""
     has_gnuradio: bool = False
     seed: int = 1
     workers: int = 1
@@ -55,15 +55,15 @@ class LdpcPlan:
 
 
 def run(plan: LdpcPlan, progress: Progress | None = None) -> dict[str, Any]:
-    """All that the plan says.
+    """Run all measurements of a plan.
 
     Args:
-        plan: What is measured.
-        progress: Told how many of how many measurements are done.
+        plan: Plan of the measurements.
+        progress: Called with the number of measurements done and their total.
 
     Returns:
-        `rows`, points of the curves; `distances`, where each reaches 10 % and 1 % and how far apart they are; `modes`,
-        what each is and costs; `speed`, and `partial`, what is left of lost texts: null where not asked for.
+        `rows`, points of the curves; `distances`, SNRs at 10 % and 1 % and their differences; `modes`, parameters and
+        symbols of each mode; `speed` of decoders; `partial`, recovered bytes of lost texts. None for parts left out.
 
     Raises:
         LinkError: GNU Radio's decoder failed.
@@ -110,7 +110,7 @@ def run(plan: LdpcPlan, progress: Progress | None = None) -> dict[str, Any]:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """A mode, and what texts of 20 and of 60 bytes cost in it."""
+    """Parameters of a mode, and the symbols that texts of 20 and 60 bytes take."""
     chosen = mode(name)
     costs = {f"symbols_{n}_bytes": count_symbols(n, chosen) for n in TEXT_BYTES}
     return {

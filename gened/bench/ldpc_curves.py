@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Frame error rates of the digital modes over Es/N0: through the whole receiver, and with perfect synchronisation.
 
-    direct      cells + noise --------------------------------------------------------------> LLRs -> LDPC -> CRC
-    peaks-kept  cells -> burst with a picture's symbols -------------> carrier, timing, noise -> Receiver -> CRC
-    receiver    cells -> burst with a picture's symbols -> PAPR reduction -> carrier, timing, noise -> Receiver -> CRC
+    direct      symbols + noise ------------------------------------------------------------> LLRs -> LDPC -> CRC
+    peaks-kept  symbols -> burst with a picture's symbols -------------> carrier, timing, noise -> Receiver -> CRC
+    receiver    symbols -> burst with a picture's symbols -> PAPR reduction -> carrier, timing, noise -> Receiver -> CRC
 
-What the second loses against the first is synchronisation and equalisation; what the third loses beside it is the
-transmitter's lowering of peaks, which saves an amplifier more than a decibel.
+The second path differs from the first by the loss of synchronisation and equalisation, the third from the second by
+that of the PAPR reduction, which saves an amplifier more than 1 dB.
 
-Es is the mean energy of an occupied carrier, pilots included, N0 the noise on one: `snr_db` of the channel. A cell of a
-text has energy 1 by its constellation, so a picture's symbols are scaled to mean power 1 exactly: else the text would
-have more or less than its share of the burst's power. The direct path adds noise of 10^(-snr_db / 10) to the cells.
-A burst whose header is not read counts as neither lost nor whole: headers have a code of their own.
+Es is the mean energy of an occupied carrier, pilots included, N0 the noise density: `snr_db` of the channel. Symbols of
+a text have unit energy by their constellation, so the symbols of a picture are scaled to a mean power of exactly 1.
+Otherwise the text would have more or less than its part of the power. The direct path adds noise of variance
+10^(-snr_db / 10) to the symbols. A burst whose header is not decoded counts as neither lost nor received, since headers
+have a code of their own.
 """
 
 from __future__ import annotations
@@ -35,44 +36,45 @@ from gened.gr_blocks.phy.receiver import Receiver
 Path = Literal["direct", "peaks-kept", "receiver"]
 STEP_DB = 0.25
 BEFORE_DB = 2.25
-"""A curve begins about so far below the SNR that the table gives a mode: some half of the frames are lost there."""
+"""Distance in dB of the start of a curve below the threshold of its mode, where about half of the frames are lost."""
 MAX_POINTS = 16
 TARGETS = (0.1, 0.01)
 ENOUGH_LOSSES = 100
-"""After which a point is known well enough (10 %)."""
+"""Lost texts after which a point ends; its relative standard deviation is then 10 %."""
 FIRST = 50
-"""Bursts after which a point is given up where fewer than a tenth of the headers were read: below -3 dB."""
+"""Bursts after which a point ends if fewer than a tenth of the headers were decoded, as below -3 dB."""
 MAX_CFO_NORM = 0.125
 LEAD, TAIL = (300, 1000), 800
-"""Samples of noise alone before and behind a burst."""
+"""Samples of noise before and after a burst."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One SNR of one curve."""
+    """One point of one curve."""
 
     mode: str
     path: Path
     snr_db: float
     frames: int
-    """That were sent."""
+    """Number of bursts sent."""
     headers: int
-    """That were read; all of them on the direct path."""
+    """Number of headers decoded; all of them on the direct path."""
     lost: int
-    """Of these."""
+    """Number of texts lost in bursts whose header was decoded."""
 
     @property
     def fer(self) -> float | None:
-        """None where no header was read."""
+        """Fraction of texts lost in [0, 1]; None without headers."""
         return self.lost / self.headers if self.headers else None
 
 
 Trial = Callable[[str, float, int, np.random.Generator], bool | None]
-"""One frame in a mode, at an SNR, of so many analogue symbols: whether its text was lost; None: no header."""
+"""Trial of one frame: mode, Es/N0 in dB, number of analogue symbols and random generator, to whether its text was lost,
+or None without a header."""
 
 
 def direct_trial(mode_name: str, snr_db: float, n_analog: int, rng: np.random.Generator) -> bool | None:
-    """Cells and noise alone; analogue symbols make no difference."""
+    """Trial with symbols and noise alone; analogue symbols have no effect."""
     text, noise_var = rng.bytes(TEXT_BYTES), 10 ** (-snr_db / 10)
     cells = digital_encode(text, mode_name)
     noisy = cells + complex_noise(rng, len(cells), noise_var)
@@ -80,12 +82,12 @@ def direct_trial(mode_name: str, snr_db: float, n_analog: int, rng: np.random.Ge
 
 
 def receiver_trial(mode_name: str, snr_db: float, n_analog: int, rng: np.random.Generator) -> bool | None:
-    """A whole burst, as it is sent at that SNR; carrier up to 12.5 % away, arriving at any time."""
+    """Trial of a burst through the whole receiver, with a carrier offset of up to 12.5 % and any time of arrival."""
     return _through_receiver(mode_name, snr_db, n_analog, rng, reduces_papr=True)
 
 
 def kept_trial(mode_name: str, snr_db: float, n_analog: int, rng: np.random.Generator) -> bool | None:
-    """The same with its peaks as they are."""
+    """As `receiver_trial`, but without PAPR reduction."""
     return _through_receiver(mode_name, snr_db, n_analog, rng, reduces_papr=False)
 
 
@@ -112,7 +114,7 @@ TRIALS: dict[Path, Trial] = {"direct": direct_trial, "peaks-kept": kept_trial, "
 
 
 def measure_point(mode_name: str, path: Path, snr_db: float, n_frames: int, n_analog: int, seed: int) -> Point:
-    """Frames until enough are lost, or so many headers are read."""
+    """Run trials until enough texts are lost or enough headers are decoded."""
     rng = np.random.default_rng([seed, MODES[mode_name].number, round(100 * snr_db) + 10000, list(TRIALS).index(path)])
     n_sent = n_headers = n_lost = 0
     while n_headers < n_frames and n_lost < ENOUGH_LOSSES and (n_sent < FIRST or 10 * n_headers > n_sent):
@@ -124,9 +126,7 @@ def measure_point(mode_name: str, path: Path, snr_db: float, n_frames: int, n_an
 
 
 def measure_curve(mode_name: str, path: Path, n_frames: int, n_analog: int, seed: int) -> list[Point]:
-    """Points at multiples of 0.25 dB, from one where more than the largest target are lost to one where fewer than the
-    smallest are.
-    """
+    """Measure points at multiples of 0.25 dB, from a loss above the largest target to one below the smallest."""
     first_db = float(STEP_DB * np.floor((MODES[mode_name].min_snr_db - BEFORE_DB) / STEP_DB))
     points = [measure_point(mode_name, path, first_db, n_frames, n_analog, seed)]
     while len(points) < MAX_POINTS:
@@ -141,9 +141,7 @@ def measure_curve(mode_name: str, path: Path, n_frames: int, n_analog: int, seed
 
 
 def crossing_db(points: Sequence[Point], target: float) -> float | None:
-    """Where a curve comes down to a target, on a straight line between the logarithms of two points; None where it
-    does not.
-    """
+    """SNR in dB at which a curve reaches a target, interpolated log-linearly between points; None if it does not."""
     known = [(one.snr_db, max(one.fer, 0.5 / one.headers)) for one in points if one.fer is not None]
     for (low_db, high), (high_db, low) in zip(known, known[1:], strict=False):
         if high >= target > low:
@@ -153,7 +151,7 @@ def crossing_db(points: Sequence[Point], target: float) -> float | None:
 
 
 def distances(points: Sequence[Point]) -> list[dict[str, str | float | None]]:
-    """For each mode and target: where each path reaches it, dB, and what it loses against the direct one."""
+    """SNR at which each path reaches each target, dB, and its loss against the direct path, dB, per mode."""
     rows: list[dict[str, str | float | None]] = []
     for mode_name in dict.fromkeys(one.mode for one in points):
         curves = {path: [one for one in points if (one.mode, one.path) == (mode_name, path)] for path in TRIALS}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The figure of docs/digital.md, from what `gened bench ldpc --out` wrote.
+"""Draw the figure of docs/digital.md from the output of `gened bench ldpc --out`.
 
 python -m gened.bench.ldpc_figures results/link/ldpc.json --out docs/figures
 """
@@ -22,11 +22,12 @@ from gened.paths import make_folder
 COLORS = ("#7a4ea3", "#0b6e99", "#3f7d3a", "#8a7a1c", "#c4511d", "#9b2c5a", "#666c78", "#16181d")
 DPI = 100
 FLOOR = 5e-4
-"""Below it points stand on a handful of losses."""
+"""Least error rate shown; points below it are based on a few losses."""
 
 
 def draw(axes: Axes, rows: list[dict[str, Any]]) -> None:
-    """Two curves a mode: synchronised perfectly, a thin line; through the receiver, points on a thick one."""
+    """Two curves per mode: with perfect synchronisation (thin line) and through the receiver (points on a thick
+    line)."""
     for color, name in zip(COLORS, dict.fromkeys(row["mode"] for row in rows), strict=False):
         for path, style in (("direct", {"linewidth": 0.9, "linestyle": "--"}), ("receiver", {"marker": "o"})):
             shown = [row for row in rows if (row["mode"], row["path"]) == (name, path) and row["fer"] is not None]
@@ -42,10 +43,10 @@ def draw(axes: Axes, rows: list[dict[str, Any]]) -> None:
 
 
 def draw_all(path: Path, folder: Path) -> Path:
-    """The figure, into a folder.
+    """Draw the figure into a folder.
 
     Raises:
-        ConfigError: The file is none of ours.
+        ConfigError: The file is not an output of this bench.
     """
     try:
         rows = json.loads(path.read_text())["rows"]
@@ -64,7 +65,7 @@ def draw_all(path: Path, folder: Path) -> Path:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write the figure and name it."""
+    """Write the figure and print its name."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("result", type=Path, help="file of gened bench ldpc --out")
     parser.add_argument("--out", type=Path, default=Path("docs/figures"), help="folder (default docs/figures)")

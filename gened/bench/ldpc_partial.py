@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How much of a text is left when its checksum fails, and whether what is called sure is right."""
+"""Bench of the recovery of single bytes of texts whose CRC fails: how many count as certain, and how many of these are
+wrong."""
 
 from __future__ import annotations
 
@@ -12,28 +13,28 @@ from gened.gr_blocks.phy.coding.modes import digital_decode, digital_encode, sal
 
 MODE = "qpsk-1/2"
 LENGTHS = (30, 130, 300, 800)
-"""Bytes: one block, one of the longest, three of them, six."""
+"""Lengths of the texts in bytes: one short block, one of the longest, three and six of the longest."""
 SNRS_DB = (0.5, 1.0, 1.25)
 MAX_TRIES = 20
-"""Texts sent for each lost one that is wanted."""
+"""Most texts sent per lost text that is wanted."""
 
 
 @dataclass(frozen=True)
 class Left:
-    """Of the texts of a length that were lost at an SNR."""
+    """Recovery of the texts of one length that were lost at one SNR."""
 
     n_bytes: int
     snr_db: float
     texts: int
     lost: int
     sure: float
-    """Share of the lost texts' bytes that are called sure."""
+    """Fraction of the bytes of lost texts that count as certain."""
     wrong: float
-    """Share of these that are wrong."""
+    """Fraction of these bytes that are wrong."""
 
 
 def measure_left(n_bytes: int, snr_db: float, n_lost: int, seed: int) -> Left:
-    """Random texts through noise until so many are lost, or twenty times as many sent."""
+    """Send random texts through noise until `n_lost` are lost, or `MAX_TRIES` times as many are sent."""
     rng = np.random.default_rng([seed, n_bytes, round(100 * snr_db) + 10000])
     noise_var = 10 ** (-snr_db / 10)
     n_sent = found = n_sure = n_wrong = 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the bench of the digital path found, as tables for a terminal."""
+"""Tables of the results of the bench of the digital path, for a terminal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PARTIAL_COLUMNS = (
 
 
 def tables(result: Mapping[str, Any]) -> list[Table]:
-    """Those that there is something for, of what `ldpc.run` gave."""
+    """Tables of the parts of a result of `ldpc.run` that are not empty."""
     columns = {
         "rows": CURVE_COLUMNS, "distances": DISTANCE_COLUMNS, "speed": SPEED_COLUMNS, "partial": PARTIAL_COLUMNS,
     }  # fmt: skip

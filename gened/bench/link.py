@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How well the link does, under every condition: SNR lost, bursts found, headers and captions read, samples a second.
+"""Bench of the link under all conditions: SNR loss, detection rate, error rates of headers and captions, speed.
 
 python -m gened.bench.link --frames 100 --snr -2,0,4,10,20 --noise-samples 10000000 --json
 """
@@ -40,19 +40,19 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is measured."""
+    """Plan of the measurements."""
 
     conditions: tuple[Condition, ...] = CONDITIONS
     snrs_db: tuple[float, ...] = SNRS_DB
     n_frames: int = N_FRAMES
     seed: int = 1
     noise_samples: int = NOISE_SAMPLES
-    """Of each signal that is no frame; 0 leaves them out."""
+    """Samples of each signal without frames, for false frames; 0 leaves them out."""
     signals: tuple[str, ...] = tuple(SIGNALS)
     has_costs: bool = True
-    """Speed, memory, overhead and peaks."""
+    """Whether to measure speed, memory, overhead and PAPR."""
     n_gnuradio: int = 0
-    """Packets that GNU Radio's link sends at each point; 0 leaves it out."""
+    """Packets per point of GNU Radio's link; 0 leaves it out."""
     workers: int = 1
 
     def __post_init__(self) -> None:
@@ -70,14 +70,14 @@ Job = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 def run(plan: Plan, progress: Progress | None = None) -> dict[str, Any]:
-    """All that the plan says.
+    """Run all measurements of a plan.
 
     Args:
-        plan: What is measured.
-        progress: Told how many of how many measurements are done.
+        plan: Plan of the measurements.
+        progress: Called with the number of measurements done and their total.
 
     Returns:
-        `rows`, `speed`, `overhead`, `peaks`, `false_frames` and `gnuradio`: null where not asked for.
+        `rows`, `speed`, `overhead`, `peaks`, `false_frames` and `gnuradio`: None for parts left out.
 
     Raises:
         LinkError: GNU Radio's link failed.
@@ -111,7 +111,7 @@ def run(plan: Plan, progress: Progress | None = None) -> dict[str, Any]:
 
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Fresh processes, none of which outlives an error or an interruption."""
+    """Pool of new processes that all end with an error or an interruption."""
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
     try:
         yield pool
@@ -120,13 +120,13 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _alone(function: Callable[..., Any], *arguments: Any) -> Any:
-    """In a process of its own, so that its memory is nobody else's."""
+    """Run a function in a process of its own, so that its memory can be measured."""
     with _pool(1) as pool:
         return pool.submit(function, *arguments).result()
 
 
 def _results(jobs: dict[Any, Job], workers: int) -> Iterator[tuple[Any, Any]]:
-    """Each job's key and result, as they come; the same for any number of workers."""
+    """Key and result of each job in the order of completion; results do not depend on the number of workers."""
     if workers == 1:
         for key, (function, arguments) in jobs.items():
             yield key, function(*arguments)
@@ -138,7 +138,7 @@ def _results(jobs: dict[Any, Job], workers: int) -> Iterator[tuple[Any, Any]]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print the tables, or JSON; `gened bench link` does the same with a progress bar."""
+    """Print tables or JSON; `gened bench link` does the same with a progress bar."""
     parser = argparse.ArgumentParser(description="SNR loss, detection and speed of the link")
     parser.add_argument("--frames", type=int, default=N_FRAMES, help=f"frames a row (default {N_FRAMES})")
     parser.add_argument("--snr", default=",".join(f"{s:g}" for s in SNRS_DB), help="dB, separated by commas")

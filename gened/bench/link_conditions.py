@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Under what the link is measured: one row of the table each."""
+"""Conditions under which the link is measured, one per row of the table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Beside = Literal["", "burst", "narrow-band"]
 
 @dataclass(frozen=True)
 class Condition:
-    """A channel; offsets are drawn uniformly up to these, either way, anew for each frame."""
+    """Channel of a condition. Offsets are drawn per frame, uniformly up to these limits, either way."""
 
     name: str
     kind: ChannelKind = "awgn"
@@ -24,28 +24,29 @@ class Condition:
     max_sfo_ppm: float = 0.0
     linewidth_hz: float = 0.0
     channel: Mapping[str, Any] = field(default_factory=dict)
-    """What else of `ChannelConfig`."""
+    """Further fields of `ChannelConfig`."""
     beside: Beside = ""
-    """What else is on the air: another burst, or a narrow band of noise."""
+    """Interference: another burst, or narrow-band noise."""
     n_analog: int = N_ANALOG
-    """Analogue symbols of a frame."""
+    """Number of analogue symbols per frame."""
 
 
 def _moved(name: str, kind: ChannelKind = "awgn", *, beside: Beside = "", **channel: Any) -> Condition:
-    """With a carrier up to 12.5 % of the sample rate away and clocks up to 20 ppm, as a fault alone may hide: a DC
-    offset would fall on the carrier that is free.
+    """Add carrier offsets of up to 12.5 % of the sample rate and clock errors of up to 20 ppm to a condition.
+
+    Without them some faults would have no effect: a DC offset falls on the free carrier.
     """
     linewidth_hz = channel.pop("linewidth_hz", 0.0)
     return Condition(name, kind, 0.125, 20, linewidth_hz, channel, beside)
 
 
 SHORT = 200
-"""Analogue symbols where many frames count and their noise does not: a burst is found by its beginning."""
+"""Number of analogue symbols where the number of frames matters and their noise does not, as for detection."""
 PROFILES: tuple[tuple[str, ChannelKind], ...] = (("a", "tdl-a"), ("b", "tdl-b"), ("c", "tdl-c"))
 SPREADS = (0.1, 0.3, 1.0, 1.5)
-"""RMS delay spreads in samples: at 1.5 the last tap of TDL-A comes 14.5 samples late, and the prefix has 16."""
+"""RMS delay spreads in samples; at 1.5 the last tap of TDL-A has a delay of 14.5 samples, and the prefix has 16."""
 PLUTO: dict[str, Any] = {"iq_gain_db": 0.1, "iq_phase_deg": 0.5, "dc_offset": 0.02, "bits": 12}
-"""An AD936x with its tracking loops on, on the safe side of the data sheet: image at -43 dB, leakage at -34 dB."""
+"""Impairments of an AD936x with tracking loops on, worse than its data sheet: image at -43 dB, LO leakage at -34 dB."""
 
 CONDITIONS = (
     Condition("awgn"),
@@ -82,10 +83,10 @@ BESIDE_DB = -10.0
 
 
 def chosen(names: Iterable[str]) -> list[Condition]:
-    """Conditions by name, in the order of the table; "none" is none of them.
+    """Select conditions by name, in the order of the table; "none" selects none.
 
     Raises:
-        ConfigError: Unknown; the message lists the known ones.
+        ConfigError: A name is unknown; the message lists the known ones.
     """
     wanted = set(names) - {"none"}
     known = [condition.name for condition in CONDITIONS]

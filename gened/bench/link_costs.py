@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the link costs: samples a second of processor time, memory, overhead, peaks."""
+"""Costs of the link: processor time, memory, overhead, PAPR."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from gened.gr_blocks.phy.receiver import Receiver
 from gened.gr_blocks.phy.types import ComplexArray
 
 N_BURSTS, N_PASSES = 40, 5
-"""Bursts back to back, and how often: the median counts."""
+"""Number of bursts, one after another, and of repetitions, of which the median counts."""
 SPEED_SNR_DB = 10.0
 MOVING = ChannelConfig(kind="tdl-a", snr_db=SPEED_SNR_DB, delay_spread=1.0, doppler_hz=50.0, seed=1)
-"""A channel that a receiver has to follow through each burst."""
+"""Time-varying channel."""
 
 
 def receive_speed(samples: ComplexArray) -> tuple[float, int]:
-    """Million samples a second of processor time through a new receiver, and the frames that came out."""
+    """Speed of a new receiver in million samples per second of processor time, and the number of frames received."""
     receiver, n_frames, began_s = Receiver(), 0, time.process_time()
     for first in range(0, len(samples), CHUNK):
         n_frames += len(receiver.push(samples[first : first + CHUNK]))
@@ -37,7 +37,7 @@ def receive_speed(samples: ComplexArray) -> tuple[float, int]:
 
 
 def noise_speed(n_samples: int, seed: int) -> float:
-    """Million samples a second of noise alone."""
+    """Speed of a receiver with noise alone, million samples per second of processor time."""
     receiver, spent_s = Receiver(), 0.0
     for piece in pieces("noise", n_samples, seed):
         began_s = time.process_time()
@@ -48,7 +48,7 @@ def noise_speed(n_samples: int, seed: int) -> float:
 
 
 def transmit_speed(n_frames: int, seed: int) -> float:
-    """Million samples a second from frames, planned, coded and with lowered peaks."""
+    """Speed of the transmitter (planning, coding, PAPR reduction), million samples per second of processor time."""
     rng, n_samples = np.random.default_rng(seed), 0
     frames = [random_frame(number, rng, snr_design_db=SPEED_SNR_DB) for number in range(n_frames + 1)]
     modulate_burst(plan_bursts(frames.pop())[0])  # tables that are made once
@@ -59,9 +59,9 @@ def transmit_speed(n_frames: int, seed: int) -> float:
 
 
 def memory_mib(key: str = "VmHWM") -> float | None:
-    """Of this process: VmHWM the most it ever had, VmRSS what it has; None where /proc does not tell.
+    """Memory of this process in MiB: VmHWM is its maximum, VmRSS its present size; None without /proc.
 
-    `getrusage` would count what the process that started this one had.
+    `getrusage` would include the memory of the parent process.
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -71,7 +71,7 @@ def memory_mib(key: str = "VmHWM") -> float | None:
 
 
 def measure_speed(n_noise: int, seed: int) -> dict[str, float | int | None]:
-    """On one core; memory means something in a process of its own."""
+    """Speeds on one core, and the memory, which is meaningful in a process of its own."""
     rng = np.random.default_rng(seed)
     before_mib = memory_mib("VmRSS")
     bursts = [modulate_burst(plan_bursts(random_frame(number, rng))[0]) for number in range(N_BURSTS)]
@@ -93,7 +93,7 @@ def measure_speed(n_noise: int, seed: int) -> dict[str, float | int | None]:
 
 
 def peaks(seed: int, n_frames: int = 10) -> dict[str, float]:
-    """Mean PAPR of bursts for 10 and 20 dB, as they are sent and as they would be if nothing were done about it."""
+    """Mean PAPR in dB of bursts for 10 and 20 dB, with and without PAPR reduction."""
     rng = np.random.default_rng(seed)
     found: dict[str, float] = {}
     for snr_db in (10.0, 20.0):
@@ -105,9 +105,10 @@ def peaks(seed: int, n_frames: int = 10) -> dict[str, float]:
 
 
 def overhead(seed: int) -> dict[str, float]:
-    """(preamble + header + pilots) / payload in carriers x symbols, 8192 of them analogue; the rest apart.
+    """Overhead of a burst with 8192 analogue symbols: (preamble + header + pilots + padding) / payload, in resource
+    elements.
 
-    Padding of the last symbol counts with the preamble; null carriers and cyclic prefix are shares of all that is sent.
+    Null carriers and cyclic prefix are given apart, as fractions of all that is sent.
     """
     content = plan_bursts(random_frame(0, np.random.default_rng(seed)))[0]
     n_elements, grid = len(content.symbols), burst_grid(content)

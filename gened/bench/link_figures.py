@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Figures of docs/link.md, from what `gened bench link --out` wrote.
+"""Draw the figures of docs/link.md from the output of `gened bench link --out`.
 
 python -m gened.bench.link_figures results/link/*.json --out docs/figures
 """
@@ -33,10 +33,10 @@ Rows = list[dict[str, Any]]
 
 
 def read(paths: Iterable[Path]) -> tuple[Rows, Rows]:
-    """Rows of conditions, and those of GNU Radio's link, of all files together.
+    """Read the rows of conditions and those of GNU Radio's link of several files.
 
     Raises:
-        ConfigError: A file is none of ours.
+        ConfigError: A file is not an output of this bench.
     """
     rows: Rows = []
     gnuradio: Rows = []
@@ -53,7 +53,7 @@ def read(paths: Iterable[Path]) -> tuple[Rows, Rows]:
 
 
 def draw_burst(axes: Axes) -> None:
-    """Which cell is what, in the first symbols of a burst."""
+    """Kinds of resource elements in the first OFDM symbols of a burst."""
     n_symbols = 13
     kinds = np.full((n_symbols + 2, WAVEFORM.n_fft), np.nan)
     cells = np.where(WAVEFORM.pilot_mask(n_symbols), 2.0, 3.0)
@@ -70,14 +70,14 @@ def draw_burst(axes: Axes) -> None:
 
 
 def _at_one_snr(rows: Rows, key: str) -> Rows:
-    """Rows at `BARS_AT_DB` that have a value, in the order of the conditions."""
+    """Rows at `BARS_AT_DB` with a value, in the order of the conditions."""
     places = {condition.name: place for place, condition in enumerate(CONDITIONS)}
     shown = [row for row in rows if row["snr_db"] == BARS_AT_DB and row[key] is not None]
     return sorted(shown, key=lambda row: places.get(row["condition"], len(places)))
 
 
 def draw_loss(axes: Axes, rows: Rows) -> None:
-    """SNR lost at one SNR, a condition a bar: all symbols alike, and weighted as each deserves."""
+    """SNR loss per condition at one SNR: mean over all symbols, and weighted by their noise variances."""
     shown = _at_one_snr(rows, "snr_loss_db")
     places = np.arange(len(shown))[::-1]
     weighted = "weighted as each symbol deserves"
@@ -90,7 +90,7 @@ def draw_loss(axes: Axes, rows: Rows) -> None:
 
 
 def draw_lost(axes: Axes, rows: Rows, gnuradio: Rows) -> None:
-    """What is lost over SNR, ours and GNU Radio's, without an offset and with a large one."""
+    """Packet loss over SNR of our link and GNU Radio's, with small and large carrier offsets."""
     ours = sorted((row for row in rows if row["condition"] == "offsets-20ppm"), key=lambda row: row["snr_db"])
     x = [row["snr_db"] for row in ours]
     kept = [row["detection_rate"] * (1 - row["header_error_rate"]) for row in ours]
@@ -107,7 +107,7 @@ def draw_lost(axes: Axes, rows: Rows, gnuradio: Rows) -> None:
 
 
 def draw_claims(axes: Axes, rows: Rows) -> None:
-    """Claimed noise variance over measured error, in the quarters of the symbols by what is claimed."""
+    """Ratio of estimated noise variance to measured error in dB, by quartile of the estimate."""
     shown = _at_one_snr(rows, "noise_var_quartiles_db")
     places = np.arange(len(shown))[::-1]
     for index, color in enumerate(QUARTERS):
@@ -121,7 +121,7 @@ def draw_claims(axes: Axes, rows: Rows) -> None:
 
 
 def save(path: Path, size_inches: tuple[float, float], draw: Callable[[Axes], None]) -> None:
-    """One figure with one pair of axes."""
+    """Make a figure with one pair of axes."""
     figure = Figure(figsize=size_inches, dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -135,10 +135,10 @@ def save(path: Path, size_inches: tuple[float, float], draw: Callable[[Axes], No
 
 
 def draw_all(paths: Iterable[Path], folder: Path) -> list[Path]:
-    """All figures, into a folder.
+    """Draw all figures into a folder.
 
     Raises:
-        ConfigError: See `read`.
+        ConfigError: As `read`.
     """
     rows, gnuradio = read(paths)
     make_folder(folder)
@@ -154,7 +154,7 @@ def draw_all(paths: Iterable[Path], folder: Path) -> list[Path]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write the figures and name them."""
+    """Write the figures and print their names."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("results", type=Path, nargs="+", help="files of gened bench link --out")
     parser.add_argument("--out", type=Path, default=Path("docs/figures"), help="folder (default docs/figures)")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the bench of the link sends: Gaussian symbols, as a good codec's are, and a caption."""
+"""Frames of the bench of the link: Gaussian symbols, as of a good codec, and a caption."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def random_frame(
     snr_design_db: float = 4.0,
     session: int = 7,
 ) -> Frame:
-    """A frame with Gaussian analogue symbols of mean power 1 and 60 bytes of text."""
+    """Make a frame with Gaussian analogue symbols of mean power 1 and 60 bytes of text."""
     symbols = complex_noise(rng, n_analog, 1.0)
     text = rng.integers(0, 256, TEXT_BYTES, np.uint8).tobytes()
     return Frame(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""GNU Radio's own OFDM link, `digital.ofdm_tx` and `ofdm_rx`, and ours on the same air.
+"""Compare GNU Radio's OFDM link, `digital.ofdm_tx` and `ofdm_rx`, with ours on the same channel.
 
 Both send packets of 60 bytes, as they come by default: GNU Radio's in BPSK without a code and with CRC-32, ours in the
 mode `bpsk-1/2`, which has a code, without analogue symbols. `snr_db` means the same for both, Es/N0 on an occupied
@@ -33,23 +33,23 @@ from gened.gr_blocks.phy.receiver import Receiver
 from gened.gr_blocks.phy.types import ComplexArray
 
 N_FFT, PREFIX, N_CARRIERS = 64, 16, 52
-"""Of GNU Radio's defaults; 48 carriers with data and 4 pilots, as in IEEE 802.11a."""
+"""FFT length and occupied carriers of GNU Radio's defaults: 48 data carriers and 4 pilots, as in IEEE 802.11a."""
 SYMBOL_LEN = N_FFT + PREFIX
 DETECTED_WITHIN = 3 * SYMBOL_LEN
-"""Samples behind a packet's first one in which its detector may raise its flag: two preamble symbols and one."""
+"""Samples after the first of a packet in which a detection counts: two preamble symbols and one more."""
 TX_TAG, RX_TAG, FRAME_TAG = "tx_packet", "rx_packet", "rx_frame"
-"""Each end needs length tags of its own name, or the receiver takes the sender's for its own."""
+"""Names of length tags, which must differ, or the receiver would use the sender's tags."""
 GAP = (500, 1500)
 PADDING = 6000
-"""Behind the last packet: without it the receiver waits for samples that never come, and the packet is lost."""
+"""Samples after the last packet; without them the receiver waits for further samples, and the packet is lost."""
 TIMEOUT_S = 600.0
 OFFSETS_NORM = (0.0, 0.005, 0.02, 0.125)
-"""Carrier offsets, cycles per sample: a carrier of GNU Radio's default is 0.0156 wide, one of ours 0.0039."""
+"""Carrier offsets, cycles per sample. The subcarrier spacing of GNU Radio's default is 0.0156, ours 0.0039."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One setting of the air."""
+    """One setting of the channel."""
 
     snr_db: float
     cfo_norm: float
@@ -59,20 +59,20 @@ class Point:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of its packets."""
+    """Result at one point."""
 
     detection_rate: float
     packet_error_rate: float
-    """Of all that were sent."""
+    """Fraction of the packets sent."""
 
 
 def is_available() -> bool:
-    """Whether GNU Radio is installed."""
+    """Test whether GNU Radio is installed."""
     return importlib.util.find_spec("gnuradio") is not None
 
 
 def compare(points: Sequence[Point]) -> list[dict[str, float | int]]:
-    """Both links at each point.
+    """Measure both links at each point.
 
     Raises:
         LinkError: GNU Radio's process failed or took too long.
@@ -103,9 +103,15 @@ def _in_child(points: Sequence[Point]) -> list[Outcome]:
 
 
 def _air(packets: Sequence[ComplexArray], point: Point, noise_ratio: float) -> tuple[ComplexArray, list[int]]:
-    """Packets of mean power 1 with gaps between them, through the air; and where each begins.
+    """Send packets with gaps through the channel.
 
-    `noise_ratio` is the waveform's n_fft / n_occupied.
+    Args:
+        packets: Samples per packet, mean power 1.
+        point: Setting of the channel.
+        noise_ratio: n_fft / n_occupied of the waveform.
+
+    Returns:
+        Received samples, [n] complex64, and the start of each packet.
     """
     rng = np.random.default_rng(point.seed)
     parts: list[ComplexArray] = []
@@ -122,7 +128,7 @@ def _air(packets: Sequence[ComplexArray], point: Point, noise_ratio: float) -> t
 
 
 def ours(point: Point) -> Outcome:
-    """Packets as captions of frames without a picture."""
+    """Modulate packets as captions of frames without a picture."""
     rng = np.random.default_rng(point.seed)
     frames = [random_frame(number, rng, n_analog=0) for number in range(point.n_packets)]
     received, _ = _air(
@@ -136,7 +142,7 @@ def ours(point: Point) -> Outcome:
 
 
 def gnuradio_packets(payloads: Sequence[bytes]) -> list[ComplexArray]:
-    """Samples of `ofdm_tx`, a packet each, mean power 1."""
+    """Modulate packets with `ofdm_tx`: samples per packet, complex64, mean power 1."""
     import pmt
     from gnuradio import blocks, digital, gr
 
@@ -155,7 +161,7 @@ def gnuradio_packets(payloads: Sequence[bytes]) -> list[ComplexArray]:
 
 
 def gnuradio_outcome(point: Point) -> Outcome:
-    """Packets through GNU Radio's sender and receiver; detection is a flag of its Schmidl and Cox block at a packet."""
+    """Send packets through GNU Radio's transmitter and receiver; a detection is a flag of its Schmidl and Cox block."""
     from gnuradio import blocks, digital, gr
 
     rng = np.random.default_rng(point.seed)
@@ -177,7 +183,7 @@ def gnuradio_outcome(point: Point) -> Outcome:
 
 
 def main() -> int:
-    """Points as JSON on stdin; their outcomes as JSON on the last line of stdout."""
+    """Read points as JSON from stdin; write their results as JSON to the last line of stdout."""
     points: list[dict[str, Any]] = json.load(sys.stdin)
     print(json.dumps([asdict(gnuradio_outcome(Point(**point))) for point in points]))
     return 0

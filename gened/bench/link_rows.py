@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One row: frames through a condition at an SNR, and what became of them.
+"""Measure one row: frames through one condition at one SNR.
 
-Es is the mean energy of an occupied carrier at the receiver in that burst: the SNR that was set, times the mean of
-|H|^2 over the burst's carriers and symbols.
+Es is the mean energy of an occupied carrier at the receiver in a burst: the SNR that is set, times the mean of |H|^2
+over the carriers and OFDM symbols of the burst.
 
-    snr_loss_db         that SNR less the SNR of the equalised symbols, mean error over all of them alike
-    snr_loss_symbol_db  mean of error |H|^2 over N0, weighted as the noise of each symbol deserves: what is lost against
-                        a receiver that knows the channel. In a channel that is flat and still both are the same
+    snr_loss_db         that SNR less the SNR of the equalised symbols, from their mean squared error
+    snr_loss_symbol_db  mean of error |H|^2 over N0, which weights each symbol by its noise: the loss against a receiver
+                        with perfect channel knowledge. In a flat, time-invariant channel both are equal
 
-A selective channel costs `snr_loss_db` what no receiver can mend: a carrier at a tenth of the power has ten times the
-noise, and a plain mean counts little else. Who decodes is told each symbol's variance, and loses the second.
+In a selective channel `snr_loss_db` includes a loss that no receiver can avoid: a carrier at a tenth of the power has
+ten times the noise after equalisation, and dominates the mean. Decoders receive the noise variance of each symbol, so
+for them the second loss counts.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ MIN_ERROR = 1e-12
 
 @dataclass(frozen=True)
 class Row:
-    """A condition at an SNR; None where nothing was received."""
+    """Result of one condition at one SNR; None without received frames."""
 
     condition: str
     snr_db: float
@@ -50,15 +51,15 @@ class Row:
     snr_loss_p95_db: float | None
     snr_loss_symbol_db: float | None
     detection_rate: float
-    """Share of the frames whose preamble was found."""
+    """Fraction of the frames whose preamble was detected."""
     header_error_rate: float
-    """Of those."""
+    """Fraction of the detected frames whose header failed."""
     caption_error_rate: float
-    """Of those whose header was read."""
+    """Fraction of the frames with a decoded header whose caption failed."""
     noise_var_bias_db: float | None
-    """Claimed noise variance over measured error, means over a frame."""
+    """Ratio of the mean estimated noise variance to the mean squared error of a frame, dB."""
     noise_var_quartiles_db: list[float] | None
-    """The same for the quarter of the symbols that claims the least noise, to that which claims the most."""
+    """The same per quartile of the estimated noise variance, from the least to the largest, dB."""
     snr_est_bias_db: float | None
     snr_est_rms_db: float | None
     cfo_error_rms_hz: float | None
@@ -67,19 +68,19 @@ class Row:
 
 @dataclass(frozen=True)
 class _Sent:
-    """A frame on the air, and what the air did to it."""
+    """A frame with its received samples and the channel."""
 
     frame: Frame
     content: BurstContent
     config: ChannelConfig
     received: ComplexArray
     power: Float
-    """|H|^2 of each cell, [n_symbols, 204]."""
+    """Squared gain |H|^2 of each resource element, [n_symbols, 204]."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one frame that was received."""
+    """Measurements of one received frame."""
 
     loss_db: float
     loss_symbol_db: float
@@ -91,7 +92,7 @@ class Figures:
 
 
 def measure(condition: Condition, snr_db: float, n_frames: int, seed: int) -> Row:
-    """Frames one by one, each with its own offsets, timing, fading and noise."""
+    """Generate frames, each with its own offsets, timing, fading and noise."""
     rng = np.random.default_rng(seed)
     found: list[Figures] = []
     n_preambles = n_headers = n_captions = 0
@@ -132,7 +133,7 @@ def _on_air(condition: Condition, snr_db: float, number: int, rng: np.random.Gen
 
 
 def _beside(condition: Condition, n: int, lead: int, n_burst: int, rng: np.random.Generator) -> ComplexArray:
-    """What else is on the air, [n], `BESIDE_DB` over a burst."""
+    """Interference, [n] complex64, at `BESIDE_DB` relative to the burst."""
     amplitude = 10 ** (BESIDE_DB / 20)
     if condition.beside == "narrow-band":
         spectrum = scipy.fft.fft(complex_noise(rng, n, 1.0))
@@ -148,7 +149,7 @@ def _beside(condition: Condition, n: int, lead: int, n_burst: int, rng: np.rando
 
 
 def _limit(sent: _Sent) -> Float:
-    """Noise variance of each analogue symbol for a receiver that knows the channel, in the order of the frame."""
+    """Noise variance of each analogue symbol with perfect channel knowledge, in the order of the frame, [n_symbols]."""
     payload = ~WAVEFORM.pilot_mask(len(sent.power))
     payload[: WAVEFORM.n_header_symbols] = False
     n_analog = len(sent.frame.encoded.symbols)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is no frame and must not become one: noise, and what else there is in a band.
+"""Signals without frames, from which no frame may be received: noise and other signals in a band.
 
-All but silence come with noise, 30 dB under the signal, in pieces of a million samples that go on where the last ended.
+All but silence have noise 30 dB below the signal. They come in pieces of a million samples that continue each other.
 """
 
 from __future__ import annotations
@@ -19,47 +19,49 @@ PIECE = 1_000_000
 CHUNK = 65536
 NOISE_VAR = 1e-3
 CHIRP_LEN = 10_000
-"""Samples of one sweep over 80 % of the band."""
+"""Samples per sweep over 80 % of the band."""
 OFDM_FFT, OFDM_PREFIX = 64, 16
 OFDM_CARRIERS = np.r_[-26:0, 1:27]
-"""As in IEEE 802.11a, and in GNU Radio's example."""
+"""FFT length and prefix as in IEEE 802.11a and in GNU Radio's example."""
 
 Piece = Callable[[int, int, np.random.Generator], ComplexArray]
-"""`(first, n, rng)`: the samples from index `first` on."""
+"""Function of (first, n, rng) that returns n samples from index `first`, [n] complex64."""
 
 
 @dataclass(frozen=True)
 class FalseFrames:
-    """What came out where nothing was sent."""
+    """Result for one signal."""
 
     signal: str
     samples: int
     candidates: int
     preambles: int
     frames: int
-    """Must be 0."""
+    """Number of false frames; must be 0."""
 
 
 def noise(first: int, n: int, rng: np.random.Generator) -> ComplexArray:
-    """White noise of power 1."""
+    """White noise of power 1, [n] complex64."""
     return complex_noise(rng, n, 1.0)
 
 
 def tone(first: int, n: int, rng: np.random.Generator) -> ComplexArray:
-    """A carrier of power 1 that nobody modulates."""
+    """Unmodulated carrier of power 1, [n] complex64."""
     cycles = 0.1234567 * (first + np.arange(n))
     return np.asarray(np.exp(2j * np.pi * (cycles % 1)), np.complex64) + complex_noise(rng, n, NOISE_VAR)
 
 
 def chirp(first: int, n: int, rng: np.random.Generator) -> ComplexArray:
-    """A sweep over the band, over and over."""
+    """Repeated frequency sweeps over the band, [n] complex64."""
     t = (first + np.arange(n)) % CHIRP_LEN
     cycles = -0.4 * t + 0.4 * t**2 / CHIRP_LEN
     return np.asarray(np.exp(2j * np.pi * (cycles % 1)), np.complex64) + complex_noise(rng, n, NOISE_VAR)
 
 
 def ofdm(first: int, n: int, rng: np.random.Generator) -> ComplexArray:
-    """Packets of another OFDM: 64 carriers, prefix 16; every 20th symbol has two equal halves, as a preamble has."""
+    """OFDM signal of another system, [n] complex64: 64 carriers, prefix 16; every 20th symbol has two equal halves, as
+        a
+    preamble."""
     count = n // (OFDM_FFT + OFDM_PREFIX) + 1
     grid = np.zeros((count, OFDM_FFT), np.complex64)
     grid[:, OFDM_CARRIERS] = np.exp(0.5j * np.pi * rng.integers(0, 4, (count, len(OFDM_CARRIERS))))
@@ -70,7 +72,7 @@ def ofdm(first: int, n: int, rng: np.random.Generator) -> ComplexArray:
 
 
 def silence(first: int, n: int, rng: np.random.Generator) -> ComplexArray:
-    """Zeros, as from a receiver that is not connected."""
+    """Zeros, as from a receiver without an antenna, [n] complex64."""
     return np.zeros(n, np.complex64)
 
 
@@ -78,19 +80,19 @@ SIGNALS: dict[str, Piece] = {"noise": noise, "tone": tone, "chirp": chirp, "ofdm
 
 
 def pieces(name: str, n_samples: int, seed: int) -> Iterator[ComplexArray]:
-    """A signal's samples, a million at a time."""
+    """Generate the samples of a signal, a million at a time."""
     rng = np.random.default_rng(seed)
     for first in range(0, n_samples, PIECE):
         yield SIGNALS[name](first, min(PIECE, n_samples - first), rng)
 
 
 def false_frames(name: str, n_samples: int, seed: int) -> FalseFrames:
-    """A signal into a receiver.
+    """Count false frames from a signal.
 
     Args:
-        name: One of `SIGNALS`.
-        n_samples: How long.
-        seed: Of noise and content.
+        name: A key of `SIGNALS`.
+        n_samples: Length of the signal in samples.
+        seed: Seed of noise and content.
     """
     receiver, n_frames = Receiver(), 0
     for piece in pieces(name, n_samples, seed):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the bench of the link found, as tables for a terminal."""
+"""Tables of the results of the bench of the link, for a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 PERCENT = "%"
-"""Without its sign: the heading is short."""
+"""Format of fractions in percent without the sign, since the columns are narrow."""
 COLUMNS = (
     ("condition", "condition", ""), ("snr_db", "SNR", "g"), ("snr_loss_db", "loss dB", ".2f"),
     ("snr_loss_p95_db", "95 %", ".2f"), ("snr_loss_symbol_db", "sym. dB", ".2f"),
@@ -20,7 +20,7 @@ COLUMNS = (
     ("snr_est_rms_db", "SNR err", ".2f"), ("cfo_error_rms_hz", "Hz err", ".1f"),
     ("sfo_error_rms_ppm", "ppm err", ".1f"),
 )  # fmt: skip
-"""Key, heading and format. Of a list the entry farthest from 0 is shown."""
+"""Key, heading and format of each column. Of a list the entry of largest magnitude is shown."""
 FALSE_COLUMNS = (
     ("signal", "no frame in", ""), ("samples", "samples", ","), ("candidates", "candidates", ","),
     ("preambles", "preambles", ","), ("frames", "frames", ","),
@@ -33,7 +33,7 @@ GNURADIO_COLUMNS = (
 
 
 def tables(result: Mapping[str, Any]) -> list[Table]:
-    """Those that there is something for, of what `link.run` gave."""
+    """Tables of the parts of a result of `link.run` that are not empty."""
     found = [_table(result["rows"], COLUMNS)] if result["rows"] else []
     if result["false_frames"]:
         found.append(_table(result["false_frames"], FALSE_COLUMNS))

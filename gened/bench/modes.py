@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the digital modes and the header hold: loss rates over Es/N0 in white noise; the thresholds of `modes.MODES`.
+"""Bench of the digital modes and the header: loss rates over Es/N0 in white noise, and the thresholds of `modes.MODES`.
 
     python -m gened.bench.modes --frames 5000 --json
 
-Cells and their noise variance are given to the decoder as they are, so that a real receiver's loss comes on top; the
-thresholds keep 1 dB for it. Also told: what the decoder's minimum-sum scaling and exact LLRs are worth, and its speed.
+The decoder receives the symbols with their true noise variance; the thresholds contain 1 dB for the loss of a real
+receiver. Also measured: minimum-sum scaling, exact against max-log LLRs, and the speed of the decoder.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ from gened.gr_blocks.phy.types import ComplexArray, ImageSize
 
 TEXT_BYTES = 60
 SIDE_BYTES = (16, 64, 600)
-"""Side information of a small picture, one full share, and several blocks."""
+"""Lengths of side information: of a small picture, one full packet, several blocks."""
 TARGET = 1e-3
 MARGIN_DB = 1.0
 STEP_DB = 0.25
 LLR_POINTS = (("16qam-1/2", 6.25), ("64qam-1/2", 10.5), ("16qam-3/4", 10.0), ("64qam-3/4", 15.25))
 SCALING_SNR_DB = (-1.75, -1.5, -1.25)
 ENOUGH_ERRORS = 50
-"""Losses after which a point is known well enough (14 %)."""
+"""Lost frames after which a point ends; its relative standard deviation is then 14 %."""
 
 Trial = Callable[[float, np.random.Generator], bool]
-"""One message through noise at this Es/N0 in dB: whether it was lost."""
+"""Trial of one message at an Es/N0 in dB: whether it was lost."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A loss rate at an SNR."""
+    """Loss rate at one SNR."""
 
     what: str
     snr_db: float
@@ -58,14 +58,25 @@ class Point:
     n_frames: int
 
 
-def noisy(cells: ComplexArray, snr_db: float, rng: np.random.Generator) -> tuple[ComplexArray, npt.NDArray[np.float64]]:
-    """Cells through white noise, and the noise variance of each."""
+def noisy(
+    symbols: ComplexArray, snr_db: float, rng: np.random.Generator
+) -> tuple[ComplexArray, npt.NDArray[np.float64]]:
+    """Add white noise to symbols.
+
+    Args:
+        symbols: [n] complex64.
+        snr_db: Es/N0, dB.
+        rng: Source of the noise.
+
+    Returns:
+        Noisy symbols, [n] complex64, and the noise variance of each, [n].
+    """
     noise_var = 10 ** (-snr_db / 10)
-    return cells + complex_noise(rng, len(cells), noise_var), np.full(len(cells), noise_var)
+    return symbols + complex_noise(rng, len(symbols), noise_var), np.full(len(symbols), noise_var)
 
 
 def payload_trial(n_bytes: int, mode_name: str) -> Trial:
-    """A random payload in a mode."""
+    """Make a trial of a random payload in a mode."""
 
     def lost(snr_db: float, rng: np.random.Generator) -> bool:
         payload = rng.bytes(n_bytes)
@@ -75,7 +86,7 @@ def payload_trial(n_bytes: int, mode_name: str) -> Trial:
 
 
 def random_header(rng: np.random.Generator) -> Header:
-    """A header that a sender could send, its fields spread over their ranges."""
+    """Make a valid header with random fields."""
     return Header(
         session=int(rng.integers(65536)), frame=int(rng.integers(65536)), burst=0, n_bursts=1,
         codec_id=int(rng.integers(1 << 32)), size=ImageSize(256, 256), rate=Fraction(1, 24), snr_design_db=4.0,
@@ -85,7 +96,7 @@ def random_header(rng: np.random.Generator) -> Header:
 
 
 def header_trial() -> Trial:
-    """A header on the cells that the waveform gives it."""
+    """Make a trial of a random header on the resource elements of the waveform."""
     n_elements = int((~WAVEFORM.pilot_mask(WAVEFORM.n_header_symbols)).sum())
 
     def lost(snr_db: float, rng: np.random.Generator) -> bool:
@@ -96,7 +107,7 @@ def header_trial() -> Trial:
 
 
 def loss_rate(what: str, trial: Trial, snr_db: float, n_frames: int, seed: int) -> Point:
-    """Trials until there are enough losses, or no more frames."""
+    """Run trials until enough frames are lost or all are sent."""
     rng = np.random.default_rng([seed, round(100 * snr_db) + 10000])
     n_lost = n_done = 0
     while n_done < n_frames and n_lost < ENOUGH_ERRORS:
@@ -106,7 +117,7 @@ def loss_rate(what: str, trial: Trial, snr_db: float, n_frames: int, seed: int) 
 
 
 def curve(what: str, trial: Trial, first_db: float, n_frames: int, seed: int) -> list[Point]:
-    """Loss rates at multiples of 0.25 dB, from about `first_db` until the target is met."""
+    """Measure loss rates at multiples of 0.25 dB, from about `first_db` to the target."""
     first_db = STEP_DB * np.floor(first_db / STEP_DB)
     points = [loss_rate(what, trial, first_db, n_frames, seed)]
     while points[-1].fer > TARGET and len(points) < 60:
@@ -115,7 +126,7 @@ def curve(what: str, trial: Trial, first_db: float, n_frames: int, seed: int) ->
 
 
 def holds_from_db(points: list[Point]) -> float:
-    """Where a curve crosses the target, on a straight line between the logarithms of its last two points."""
+    """SNR in dB at which a curve crosses the target, interpolated log-linearly between its last two points."""
     high, low = (np.log10(max(point.fer, 0.5 / point.n_frames)) for point in points[-2:])
     share = (high - np.log10(TARGET)) / (high - low)
     return round(float(points[-2].snr_db + share * (points[-1].snr_db - points[-2].snr_db)), 2)
@@ -147,7 +158,16 @@ def scaling_loss(scaling: float, snr_db: float, n_blocks: int, seed: int) -> flo
 
 
 def max_log_llr(symbols: ComplexArray, noise_var: float, bits_per_symbol: int) -> npt.NDArray[np.float64]:
-    """LLRs of the nearest points alone, [n bits_per_symbol]: what `demodulate` would give at less work."""
+    """Max-log LLRs, from the nearest points alone.
+
+    Args:
+        symbols: [n] complex64.
+        noise_var: Whole complex noise variance.
+        bits_per_symbol: 1, 2, 4, 6 or 8.
+
+    Returns:
+        [n bits_per_symbol] float64, positive means 1.
+    """
     words = (np.arange(2**bits_per_symbol)[:, None] >> np.arange(bits_per_symbol)[::-1] & 1).astype(np.uint8)
     distance = np.abs(symbols[:, None] - modulate(words.ravel(), bits_per_symbol)) ** 2 / noise_var
     llr = [distance[:, bit == 0].min(1) - distance[:, bit == 1].min(1) for bit in words.T]
@@ -155,7 +175,7 @@ def max_log_llr(symbols: ComplexArray, noise_var: float, bits_per_symbol: int) -
 
 
 def llr_losses(name: str, snr_db: float, n_blocks: int, seed: int) -> dict[str, str | float]:
-    """Block loss rates of the longest code of a mode, of the same noise, with exact LLRs and with max-log."""
+    """Block loss rates of the longest code of a mode with exact and with max-log LLRs of the same noise."""
     rng, mode = np.random.default_rng(seed), MODES[name]
     code = LdpcCode.for_payload(LdpcCode.max_info(mode.code_rate), mode.code_rate)
     noise_var, bits_per_symbol = 10 ** (-snr_db / 10), mode.bits_per_symbol
@@ -175,7 +195,7 @@ def llr_losses(name: str, snr_db: float, n_blocks: int, seed: int) -> dict[str, 
 
 
 def decoder_speed(ebno_db: float, n_blocks: int, seed: int) -> float:
-    """Information bits a second of one core's time, in Mbit/s, n = 2304 and rate 1/2."""
+    """Speed of the decoder in Mbit/s of information bits on one core, n = 2304, rate 1/2, at an Eb/N0 in dB."""
     rng, code = np.random.default_rng(seed), LdpcCode.for_payload(LdpcCode.max_info("1/2"))
     noise_var = 1 / (2 * 0.5 * 10 ** (ebno_db / 10))
     received = []
@@ -190,7 +210,7 @@ def decoder_speed(ebno_db: float, n_blocks: int, seed: int) -> float:
 
 
 def measure(n_frames: int, seed: int) -> dict[str, object]:
-    """All that this bench tells."""
+    """Run all measurements of this bench."""
     points, thresholds = [], {}
     for name, mode in MODES.items():
         found = curve(name, payload_trial(TEXT_BYTES, name), mode.min_snr_db - MARGIN_DB - 1.0, n_frames, seed)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the packing of texts saves: bytes and coded bits before and after.
+"""Bench of the packing of texts: bytes and coded bits with and without it.
 
 python -m gened.bench.text CAPTIONS.jsonl --mode qpsk-1/2
 """
@@ -22,23 +22,23 @@ from gened.gr_blocks.phy.framing.records import packed_len
 
 @dataclass(frozen=True)
 class Saved:
-    """Means over texts."""
+    """Mean lengths over texts."""
 
     texts: int
     plain_bytes: float
-    """UTF-8, without the three bytes of a record."""
+    """Bytes in UTF-8, without the three of a record."""
     packed_bytes: float
-    """With them."""
+    """Bytes packed, with the three of the record."""
     plain_coded_bits: float
-    """With CRC, LDPC and repetition, in the mode that was asked for."""
+    """Coded bits of the unpacked text with CRC, LDPC and repetition, in the chosen mode."""
     packed_coded_bits: float
 
 
 def measure(texts: Iterable[str], mode_name: str) -> Saved:
-    """What these texts cost in a mode.
+    """Measure the lengths of texts in a mode.
 
     Raises:
-        ConfigError: No text, or no such mode.
+        ConfigError: There is no text, or no such mode.
     """
     bits = mode(mode_name).bits_per_symbol
     rows = [
@@ -52,10 +52,10 @@ def measure(texts: Iterable[str], mode_name: str) -> Saved:
 
 
 def read_texts(path: Path) -> list[str]:
-    """Texts of a file of {"caption": text} or {"captions": [text, ...]} lines.
+    """Read the texts of a file of {"caption": text} or {"captions": [text, ...]} lines.
 
     Raises:
-        ConfigError: It cannot be read.
+        ConfigError: The file cannot be read.
     """
     texts: list[str] = []
     try:
@@ -68,7 +68,7 @@ def read_texts(path: Path) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print the means as JSON."""
+    """Print the mean lengths as JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("file", type=Path, help="JSON lines with captions")
     parser.add_argument("--mode", default="qpsk-1/2", help="digital mode (default qpsk-1/2)")
