@@ -96,7 +96,9 @@ def invents(*_: Any) -> list[ReceivedFrame]:
     return [FRAME]
 
 
-@pytest.mark.parametrize(("frames", "what"), [(fails, "ValueError: a bug"), (invents, "lengths that no header announced")])
+@pytest.mark.parametrize(
+    ("frames", "what"), [(fails, "ValueError: a bug"), (invents, "lengths that no header announced")]
+)
 def test_a_receiver_that_fails_is_told_with_the_stream_that_did_it(
     frames: Callable[..., list[ReceivedFrame]], what: str, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
