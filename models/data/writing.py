@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Picture files of a run: one writer, and one rule for their names.
 
+```text
 sent.png                     of a run with one picture of its kind; otherwise the first picture of its kind
 received-0003.png            one of several, here frame 3
 received-00007-0003.png      the same of another sender, session 7
 received-0003-mask.png       beside it: the importance of its pixels; mask.png beside received.png
+```
 """
 
 from __future__ import annotations
