@@ -48,6 +48,7 @@ class Inverter:
 
     def __init__(self) -> None:
         self.batches: list[int] = []
+        self.has_begun = threading.Event()
         self.gate = threading.Event()
         self.gate.set()
 
@@ -55,6 +56,7 @@ class Inverter:
         return self.edit_batch([request])[0]
 
     def edit_batch(self, requests: Sequence[EditRequest]) -> list[Edited]:
+        self.has_begun.set()
         self.gate.wait(20)
         self.batches.append(len(requests))
         if any(request.text == "raise" for request in requests):
@@ -134,13 +136,15 @@ def test_a_full_queue_refuses_at_once() -> None:
     editor = Inverter()
     editor.gate.clear()
     with serving(editor, queue_len=2) as (at, _), EditorClient(at, queue_len=20) as client:
-        answers, all_came = collected(client, [EditTask(picture(64, 64 + 16 * n)) for n in range(6)])
-        assert wait_until(lambda: len(answers) >= 3)  # one is in work, two wait
+        first, first_came = collected(client, [EditTask(picture(64, 64))])
+        assert editor.has_begun.wait(20)  # one is in work, so that of five more two wait
+        answers, all_came = collected(client, [EditTask(picture(64, 64 + 16 * n)) for n in range(1, 6)])
+        assert wait_until(lambda: len(answers) >= 3)
         assert all("busy" in edited.reason and not edited.edited for edited in answers)
         editor.gate.set()
-        assert wait_until(all_came)
+        assert wait_until(all_came) and wait_until(first_came)
         figures = client.figures()
-    assert figures["refused"] == 3 and figures["edited"] == 3 and figures["waiting"] == 0
+    assert figures["refused"] == 3 and first[0].edited and figures["edited"] == 3 and figures["waiting"] == 0
     assert figures["latency_ms"]["p50"] > 0 and figures["peak_memory_mib"] > 1
 
 
