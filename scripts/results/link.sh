@@ -53,7 +53,8 @@ part() {
     costs) link costs --conditions none --no-gnuradio --noise-samples 0 ;;
     ldpc)
       say ldpc
-      "$PYTHON" -m gened bench ldpc --quiet --workers "${WORKERS:-1}" --frames $((500 * MORE)) --out "$OUT/ldpc.json" >/dev/null
+      "$PYTHON" -m gened bench ldpc --quiet --workers "${WORKERS:-1}" --frames $((500 * MORE)) --blocks 0 --broken 0 --out "$OUT/ldpc.json" >/dev/null
+      "$PYTHON" -m gened bench ldpc --quiet --modes none --out "$OUT/ldpc-decoders.json" >/dev/null
       "$PYTHON" -m gened.bench.ldpc_figures "$OUT/ldpc.json" --out docs/figures
       ;;
     figures) "$PYTHON" -m gened.bench.link_figures "$OUT"/*.json --out docs/figures ;;
