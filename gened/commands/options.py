@@ -102,7 +102,7 @@ Live = Annotated[
     str,
     typer.Option(
         "--live", metavar="HOW",
-        help="Figures while it runs: line, one that is refreshed on a terminal; json, a line a second on stdout; none.",
+        help="Live figures: line, one that is refreshed on a terminal; json, one line per second on stdout; none.",
     ),
 ]  # fmt: skip
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
@@ -153,7 +153,7 @@ def read_captions(file: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the captions in {file}: {error}") from error
     if not any(lines):
-        raise ConfigError(f"{file} holds no caption; write one a line, in UTF-8")
+        raise ConfigError(f"{file} holds no caption; write one per line, in UTF-8")
     return lines
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`gened survey`: a line a frame about a link, then the summary, the plot and the JSON of an experiment on the air."""
+"""`gened survey`: one line per frame of a link, then the summary, the plot and the JSON of a field experiment."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def survey(
     json_only: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:  # fmt: skip
-    """Survey a link, a line a frame: SNR, offsets, loss, PSNR; then a summary and a plot. Ctrl-C ends it and keeps all.
+    """Log a link, one line per frame (SNR, offsets, loss, PSNR), then a summary and a plot. Ctrl-C keeps all.
 
     With --radio it listens to a radio, without to the air of `gened air`; with --send it sends the frames itself, over
     the radio or over an air of its own.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a survey leaves: a line a frame, survey.json, survey.csv, and survey.png with SNR, offset, PSNR and loss."""
+"""Results of a survey: one line per frame, survey.json, survey.csv, and survey.png with SNR, offset, PSNR and loss."""
 
 from __future__ import annotations
 

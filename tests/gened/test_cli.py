@@ -304,7 +304,7 @@ def wait_for_listener(address: str, limit_s: float = 60.0) -> None:
             return False
         return True
 
-    wait_for(is_open, f"nobody listens at {address}", limit_s)
+    wait_for(is_open, f"no program listens at {address}", limit_s)
 
 
 def test_air_says_which_port_is_in_use() -> None:
