@@ -96,20 +96,30 @@ def _distance(aa: npt.NDArray[np.float64], bb: npt.NDArray[np.float64], ab: npt.
     return float(within_a + within_b - 2 * ab.mean())
 
 
-def distance_interval(originals: Sequence[Features], received: Sequence[Features]) -> tuple[float, float, float]:
+def distance_interval(
+    originals: Sequence[Features], received: Sequence[Sequence[Features]]
+) -> tuple[float, tuple[float, float] | None]:
     """Distance over all patches, and the 95 % interval of a bootstrap over pictures.
+
+    A picture that is drawn twice would meet itself; such pairs of equal patches are left out of the means.
 
     Args:
         originals: Features of each picture's patches.
-        received: The same, in the same order.
+        received: The same of the received pictures, one sequence per noise seed, in the same order.
 
-    A picture that is drawn twice would meet itself; such pairs of equal patches are left out of the means.
+    Returns:
+        The mean of the distances of the seeds, and its interval, for which the pictures are drawn once for all seeds;
+        None for fewer than two pictures.
     """
-    aa, bb, ab = _kernels(np.concatenate(list(originals)), np.concatenate(list(received)))
     sizes = np.array([len(features) for features in originals])
-    # Sums over the patches of each pair of pictures: what a drawing of pictures needs, however often it is drawn.
-    sums = [_by_picture(kernel, sizes) for kernel in (aa, bb, ab)]
-    own = [np.add.reduceat(np.diag(kernel), _firsts(sizes)) for kernel in (aa, bb)]
+    kernels = [_kernels(np.concatenate(list(originals)), np.concatenate(list(each))) for each in received]
+    distance = float(np.mean([_distance(*each) for each in kernels]))
+    if len(sizes) < 2:
+        return distance, None
+    # Sums over the patches of each pair of pictures: what a drawing of pictures needs, however often it is drawn. A
+    # distance is linear in them, so the mean over the seeds is taken here.
+    sums = [np.mean([_by_picture(each[i], sizes) for each in kernels], axis=0) for i in range(3)]
+    own = [np.mean([np.add.reduceat(np.diag(each[i]), _firsts(sizes)) for each in kernels], axis=0) for i in range(2)]
     rng = np.random.default_rng(0)
     found = []
     for _ in range(N_BOOTSTRAP):
@@ -120,7 +130,7 @@ def distance_interval(originals: Sequence[Features], received: Sequence[Features
         within = [(times @ s @ times - squares @ o) / n_pairs for s, o in zip(sums[:2], own, strict=True)]
         found.append(float(within[0] + within[1] - 2 * (times @ sums[2] @ times) / (n * n)))
     low, high = np.percentile(found, [2.5, 97.5])
-    return _distance(aa, bb, ab), float(low), float(high)
+    return distance, (float(low), float(high))
 
 
 def _firsts(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

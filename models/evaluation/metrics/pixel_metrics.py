@@ -79,9 +79,18 @@ def mean_picture(x: Picture) -> Picture:
     return np.full_like(x, x.mean())
 
 
-def bootstrap_interval(values: npt.ArrayLike, *, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the mean by resampling pictures."""
+def bootstrap_interval(values: npt.ArrayLike, *, seed: int = 0) -> tuple[float, float] | None:
+    """95 % interval of the mean by resampling pictures; None for fewer than two pictures.
+
+    Args:
+        values: [pictures], or [pictures, noise seeds]. Pictures are the sample: a row of seeds is averaged first, so
+            that more seeds take away noise and do not pass for more pictures.
+        seed: Seed of the resampling.
+    """
     data = np.asarray(values, np.float64)
+    data = data.reshape(len(data), -1).mean(1)
+    if len(data) < 2:
+        return None
     rng = np.random.default_rng(seed)
     means = data[rng.integers(0, len(data), (N_BOOTSTRAP, len(data)))].mean(1)
     low, high = np.quantile(means, [0.025, 0.975])

@@ -26,8 +26,8 @@ from gened.models.evaluation.run.measure import MaskSource, Over, Score
 from gened.models.evaluation.run.workers import EditorPlan, Plan, measure_here, measure_in_processes
 
 ROW_KEYS = (
-    "codec", "editor", "channel", "rate", "snr_db", "n", "analog_symbols", "side_symbols", "caption_symbols",
-    "payload_symbols",
+    "codec", "editor", "channel", "rate", "snr_db", "n", "n_pictures", "n_seeds", "analog_symbols", "side_symbols",
+    "caption_symbols", "payload_symbols",
     *(key for figure in FIGURES.values() for key in (figure.key, f"{figure.key}_ci95")[: 1 + figure.has_interval]),
     "lpips", "lost_fraction", "encode_ms", "decode_ms", "editor_ms",
 )  # fmt: skip
@@ -59,42 +59,55 @@ def _mean(figures: Sequence[Figures], key: str, lost: Sequence[bool]) -> float |
 
 
 def _row(
-    codec: Codec, channel: str, rate: Fraction, snr_db: float, scores: list[Score], editor: str | None = None
+    codec: Codec, channel: str, rate: Fraction, snr_db: float, scores: list[list[Score]], editor: str | None = None
 ) -> dict[str, Any]:
-    """The row of the received pictures, or of the edited ones if an editor is named."""
+    """The row of the received pictures, or of the edited ones if an editor is named; from scores [picture][seed]."""
+    flat = [score for picture in scores for score in picture]
     analog, side, caption = (
-        float(np.mean([getattr(score, name) for score in scores]))
+        float(np.mean([getattr(score, name) for score in flat]))
         for name in ("analog_symbols", "side_symbols", "caption_symbols")
     )
-    figures = [score.figures if editor is None else (score.edited or {})["figures"] for score in scores]
-    patches = [score.patches if editor is None else (score.edited or {})["patches"] for score in scores]
-    low, high = bootstrap_interval([each["psnr_db"] or 0.0 for each in figures])
+    figures = [score.figures if editor is None else (score.edited or {})["figures"] for score in flat]
+    n_pictures, n_seeds = len(scores), len(scores[0])
     row: dict[str, Any] = dict.fromkeys(ROW_KEYS)
-    row.update({key: _mean(figures, key, [score.lost for score in scores]) for key in figures[0]})
-    row.update(_kernel_distance(patches))
+    row.update({key: _mean(figures, key, [score.lost for score in flat]) for key in figures[0]})
+    row.update(_kernel_distance(scores, editor))
     if editor is not None:
-        times = [ms for score in scores if (ms := (score.edited or {})["editor_ms"]) is not None]
+        times = [ms for score in flat if (ms := (score.edited or {})["editor_ms"]) is not None]
         row["editor_ms"] = round(float(np.median(times)), 1) if times else None
+    psnrs_db = np.reshape([each["psnr_db"] or 0.0 for each in figures], (n_pictures, n_seeds))
     row.update(
-        codec=codec.name, editor=editor or "none", channel=channel, rate=f"{rate}", snr_db=snr_db, n=len(scores),
+        codec=codec.name, editor=editor or "none", channel=channel, rate=f"{rate}", snr_db=snr_db, n=len(flat),
+        n_pictures=n_pictures, n_seeds=n_seeds,
         analog_symbols=round(analog, 1), side_symbols=round(side, 1), caption_symbols=round(caption, 1),
-        payload_symbols=round(analog + side + caption, 1), psnr_db_ci95=[round(low, 3), round(high, 3)],
-        lost_fraction=float(np.mean([score.lost for score in scores])),
-        encode_ms=round(float(np.median([score.encode_ms for score in scores])), 1),
-        decode_ms=round(float(np.median([score.decode_ms for score in scores])), 1),
+        payload_symbols=round(analog + side + caption, 1), psnr_db_ci95=_rounded(bootstrap_interval(psnrs_db), 3),
+        lost_fraction=float(np.mean([score.lost for score in flat])),
+        encode_ms=round(float(np.median([score.encode_ms for score in flat])), 1),
+        decode_ms=round(float(np.median([score.decode_ms for score in flat])), 1),
     )  # fmt: skip
     return row
 
 
-def _kernel_distance(patches: Sequence[Sequence[str] | None]) -> dict[str, Any]:
+def _rounded(interval: tuple[float, float] | None, digits: int) -> list[float] | None:
+    return None if interval is None else [round(end, digits) for end in interval]
+
+
+def _kernel_distance(scores: list[list[Score]], editor: str | None) -> dict[str, Any]:
     """Kernel distance over all pictures with its interval; empty without features."""
-    known = [pair for pair in patches if pair is not None]
-    if not known:
+    patches: list[list[tuple[str, str] | None]] = [
+        [score.patches if editor is None else (score.edited or {})["patches"] for score in picture]
+        for picture in scores
+    ]
+    known = [[pair for pair in picture if pair is not None] for picture in patches]
+    if known != patches:
         return {}
     from gened.models.evaluation.metrics.kernel_distance import distance_interval, unpacked
 
-    value, low, high = distance_interval([unpacked(a) for a, _ in known], [unpacked(b) for _, b in known])
-    return {"kid": round(value, 5), "kid_ci95": [round(low, 5), round(high, 5)]}
+    value, interval = distance_interval(
+        [unpacked(picture[0][0]) for picture in known],
+        [[unpacked(pair[1]) for pair in seed] for seed in zip(*known, strict=True)],
+    )
+    return {"kid": round(value, 5), "kid_ci95": _rounded(interval, 5)}
 
 
 def _plan(data: Path, limit: int | None, encode: EncodeOptions, mask: MaskSource, **others: Any) -> Plan:
@@ -147,7 +160,7 @@ def evaluate(
         channel: Everything else of the channel; its SNR is replaced.
         resize: Stretch each picture to a square of this side.
         over: Symbols through the channel model, or samples through the whole waveform.
-        seeds: Noise realisations per picture.
+        seeds: Noise seeds per picture. Intervals are over the pictures, after the mean over their seeds.
         limit: Number of pictures, from the first; None: all.
         mask: Importance that the encoder receives: none, the data's, or its own estimate.
         metrics: Names of `registry.METRICS`.
@@ -188,7 +201,7 @@ def evaluate(
     name = channel.kind if over == "channel" else f"{channel.kind} over loopback"
     rows = []
     for level, snr_db in enumerate(plan.snrs_db):
-        at_level = [score for picture in scores for score in picture[level]]
+        at_level = [picture[level] for picture in scores]
         for edited_by in (None,) if editor is None else (None, editor.name):
             rows.append(_row(codec, name, encode.rate, snr_db, at_level, edited_by))
     return rows
@@ -216,12 +229,15 @@ def table(rows: list[dict[str, Any]]) -> Table:
 
     The heading of a column of edited pictures holds the editor's name."""
     first = rows[0]
-    result = Table(title=f"{first['codec']}, rate {first['rate']}, {first['channel']}, {first['n']} pictures")
+    seeds = f", {first['n_seeds']} noise seeds each" if first["n_seeds"] > 1 else ""
+    result = Table(
+        title=f"{first['codec']}, rate {first['rate']}, {first['channel']}, {first['n_pictures']} pictures{seeds}"
+    )
     result.add_column("SNR dB")
     for row in rows:
         by = "" if row["editor"] == "none" else f" {row['editor']}"
         result.add_column(f"{row['snr_db']:g}{by}", justify="right", no_wrap=True)
-    shown = [{**row, "low": row["psnr_db_ci95"][0], "high": row["psnr_db_ci95"][1]} for row in rows]
+    shown = [{**row, **dict(zip(("low", "high"), row["psnr_db_ci95"] or (None, None), strict=True))} for row in rows]
     for key, name, pattern in TABLE_LINES:
         if any(row[key] is not None for row in shown):
             result.add_row(name, *("-" if row[key] is None else f"{row[key]:{pattern}}" for row in shown))

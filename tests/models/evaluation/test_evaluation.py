@@ -191,6 +191,23 @@ def test_the_same_evaluation_gives_the_same_figures(codec: SoftCast, pictures: P
     assert one["n"] == 6
 
 
+def test_noise_seeds_do_not_narrow_the_interval(codec: SoftCast, pictures: Path) -> None:
+    one, many = (evaluate(codec, pictures, snrs_db=[10.0], metrics=("psnr",), seeds=n)[0] for n in (1, 8))
+    assert [many[key] for key in ("n", "n_pictures", "n_seeds")] == [24, 3, 8]
+    widths = [row["psnr_db_ci95"][1] - row["psnr_db_ci95"][0] for row in (one, many)]
+    assert widths[1] == pytest.approx(widths[0], rel=0.1)
+
+
+def test_one_picture_has_no_interval(codec: SoftCast, pictures: Path) -> None:
+    from rich.console import Console
+
+    rows = evaluate(codec, pictures, snrs_db=[10.0], metrics=("psnr",), seeds=2, limit=1)
+    assert rows[0]["psnr_db_ci95"] is None and rows[0]["n"] == 2
+    text = io.StringIO()
+    Console(width=80, file=text).print(table(rows))
+    assert "95 %" not in text.getvalue() and "2 noise seeds each" in " ".join(text.getvalue().split())
+
+
 def test_a_lost_picture_scores_as_its_mean_grey(pictures: Path) -> None:
     row = evaluate(LosingCodec(), pictures, snrs_db=[10.0], limit=1)[0]
     x = np.asarray(Image.open(pictures / "astronaut.png"), np.float32).transpose(2, 0, 1) / 255
@@ -380,9 +397,9 @@ def test_the_table_has_a_column_for_each_snr_and_lines_for_what_was_measured(cod
     from rich.console import Console
 
     text = io.StringIO()
-    rows = evaluate(codec, masked, snrs_db=[1.0, 7.0], limit=1)
+    rows = evaluate(codec, masked, snrs_db=[1.0, 7.0], limit=2)
     Console(width=80, file=text).print(table(rows))
-    assert "softcast, rate 1/24, awgn, 1 pictures" in text.getvalue()
+    assert "softcast, rate 1/24, awgn, 2 pictures" in text.getvalue()
     lines = {line.split("│")[1].strip(): line for line in text.getvalue().splitlines() if line.count("│") == 4}
     for row in rows:
         assert f"{row['psnr_db']:.2f}" in lines["PSNR dB"]

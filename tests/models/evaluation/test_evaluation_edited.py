@@ -177,8 +177,15 @@ def test_the_kernel_distance_is_about_zero_for_one_kind_and_grows_with_the_diffe
 def test_its_interval_holds_the_value(rng: np.random.Generator) -> None:
     originals = [rng.normal(size=(4, 8)).astype(np.float32) for _ in range(30)]
     received = [features + np.float32(0.4) * rng.normal(size=(4, 8)).astype(np.float32) for features in originals]
-    value, low, high = distance_interval(originals, [features + np.float32(0.5) for features in received])
-    assert low < value < high and value > 0
+    shifted = [features + np.float32(0.5) for features in received]
+    value, interval = distance_interval(originals, [shifted])
+    assert interval is not None and interval[0] < value < interval[1] and value > 0
+    again, same = distance_interval(originals, [shifted] * 4)
+    assert again == pytest.approx(value) and same == pytest.approx(interval)  # seeds are not pictures
+    other = [features + np.float32(0.5) for features in originals]
+    both = [distance_interval(originals, [each])[0] for each in (shifted, other)]
+    assert distance_interval(originals, [shifted, other])[0] == pytest.approx(np.mean(both))
+    assert distance_interval(originals[:1], [shifted[:1]])[1] is None
 
 
 def test_patches_and_features_travel(rng: np.random.Generator) -> None:

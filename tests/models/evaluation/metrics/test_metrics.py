@@ -109,10 +109,20 @@ def test_ms_ssim_is_one_for_equals_and_less_for_noise() -> None:
 
 def test_the_interval_holds_the_mean_and_narrows_with_more_pictures() -> None:
     values = np.random.default_rng(0).normal(25, 3, 400)
-    low, high = bootstrap_interval(values)
+    interval = bootstrap_interval(values)
+    assert interval is not None
+    low, high = interval
     assert low < values.mean() < high
     assert high - low == pytest.approx(2 * 1.96 * 3 / np.sqrt(400), rel=0.2)
     assert bootstrap_interval(values) == (low, high)
+
+
+def test_more_noise_seeds_are_not_more_pictures() -> None:
+    pictures = np.random.default_rng(0).normal(25, 3, 8)
+    alone = bootstrap_interval(pictures)
+    assert alone is not None and alone[1] - alone[0] > 2
+    assert bootstrap_interval(np.repeat(pictures[:, None], 16, axis=1)) == pytest.approx(alone)
+    assert bootstrap_interval(np.ones((1, 16))) is None and bootstrap_interval([25.0]) is None
 
 
 # ST-LPIPS
