@@ -108,7 +108,7 @@ def run_transmit(
         if describer is not None:
             describer.close()
     if outbox.error is not None:
-        raise CodecError(outbox.error)
+        raise CodecError(f"{config.photos[(outbox.frames[0].photo or 0) % len(config.photos)].name}: {outbox.error}")
     return outbox.frames
 
 

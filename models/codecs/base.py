@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gened.errors import CodecError
-from gened.gr_blocks.phy.types import Encoded, Received
+from gened.gr_blocks.phy.types import Encoded, ImageSize, Received
+from gened.models.codecs import contract
 from gened.models.codecs.encode_options import EncodeOptions
 
 Picture = npt.NDArray[np.float32]
@@ -98,20 +99,23 @@ class BatchedCodec(Protocol):
         ...
 
 
-def encode_picture(codec: Codec, x: Picture, options: EncodeOptions, *, mask: Map | None = None) -> Encoded:
-    """One picture through any codec, with the settings that it knows.
+def encode_picture(
+    codec: Codec, x: Picture, options: EncodeOptions, *, mask: Map | None = None, name: str = ""
+) -> Encoded:
+    """One picture through any codec, with the settings that it knows; the result is checked (`contract.py`).
 
     Args:
         codec: Any codec.
         x: [3, H, W].
         options: Settings; those that are not at their defaults must be known to the codec.
         mask: Importance of each pixel, [H, W]; None: the codec's own, or none.
+        name: Name of the picture for messages; empty if it has none.
 
     Raises:
-        CodecError: The codec does not know a setting, or does not support its value.
+        CodecError: The codec does not know a setting, does not support its value, or breaks the contract.
     """
     keywords = _keywords(codec, codec.encode, options, {"mask": mask}, {"seed": options.seed})
-    return codec.encode(x, **keywords)
+    return _checked(codec, codec.encode(x, **keywords), x, options, name)
 
 
 def encode_batch(
@@ -121,8 +125,9 @@ def encode_batch(
     *,
     masks: Maps | None = None,
     seeds: Sequence[int] = (),
+    names: Sequence[str] = (),
 ) -> list[Encoded]:
-    """Pictures of one size through any codec: at once where it can, else one after another.
+    """Pictures of one size through any codec: at once where it can, else one after another; the results are checked.
 
     Args:
         codec: Of either kind.
@@ -130,19 +135,31 @@ def encode_batch(
         options: Settings of all; see `encode_picture`.
         masks: [B, H, W]; None: the codec's own, or none.
         seeds: One for each picture; none: that of the options for all.
+        names: Names of the pictures for messages; none: they have none.
 
     Raises:
-        CodecError: The codec does not know a setting, or does not support its value.
+        CodecError: The codec does not know a setting, does not support its value, or breaks the contract.
     """
-    seeds = seeds or [options.seed] * len(x)
+    seeds, names = seeds or [options.seed] * len(x), names or [""] * len(x)
     if isinstance(codec, BatchedCodec):
-        return codec.encode_batch(
+        found = codec.encode_batch(
             x, **_keywords(codec, codec.encode_batch, options, {"masks": masks}, {"seeds": seeds})
         )
+        if len(found) != len(x):
+            raise CodecError(f"codec {codec.name}: encode_batch returned {len(found)} results for {len(x)} pictures")
+        return [_checked(codec, *each) for each in zip(found, x, [options] * len(x), names, strict=True)]
     return [
-        encode_picture(codec, one, replace(options, seed=seed), mask=None if masks is None else masks[i])
-        for i, (one, seed) in enumerate(zip(x, seeds, strict=True))
+        encode_picture(codec, one, replace(options, seed=seed), mask=None if masks is None else masks[i], name=name)
+        for i, (one, seed, name) in enumerate(zip(x, seeds, names, strict=True))
     ]
+
+
+def _checked(codec: Codec, encoded: Encoded, x: Picture, options: EncodeOptions, name: str) -> Encoded:
+    """The encoded picture, if it keeps the rules for its size, rate and SNR."""
+    size = ImageSize(x.shape[1], x.shape[2])
+    return contract.check_encoded(
+        encoded, codec=codec.name, size=size, rate=options.rate, snr_db=options.snr_db, picture=name
+    )
 
 
 def _keywords(
@@ -170,9 +187,42 @@ def _keywords(
     return {"rate": options.rate, "snr_db": options.snr_db, **asked, **kept}
 
 
-def decode_batch(codec: Codec, received: Sequence[Received]) -> list[Decoded]:
-    """Frames through any codec: at once where it can, else one after another."""
-    return codec.decode_batch(received) if isinstance(codec, BatchedCodec) else [codec.decode(one) for one in received]
+def decode_picture(codec: Codec, received: Received, *, name: str = "") -> Decoded:
+    """One frame through any codec; the result is checked (`contract.py`).
+
+    Args:
+        codec: Any codec.
+        received: The frame.
+        name: Name of the picture for messages; empty if it has none.
+
+    Raises:
+        CodecError: The result breaks the contract.
+    """
+    decoded = codec.decode(received)
+    contract.check_decoded(decoded, codec=codec.name, size=received.size, picture=name)
+    return decoded
+
+
+def decode_batch(codec: Codec, received: Sequence[Received], *, names: Sequence[str] = ()) -> list[Decoded]:
+    """Frames through any codec: at once where it can, else one after another; the results are checked.
+
+    Args:
+        codec: Any codec.
+        received: The frames.
+        names: Names of the pictures for messages; none: they have none.
+
+    Raises:
+        CodecError: A result breaks the contract.
+    """
+    names = names or [""] * len(received)
+    if not isinstance(codec, BatchedCodec):
+        return [decode_picture(codec, one, name=name) for one, name in zip(received, names, strict=True)]
+    found = codec.decode_batch(received)
+    if len(found) != len(received):
+        raise CodecError(f"codec {codec.name}: decode_batch returned {len(found)} pictures for {len(received)} frames")
+    for decoded, one, name in zip(found, received, names, strict=True):
+        contract.check_decoded(decoded, codec=codec.name, size=one.size, picture=name)
+    return found
 
 
 def codec_id(name: str, configuration: dict[str, Any], weights: bytes = b"") -> int:

@@ -160,6 +160,8 @@ class DeepJscc:
 
     @staticmethod
     def _normalized(symbols: npt.NDArray[np.complex128]) -> Encoded:
+        if not len(symbols):  # the budget of a few pixels
+            return Encoded(np.zeros(0, np.complex64), b"\0")
         floor = 10 ** (-(SCALE_MIN_DB + 255 * SCALE_STEP_DB) / 20)  # smallest RMS value that the byte can represent
         rms = float(np.sqrt(np.mean(np.abs(symbols) ** 2)))
         if rms < floor:  # a picture equal to the mean still has to have power 1

@@ -19,7 +19,7 @@ from gened.gr_blocks.phy.framing.header import quantize_snr_db
 from gened.gr_blocks.phy.ofdm.modulator import modulate_frame
 from gened.gr_blocks.phy.receiver import Receiver
 from gened.gr_blocks.phy.types import Encoded, Frame, Received
-from gened.models.codecs.base import Codec, Decoded, Map, decode_batch, encode_batch, encode_picture
+from gened.models.codecs.base import Codec, Decoded, Map, decode_batch, decode_picture, encode_batch, encode_picture
 from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.data.evaluation_set import Item
 from gened.models.editing.base import Editor, EditRequest
@@ -120,11 +120,11 @@ def send(codec: Codec, item: Item, setting: Setting) -> Sent:
     """
     options, mask = setting.encoder_input(item)
     begun = time.perf_counter()
-    encoded = encode_picture(codec, item.x, options, mask=mask)
+    encoded = encode_picture(codec, item.x, options, mask=mask, name=item.name)
     encode_ms = 1e3 * (time.perf_counter() - begun)
     received = _received(codec, item, setting, encoded)
     begun = time.perf_counter()
-    decoded = codec.decode(received) if received is not None else None
+    decoded = decode_picture(codec, received, name=item.name) if received is not None else None
     return Sent(encoded, decoded, encode_ms, 1e3 * (time.perf_counter() - begun))
 
 
@@ -145,13 +145,14 @@ def send_batch(codec: Codec, items: Sequence[Item], setting: Setting, seeds: Seq
     masks = [mask for _, mask in told if mask is not None]
     begun = time.perf_counter()
     encoded = encode_batch(
-        codec, np.stack([item.x for item in items]), told[0][0], masks=np.stack(masks) if masks else None, seeds=seeds
-    )
+        codec, np.stack([item.x for item in items]), told[0][0], masks=np.stack(masks) if masks else None, seeds=seeds,
+        names=[item.name for item in items],
+    )  # fmt: skip
     encode_ms = 1e3 * (time.perf_counter() - begun) / len(items)
     received = [_received(codec, *each) for each in zip(items, settings, encoded, strict=True)]
-    found = [i for i, one in enumerate(received) if one is not None]
+    found = {i: one for i, one in enumerate(received) if one is not None}
     begun = time.perf_counter()
-    answers = decode_batch(codec, [one for one in received if one is not None])
+    answers = decode_batch(codec, list(found.values()), names=[items[i].name for i in found])
     decode_ms = 1e3 * (time.perf_counter() - begun) / len(items)
     decoded = dict(zip(found, answers, strict=True))
     return [Sent(one, decoded.get(i), encode_ms, decode_ms) for i, one in enumerate(encoded)]
