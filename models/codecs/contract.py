@@ -97,7 +97,8 @@ def symbols_fault(symbols: Any) -> str:
 
 def side_fault(encoded: Encoded) -> str:
     """The fault of side information that no frame can carry; empty if one can."""
-    side, side_mode = encoded.side_info, encoded.side_mode
+    side: Any = encoded.side_info
+    side_mode: Any = encoded.side_mode
     if not isinstance(side, bytes):
         return f"the side information is {_kind(side)}, not bytes"
     if side_mode is not None and side_mode not in MODES:

@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from av.error import FFmpegError
 
 from gened.errors import CodecError
 from gened.gr_blocks.phy.framing.budget import budget
@@ -69,7 +70,8 @@ class HevcLdpc:
             side_margin_db: Not of this codec: 0.
 
         Raises:
-            CodecError: A rate out of range, or an option that this codec does not have.
+            CodecError: A rate out of range, an option that this codec does not have, or a picture of a few pixels in
+                width or height, which x265 does not encode.
         """
         if not 0 < rate <= MAX_RATE:
             raise CodecError(f"hevc-ldpc does rates up to {MAX_RATE}, not {rate}")
@@ -81,7 +83,10 @@ class HevcLdpc:
         index = choose_scheme(n_symbols, quantize_snr_db(snr_db))
         n_bytes = SCHEMES[index].capacity(n_symbols)
         pixels = np.rint(255 * np.clip(np.nan_to_num(x, nan=0.5), 0, 1)).astype(np.uint8).transpose(1, 2, 0)
-        still = compress(np.ascontiguousarray(pixels), n_bytes)
+        try:
+            still = compress(np.ascontiguousarray(pixels), n_bytes)
+        except FFmpegError as error:
+            raise CodecError(f"hevc-ldpc cannot encode {x.shape[2]}x{x.shape[1]} pixels: x265 refuses them") from error
         if still is None:
             return Encoded(symbols=np.zeros(0, np.complex64), side_info=b"\0")
         symbols = transmit(still.data.ljust(n_bytes, b"\0"), SCHEMES[index])

@@ -94,9 +94,9 @@ def test_the_power_of_a_large_frame_is_summed_in_double_precision() -> None:
         (("symbols", b""), "encode returned a tuple, not Encoded"),
         (Encoded(np.ones(8)), r"the symbols are \[8\] of float64, not a vector of complex64"),
         (Encoded(np.ones((2, 4), np.complex64)), r"\[2, 4\] of complex64"),
-        (Encoded([1 + 0j]), "the symbols are a list"),  # type: ignore[arg-type]
+        (Encoded([1 + 0j]), "the symbols are a list"),
         (Encoded(np.array([1, np.nan, np.inf, 1], np.complex64)), "2 of 4 symbols are not finite"),
-        (Encoded(np.ones(8, np.complex64), "text"), "the side information is a str, not bytes"),  # type: ignore[arg-type]
+        (Encoded(np.ones(8, np.complex64), "text"), "the side information is a str, not bytes"),
         (Encoded(np.ones(8, np.complex64), b"", "qam-7"), "no mode 'qam-7' .* there are bpsk-1/2x2"),
         (Encoded(np.ones(8, np.complex64), bytes(65536)), "65536 bytes of side information; a frame carries 65535"),
     ],
@@ -141,7 +141,7 @@ def test_side_information_beyond_the_budget_is_refused_without_symbols_too() -> 
     [
         (None, "decode returned a NoneType, not Decoded"),
         (Decoded(np.zeros((64, 96, 3), np.float32)), r"\[64, 96, 3\] of float32 as the picture, not \[3, 64, 96\]"),
-        (Decoded(np.zeros((3, 64, 96))), "of float64 as the picture"),  # type: ignore[arg-type]
+        (Decoded(np.zeros((3, 64, 96))), "of float64 as the picture"),
         (Decoded(np.full((3, 64, 96), np.nan, np.float32)), "from nan to nan"),
         (Decoded(np.full((3, 64, 96), 1.5, np.float32)), "from 1.5 to 1.5, not within 0 to 1"),
         (Decoded(np.zeros((3, 64, 96), np.float32), np.zeros((8, 8), np.float32)), r"\[8, 8\] of float32 as mask"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from unfair_codecs import GreedyCodec, LoudCodec
 
 from gened.errors import CodecError
 from gened.gr_blocks.phy.types import ImageSize, Received
@@ -44,6 +45,14 @@ def test_what_a_codec_cannot_do_is_its_own_error(image: Any) -> None:
         service.encode("softcast", image, options=EncodeOptions(rate=RATE, refine_steps=1))
     with pytest.raises(CodecError, match="no mask"):
         service.encode("hevc-ldpc", image, options=EncodeOptions(), mask=np.full((64, 96), 255, np.uint8))
+
+
+@pytest.mark.parametrize(("make", "fault"), [(LoudCodec, "mean power .* is 100"), (GreedyCodec, "allows 768")])
+def test_a_codec_that_breaks_the_contract_sends_nothing(image: Any, make: Any, fault: str) -> None:
+    service, codec = CodecService(), make()
+    service._by_name[codec.name] = codec
+    with pytest.raises(CodecError, match=f"^codec {codec.name}: .*{fault}"):
+        service.encode(codec.name, image, options=EncodeOptions(rate=RATE))
 
 
 def test_a_transmitters_worker_on_numpy_never_loads_pytorch(image: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,3 +158,9 @@ def test_what_it_cannot_do_is_said(options: dict[str, object], message: str) -> 
         HevcLdpc().encode(picture(), **({"rate": RATE, "snr_db": 7.0} | options))  # type: ignore[arg-type]
     with pytest.raises(CodecError, match="no weights"):
         HevcLdpc("somewhere")
+
+
+def test_a_picture_that_x265_does_not_encode_is_one_line() -> None:
+    x = np.full((3, 1, 300), 0.5, np.float32)
+    with pytest.raises(CodecError, match="hevc-ldpc cannot encode 300x1 pixels"):
+        HevcLdpc().encode(x, rate=RATE, snr_db=10.0)
