@@ -365,7 +365,7 @@ def check_codec(
     Raises:
         CodecError: There is no such codec, or it does not take an option.
     """
-    service = {"codec": name, "device": device, "options": dict(options or {}), "rate": f"{rate}"}
+    service: dict[str, Any] = {"codec": name, "device": device, "options": dict(options or {}), "rate": f"{rate}"}
     load_codec(name, device=device, **service["options"])  # an error of the user, not of a rule
     verdicts = []
     with Worker(SERVICE, service, timeout_s=RULE_TIMEOUT_S) as worker:
