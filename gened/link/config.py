@@ -393,6 +393,13 @@ class LoopbackConfig:
         return link
 
     @property
+    def channel(self) -> ChannelConfig | None:
+        """The simulated channel, of the channel emulator or of a virtual Pluto; None over a real radio."""
+        if self.air is not None:
+            return self.air.channel
+        return None if self.radio is None or self.radio.pluto is None else self.radio.pluto.air.channel
+
+    @property
     def sample_rate(self) -> float:
         """Hz."""
         return self.link.sample_rate

@@ -16,7 +16,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from gened.errors import LinkError
@@ -98,9 +98,12 @@ def run_loopback(config: LoopbackConfig, *, stop: threading.Event, on_progress: 
 
 def _report_settings(config: LoopbackConfig) -> RunSettings:
     """The settings of the run, for its report."""
+    encode, channel = config.transmit.encode, config.channel
     return RunSettings(
         argv=config.argv, seed=config.seed, sample_rate=config.sample_rate, snr_set_db=config.snr_set_db,
-        cfo_set_hz=config.cfo_set_hz, is_simulated=config.air is not None,
+        cfo_set_hz=config.cfo_set_hz, is_simulated=config.air is not None, codec=config.transmit.codec,
+        rate=str(encode.rate), snr_design_db=encode.snr_db, channel=None if channel is None else asdict(channel),
+        photographs=[str(path) for path in config.transmit.photos],
     )  # fmt: skip
 
 

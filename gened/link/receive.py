@@ -205,10 +205,11 @@ def _write_results(config: ReceiveConfig, out: Path, inbox: Inbox) -> None:
         return
     from gened.provenance import run_meta
     from gened.reports.figures import constellation, side_by_side
-    from gened.reports.report import Report, frame_report, write_report
+    from gened.reports.report import Report, frame_report, shared_settings, write_report
 
     frames = [frame_report(received=facts) for facts in inbox.frames]
-    meta = run_meta(config.argv, seed=0) | {"causes": None if inbox.monitor is None else inbox.monitor.counts()}
+    causes = None if inbox.monitor is None else inbox.monitor.counts()
+    meta = run_meta(config.argv, seed=0) | shared_settings(inbox.frames) | {"causes": causes}
     write_report(out / "report.json", Report(meta=meta, frames=frames))
     shown = next((frame for frame in frames if frame.received is not None), frames[0])
     write_png(constellation(digital, analog, shown), out / "constellation.png")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,16 @@ class RunSettings:
     """Carrier frequency offset of the simulated channel; None over a radio."""
     is_simulated: bool
     """Whether the channel emulator lay between the two sides, which counts the bursts that it drops."""
+    codec: str
+    """Name or folder of the codec."""
+    rate: str
+    """Complex symbols per source value, a fraction."""
+    snr_design_db: float
+    """SNR that the encoder codes for, dB."""
+    channel: Mapping[str, Any] | None
+    """All settings of the simulated channel; None over a radio."""
+    photographs: Sequence[str]
+    """Files of the photographs, in the order in which they are sent."""
 
 
 def make_report(
@@ -62,6 +73,10 @@ def make_report(
         for number in sorted(sent.keys() | received.keys())
     ]
     meta = run_meta(settings.argv, seed=settings.seed) | {
+        "codec": settings.codec,
+        "rate": settings.rate,
+        "snr_design_db": settings.snr_design_db,
+        "channel": None if settings.channel is None else dict(settings.channel),
         "causes": None if causes is None else dict(causes),
         "dropped_bursts": _by_frame(sent, dropped) if settings.is_simulated else None,
     }
@@ -101,7 +116,9 @@ def _frame(
     n_samples = next((count for count in counts if count is not None), None)
     original = pictures.load(None if sent is None else sent.sent)
     result = pictures.load(None if received is None else received.received)
-    others: dict[str, float | None] = {"snr_set_db": settings.snr_set_db, "cfo_set_hz": settings.cfo_set_hz}
+    others: dict[str, float | str | None] = {"snr_set_db": settings.snr_set_db, "cfo_set_hz": settings.cfo_set_hz}
+    if sent is not None and sent.photo is not None and sent.photo < len(settings.photographs):
+        others["photograph"] = settings.photographs[sent.photo]
     if received is None or received.erased_fraction is None:
         others["erased_fraction"] = 1.0
     if n_samples is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -33,6 +33,8 @@ class FrameReport(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     frame: Annotated[int, Field(ge=0)]
+    photograph: str | None = None
+    """File of the photograph, as it was named to the transmitter; null where only the receiver is known."""
     sent: str | None = None
     """Picture file as sent, relative to the report."""
     received: str | None = None
@@ -88,12 +90,30 @@ class Report(BaseModel):
 FRAME_KEYS: tuple[str, ...] = tuple(FrameReport.model_fields)
 
 
+def shared_settings(frames: Sequence[FrameFacts]) -> dict[str, Any]:
+    """The sender's settings as the headers of the received frames state them, for `meta`.
+
+    Returns:
+        `codec`, `rate` and `snr_design_db`, each None where the frames differ or do not state it, and `channel`, which
+        a receiver alone does not know.
+    """
+    rates = {f"{one.rate_num}/{one.rate_den}" for one in frames if one.rate_num and one.rate_den}
+    codecs = {one.codec for one in frames}
+    designs = {one.snr_design_db for one in frames}
+    return {
+        "codec": codecs.pop() if len(codecs) == 1 else None,
+        "rate": rates.pop() if len(rates) == 1 else None,
+        "snr_design_db": designs.pop() if len(designs) == 1 else None,
+        "channel": None,
+    }
+
+
 SENDERS_FACTS = ("frame", "sent", "encode_ms", "analog_symbols", "side_symbols", "caption_symbols", "on_air_samples")
 """Entries that are the transmitter's, where its facts are known: the receiver counts what arrived."""
 
 
 def frame_report(
-    *, received: FrameFacts | None = None, sent: SentFacts | None = None, **others: float | None
+    *, received: FrameFacts | None = None, sent: SentFacts | None = None, **others: float | str | None
 ) -> FrameReport:
     """The report of a frame from the facts of its sender and its receiver.
 

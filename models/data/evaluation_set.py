@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from gened.gr_blocks.phy.coding.modes import n_symbols
 from gened.gr_blocks.phy.types import ImageSize
 from gened.models.codecs.base import Picture
 from gened.models.data import folders
-from gened.models.data.images import to_float
-from gened.models.data.reading import FOREGROUND, fit_mask, read_mask, read_picture
+from gened.models.data.images import require_sendable, to_float
+from gened.models.data.reading import FOREGROUND, fit_mask, read_mask, read_picture, upright_size
 
 CAPTION_BYTES = 106
 """Length of the caption that is counted where a data set has none: the 426 16-QAM symbols of the GenED-SC paper
@@ -25,6 +26,8 @@ carry so many bytes."""
 CAPTION_SYMBOLS = CAPTION_BYTES * 8 * 2 // 4 + 2
 """106 bytes at code rate 1/2 in 16-QAM, and one padding symbol on either side: the paper's 426."""
 CAPTION_MODE = "16qam-1/2"
+RESIZE = "--resize 1024, or make it smaller"
+"""Advice for pictures that are too large to be sent."""
 
 Mask = npt.NDArray[np.bool_]
 """[H, W], True on the foreground."""
@@ -75,6 +78,29 @@ def find_pictures(data: Path) -> list[Path]:
     return found
 
 
+def data_hash(data: Path, paths: Sequence[Path]) -> str:
+    """SHA-256 of the names and bytes of pictures and their masks.
+
+    Args:
+        data: The data set's folder.
+        paths: The pictures, in order.
+
+    Raises:
+        ConfigError: A file cannot be read.
+    """
+    found = hashlib.sha256()
+    for picture in paths:
+        for kind, path in (("picture", picture), ("mask", folders.find_mask(data, picture))):
+            if path is not None:
+                try:
+                    content = path.read_bytes()
+                except OSError as error:
+                    raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+                found.update(repr((kind, path.name, len(content))).encode())
+                found.update(content)
+    return found.hexdigest()
+
+
 def read_captions(data: Path) -> dict[str, str]:
     """First caption of each file of `captions.jsonl`, by file name; empty where there is no such file.
 
@@ -82,6 +108,30 @@ def read_captions(data: Path) -> dict[str, str]:
         ConfigError: A line is not {"file": ..., "captions": [...]}, or has no caption.
     """
     return {name: captions[0] for name, captions in folders.read_caption_lines(data, n_least=1).items()}
+
+
+def check_item(data: Path, path: Path, resize: int | None) -> ImageSize:
+    """Check the headers of a picture and of its mask, without decoding them.
+
+    Args:
+        data: The data set's folder.
+        path: The picture's file.
+        resize: Side of the square that the picture will be stretched to, pixels; None: its own size.
+
+    Returns:
+        The size at which the picture will be evaluated.
+
+    Raises:
+        ImageError: A file that is missing, no picture, or of a size that cannot be sent.
+    """
+    height, width = upright_size(path)
+    mask = folders.find_mask(data, path)
+    if mask is not None:
+        upright_size(mask)
+    if resize is not None:
+        return ImageSize(resize, resize)
+    require_sendable(str(path), width, height, advice=RESIZE)
+    return ImageSize(height, width)
 
 
 def read_item(data: Path, path: Path, resize: int | None, captions: dict[str, str]) -> Item:
@@ -94,10 +144,15 @@ def read_item(data: Path, path: Path, resize: int | None, captions: dict[str, st
         captions: The result of `read_captions`.
 
     Raises:
-        ImageError: A file that cannot be read.
+        ImageError: A file that cannot be read, or a size that cannot be sent.
         ConfigError: The mask has another shape than its picture.
     """
-    pixels = read_picture(path)
+
+    def check_size(width: int, height: int) -> None:
+        if resize is None:
+            require_sendable(str(path), width, height, advice=RESIZE)
+
+    pixels = read_picture(path, check_size=check_size)
     height, width = pixels.shape[:2]
     mask_path = folders.find_mask(data, path)
     mask = None if mask_path is None else fit_mask(read_mask(mask_path), height, width, str(mask_path))

@@ -15,7 +15,7 @@ from gened.models.data.reading import FOREGROUND, ImageSizeError, Mask, fit_mask
 from gened.models.data.srgb import Pixels
 
 __all__ = [
-    "MAX_SIDE", "MIN_SIDE", "Mask", "Pixels", "load_image", "load_mask", "to_float", "to_uint8",
+    "MAX_SIDE", "MIN_SIDE", "Mask", "Pixels", "load_image", "load_mask", "require_sendable", "to_float", "to_uint8",
 ]  # fmt: skip
 
 MIN_SIDE = 64
@@ -41,15 +41,43 @@ def load_image(path: str | Path, *, max_side: int | None = None) -> Pixels:
     path = Path(path)
 
     def check_size(width: int, height: int) -> None:
-        if max(width, height) > MAX_SIDE and max_side is None:
-            raise ImageSizeError(
-                f"{path} is {width}x{height}; {MAX_SIDE}x{MAX_SIDE} can be sent: reduce it with --max-side {MAX_SIDE}"
-            )
-        reduction = min(1.0, (max_side or max(width, height)) / max(width, height))
-        if min(width, height) * reduction < MIN_SIDE:
-            raise ImageSizeError(f"{path} is {width}x{height}; pictures from {MIN_SIDE}x{MIN_SIDE} can be sent")
+        require_sendable(str(path), width, height, max_side=max_side)
 
     return _reduced(read_picture(path, check_size=check_size), max_side)
+
+
+def require_sendable(
+    where: str, width: int, height: int, *, max_side: int | None = None, advice: str = f"--max-side {MAX_SIDE}"
+) -> None:
+    """Check that a picture can be sent, as it is or reduced.
+
+    Args:
+        where: Name of the picture in messages.
+        width: Of the file, pixels.
+        height: Of the file, pixels.
+        max_side: The picture is reduced until no side is longer; None: it is not reduced.
+        advice: The option of the command that reduces pictures.
+
+    Raises:
+        ImageSizeError: Under 64 or over 4096 pixels on a side, as it is or after the reduction.
+    """
+    shorter, longer = sorted((width, height))
+    what = f"{where} is {width}x{height}"
+    if shorter < MIN_SIDE:
+        raise ImageSizeError(f"{what}; pictures from {MIN_SIDE}x{MIN_SIDE} can be sent")
+    if shorter * MAX_SIDE < MIN_SIDE * longer:
+        raise ImageSizeError(
+            f"{what}, too narrow to be sent: with {MAX_SIDE} pixels on the longer side, the shorter one keeps "
+            f"{shorter * MAX_SIDE // longer}, and {MIN_SIDE} are needed; crop it"
+        )
+    if max_side is None and longer > MAX_SIDE:
+        raise ImageSizeError(f"{what}; {MAX_SIDE}x{MAX_SIDE} can be sent: reduce it with {advice}")
+    if max_side is not None and longer > max_side and shorter * max_side < MIN_SIDE * longer:
+        least = -(-MIN_SIDE * longer // shorter)
+        raise ImageSizeError(
+            f"{what}; with {max_side} pixels on the longer side, the shorter one keeps {shorter * max_side // longer}, "
+            f"and {MIN_SIDE} are needed: use --max-side {least} or more"
+        )
 
 
 def load_mask(path: str | Path, height: int, width: int) -> Mask:

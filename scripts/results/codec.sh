@@ -87,6 +87,7 @@ main() {
   [ $# -gt 0 ] || set -- gened deepjscc softcast hevc-ldpc figures
   setup >&2
   cd "$ROOT"
+  require_clean
   mkdir -p "$OUT" runs/cache
   for codec in "$@"; do
     if [ "$codec" = figures ]; then

@@ -83,6 +83,7 @@ main() {
   [ $# -gt 0 ] || set -- embedded hevc-ldpc words symbols realesrgan captions figures
   setup >&2
   cd "$ROOT"
+  require_clean
   mkdir -p "$OUT" runs/cache
   for name in "$@"; do
     part "$data" "$name"

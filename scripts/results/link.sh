@@ -10,6 +10,8 @@
 set -euo pipefail
 # shellcheck source=scripts/lib/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib/setup.sh"
+# shellcheck source=scripts/lib/measure.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../lib/measure.sh"
 
 OUT="results/link"
 MORE="${MORE:-1}"
@@ -66,6 +68,7 @@ main() {
   [ $# -gt 0 ] || set -- offsets fading faults many false gnuradio costs ldpc figures
   setup >&2
   cd "$ROOT"
+  require_clean
   mkdir -p "$OUT"
   local name
   for name in "$@"; do

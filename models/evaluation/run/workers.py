@@ -11,13 +11,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from gened.errors import GenedError
 from gened.gr_blocks.phy.channel.config import ChannelConfig
 from gened.gr_blocks.phy.types import ImageSize
 from gened.models.captioning.base import Captioner
 from gened.models.captioning.registry import load_captioner
 from gened.models.codecs.base import Codec
-from gened.models.codecs.encode_options import EncodeOptions
+from gened.models.codecs.encode_options import MAX_SEED, EncodeOptions
 from gened.models.codecs.registry import load_codec
 from gened.models.data.evaluation_set import Item, read_captions, read_item
 from gened.models.editing.base import Editor
@@ -63,6 +65,8 @@ class Plan:
     channel: ChannelConfig = field(default_factory=ChannelConfig)
     over: Over = "channel"
     seeds: int = 1
+    base_seed: int = 0
+    """Decides all noise seeds, see `noise_seed`."""
     resize: int | None = None
     mask: MaskSource = "codec"
     snr_error_db: float = 0.0
@@ -74,6 +78,32 @@ class Plan:
     batch: int = 1
     """Number of pictures that are encoded and decoded together."""
     editor: EditorPlan | None = None
+    skip_bad: bool = False
+    """Whether a picture that fails is left out, instead of ending the evaluation."""
+
+
+def noise_seed(base: int, realisation: int, picture: int) -> int:
+    """Seed of one noise realisation of one picture.
+
+    Args:
+        base: Base seed of the evaluation. The seeds of different bases are independent; base 0 counts in steps.
+        realisation: Number of the noise realisation.
+        picture: Index of the picture.
+    """
+    if base == 0:
+        return SEED_STEP * realisation + picture
+    return int(np.random.SeedSequence([base, realisation, picture]).generate_state(1)[0]) % MAX_SEED
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Why a picture has no scores."""
+
+    reason: str
+
+
+PictureScores = list[list[Score]] | Failed
+"""Scores of a picture, [SNR][noise realisation]; or why it has none."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +146,25 @@ class Evaluator:
             item = self._item((index + 1) % len(self._plan.paths))
         return "" if words == "none" else item.caption or ""
 
-    def measure(self, indices: Sequence[int]) -> list[list[list[Score]]]:
+    def measure(self, indices: Sequence[int]) -> list[PictureScores]:
         """Scores of each of these pictures: per SNR, one per noise realisation.
 
         Raises:
-            GenedError: A picture cannot be read, or the codec cannot do what is asked.
+            GenedError: A picture cannot be read, or the codec cannot do what is asked; the message names the picture.
         """
+        try:
+            return list(self._measure(indices))
+        except GenedError as error:
+            if len(indices) > 1:  # one by one, to find the picture that failed
+                return [scores for index in indices for scores in self.measure([index])]
+            path = self._plan.paths[indices[0]]
+            if path.name not in str(error):
+                error.args = (f"{path}: {error}",)
+            if self._plan.skip_bad:
+                return [Failed(str(error))]
+            raise
+
+    def _measure(self, indices: Sequence[int]) -> list[list[list[Score]]]:
         plan = self._plan
         shown = [_Shown(index, self._item(index)) for index in indices]
         shown = [replace(one, text=self._text(one.index, one.item)) for one in shown]
@@ -136,13 +179,14 @@ class Evaluator:
         for level, snr_db in enumerate(plan.snrs_db):
             for drawing in range(plan.seeds):
                 setting = replace(base, snr_db=snr_db)
-                for place, found in zip(scores, self._scores(shown, setting, SEED_STEP * drawing), strict=True):
+                for place, found in zip(scores, self._scores(shown, setting, drawing), strict=True):
                     place[level].append(found)
         return scores
 
-    def _scores(self, shown: Sequence[_Shown], setting: Setting, seed: int) -> list[Score]:
+    def _scores(self, shown: Sequence[_Shown], setting: Setting, realisation: int) -> list[Score]:
         """Scores at one SNR with one noise realisation, from the cache as far as it holds them."""
-        settings = [replace(setting, seed=seed + one.index) for one in shown]
+        base = self._plan.base_seed
+        settings = [replace(setting, seed=noise_seed(base, realisation, one.index)) for one in shown]
         keys = [{**self._known(one), **each.as_key()} for one, each in zip(shown, settings, strict=True)]
         found = {i: known for i, key in enumerate(keys) if (known := self._cache.find(key)) is not None}
         missing = [i for i in range(len(shown)) if i not in found]
@@ -189,7 +233,7 @@ class PictureService:
         except GenedError as error:
             self._evaluator = error
 
-    def measure(self, indices: Sequence[int]) -> list[list[list[Score]]] | GenedError:
+    def measure(self, indices: Sequence[int]) -> list[PictureScores] | GenedError:
         """See `Evaluator.measure`."""
         if isinstance(self._evaluator, GenedError):
             return self._evaluator
@@ -199,10 +243,10 @@ class PictureService:
             return error
 
 
-def measure_here(codec: Codec, plan: Plan, progress: Callable[[int, int], None]) -> list[list[list[Score]]]:
-    """Scores [picture][SNR][noise realisation], measured in this process."""
+def measure_here(codec: Codec, plan: Plan, progress: Callable[[int, int], None]) -> list[PictureScores]:
+    """Scores of each picture, measured in this process."""
     evaluator = Evaluator(codec, plan)
-    found = []
+    found: list[PictureScores] = []
     for indices in _batches(plan):
         found += evaluator.measure(indices)
         progress(len(found), len(plan.paths))
@@ -216,7 +260,7 @@ def _batches(plan: Plan) -> list[range]:
 
 def measure_in_processes(
     codec: str, device: str, plan: Plan, n_workers: int, progress: Callable[[int, int], None]
-) -> list[list[list[Score]]]:
+) -> list[PictureScores]:
     """As `measure_here`, in worker processes; each takes the next batch when it has finished one.
 
     Args:
@@ -232,7 +276,7 @@ def measure_in_processes(
     n_pictures = len(plan.paths)
     n_threads = max(1, (os.cpu_count() or 1) // n_workers)
     done: queue.SimpleQueue[tuple[Worker, JobResult]] = queue.SimpleQueue()
-    found: dict[int, list[list[list[Score]]]] = {}
+    found: dict[int, list[PictureScores]] = {}
     batches = _batches(plan)
     options = {"codec": codec, "device": device, "plan": plan}
     todo = iter(range(len(batches)))

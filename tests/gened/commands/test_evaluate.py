@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import signal
 from collections.abc import Callable, Iterator
@@ -69,7 +70,12 @@ def test_evaluate_tells_how_it_was_asked_and_plot_draws_it(run: Runner, masked: 
     assert json.loads(out.read_text()) == result
     meta = result["meta"]
     assert (meta["mask"], meta["focus"], meta["over"], meta["workers"]) == ("truth", 6.0, "channel", 1)
+    assert len(meta["data"].pop("sha256")) == 64
     assert meta["data"] == {"name": "set", "pictures": 1, "masks": 1, "captions": 0}
+    assert meta["settings"]["encode"] == {"rate": "1/24", "focus": 6.0, "refine_steps": 0, "side_margin_db": 0.0}
+    assert meta["settings"]["channel"]["kind"] == "awgn" and meta["settings"]["snrs_db"] == [1.0, 7.0]
+    assert meta["machine"]["load"] >= 0 and meta["load_at_start"] >= 0 and meta["left_out"] == []
+    assert "pictures" not in result
     assert set(meta["metrics"]) == {*FIGURES, "lpips", "kid"}
     assert meta["metrics"]["psnr_fg_db"] and meta["metrics"]["ms_ssim"] is None
     for row in result["rows"]:
@@ -108,6 +114,31 @@ def test_wrong_options_are_one_line(run: Runner, masked: Path, tmp_path: Path) -
     assert_one_line(run("plot", "--sheet"), 2, "--data FOLDER")
     assert_one_line(run("plot", tmp_path / "absent.json"), 2, "cannot read", "absent.json")
     assert_one_line(run("plot", "--sheet", "--data", masked, "--codec", "nonsense", "-q"), 6, "'nonsense'")
+
+
+def test_values_per_picture_are_in_the_json_and_in_a_table(run: Runner, masked: Path, tmp_path: Path) -> None:
+    evaluate = ("evaluate", "--data", masked, "--codec", "softcast", "--metrics", "psnr", "--snr", "1,7", "--quiet")
+    assert_one_line(run(*evaluate, "--per-picture"), 2, "--out", "--json")
+    out = tmp_path / "values.json"
+    done = run(*evaluate, "--per-picture", "--seeds", "2", "--seed", "5", "--out", out)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(out.read_text())
+    assert result["meta"]["seed"] == 5 and len(result["pictures"]) == 8
+    with (tmp_path / "values.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [(one["picture"], float(one["psnr_db"])) for one in table] == [
+        (one["picture"], one["psnr_db"]) for one in result["pictures"]
+    ]
+
+
+def test_a_bad_file_ends_the_run_in_one_line_or_is_left_out(run: Runner, masked: Path) -> None:
+    Image.new("RGB", (20000, 1000)).save(masked / "images" / "a.png")
+    evaluate = ("evaluate", "--data", masked, "--codec", "softcast", "--snr", "7", "--quiet", "--json")
+    assert_one_line(run(*evaluate), 5, "a.png is 20000x1000", "--resize")
+    done = run(*evaluate, "--skip-bad")
+    assert done.returncode == 0 and "left out: " in done.stderr and "ms_ssim: 0 of 2 values" in done.stderr
+    meta = json.loads(done.stdout)["meta"]
+    assert [one["picture"] for one in meta["left_out"]] == ["a.png"] and meta["data"]["pictures"] == 2
 
 
 def test_plot_has_help(run: Runner) -> None:

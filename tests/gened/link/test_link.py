@@ -214,3 +214,5 @@ def test_three_commands_in_three_terminals_and_a_receiver_restarted(start: Start
     assert len(frames) >= 2 and all(frame["caption"] == CAPTION for frame in frames if frame["crc_ok"])
     assert sum(frame["crc_ok"] is True for frame in frames) >= 2
     assert (tmp_path / "second" / "side_by_side.png").is_file() and (tmp_path / "second" / "report.json").is_file()
+    meta = json.loads((tmp_path / "second" / "report.json").read_text())["meta"]
+    assert (meta["codec"], meta["rate"], meta["channel"]) == ("softcast", "1/12", None)

@@ -111,6 +111,10 @@ def test_every_frame_crosses_with_its_caption_and_figures(tmp_path: Path) -> Non
     (tmp_path / "out" / "mask.png").write_bytes(b"of an earlier run")
     report = run_loopback(config, stop=threading.Event(), on_progress=lambda role, event: events.append((role, event)))
     assert [frame.frame for frame in report.frames] == [0, 1, 2, 3, 4]
+    about = {key: report.meta[key] for key in ("codec", "rate", "snr_design_db")}
+    assert about == {"codec": "softcast", "rate": "1/24", "snr_design_db": 10.0}
+    assert report.meta["channel"]["kind"] == "awgn" and report.meta["channel"]["freq_offset_hz"] == 2e4
+    assert [frame.photograph for frame in report.frames] == [str(photos[n % 2]) for n in range(5)]
     for frame in report.frames:
         assert frame.crc_ok is True and frame.caption == CAPTION and frame.erased_fraction == 0
         assert frame.snr_est_db == pytest.approx(10, abs=1) and frame.cfo_est_hz == pytest.approx(2e4, abs=200)

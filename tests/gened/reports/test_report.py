@@ -12,13 +12,21 @@ import pytest
 from gened.errors import LinkError
 from gened.gr_blocks.pdu.facts import FrameFacts, SentFacts
 from gened.provenance import commit, run_meta
-from gened.reports.report import FRAME_KEYS, Report, checked_report, frame_report, report_text, write_report
+from gened.reports.report import (
+    FRAME_KEYS,
+    Report,
+    checked_report,
+    frame_report,
+    report_text,
+    shared_settings,
+    write_report,
+)
 
 KEYS = [
-    "frame", "sent", "received", "psnr_db", "ms_ssim", "snr_set_db", "snr_est_db", "cfo_set_hz", "cfo_est_hz",
-    "sfo_est_ppm", "erased_fraction", "caption", "caption_partial", "crc_ok", "analog_symbols", "side_symbols",
-    "caption_symbols", "payload_symbols", "on_air_samples", "airtime_s", "encode_ms", "decode_ms", "edited",
-    "edit_reason", "editor_ms",
+    "frame", "photograph", "sent", "received", "psnr_db", "ms_ssim", "snr_set_db", "snr_est_db", "cfo_set_hz",
+    "cfo_est_hz", "sfo_est_ppm", "erased_fraction", "caption", "caption_partial", "crc_ok", "analog_symbols",
+    "side_symbols", "caption_symbols", "payload_symbols", "on_air_samples", "airtime_s", "encode_ms", "decode_ms",
+    "edited", "edit_reason", "editor_ms",
 ]  # fmt: skip
 
 
@@ -70,6 +78,15 @@ def test_the_sender_counts_its_symbols_and_the_receiver_what_it_alone_knows() ->
     assert (report.caption, report.psnr_db) == ("b", 20.0)
     lost = frame_report(sent=sent, erased_fraction=1.0)
     assert (lost.received, lost.caption, lost.erased_fraction, lost.analog_symbols) == (None, None, 1.0, 8000)
+
+
+def test_settings_of_a_sender_are_those_that_all_frames_share() -> None:
+    one = FrameFacts(frame=0, codec="softcast", rate_num=1, rate_den=24, snr_design_db=10.0)
+    expected = {"codec": "softcast", "rate": "1/24", "snr_design_db": 10.0, "channel": None}
+    assert shared_settings([one, one]) == expected
+    other = FrameFacts(frame=1, codec="softcast", rate_num=1, rate_den=12, snr_design_db=4.0)
+    assert shared_settings([one, other]) == {**expected, "rate": None, "snr_design_db": None}
+    assert set(shared_settings([]).values()) == {None}
 
 
 def test_a_report_is_written_whole_and_reads_back(tmp_path: Path) -> None:

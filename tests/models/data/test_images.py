@@ -101,11 +101,21 @@ def test_smallest_and_largest_sizes_are_taken(tmp_path: Path) -> None:
         assert load_image(tmp_path / "size.png").shape == (size[1], size[0], 3)
 
 
-@pytest.mark.parametrize("size", [(63, 64), (64, 63), (4097, 64), (64, 5000)])
-def test_sizes_beyond_are_refused_with_the_remedy(tmp_path: Path, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("size", "remedy"),
+    [
+        ((63, 64), "from 64x64"), ((64, 63), "from 64x64"), ((1, 1), "from 64x64"), ((3, 5000), "from 64x64"),
+        ((4097, 64), "keeps 63, and 64 are needed; crop it"), ((64, 5000), "keeps 52, and 64 are needed; crop it"),
+        ((5000, 100), "--max-side 4096"), ((5000, 4500), "--max-side 4096"),
+    ],
+)  # fmt: skip
+def test_sizes_beyond_are_refused_with_the_remedy(tmp_path: Path, size: tuple[int, int], remedy: str) -> None:
     Image.new("RGB", size).save(tmp_path / "size.png")
-    with pytest.raises(ImageSizeError, match="--max-side 4096" if max(size) > 4096 else "64x64"):
+    with pytest.raises(ImageSizeError, match=remedy) as refused:
         load_image(tmp_path / "size.png")
+    assert f"size.png is {size[0]}x{size[1]}" in str(refused.value)
+    if "--max-side" in remedy:
+        assert max(load_image(tmp_path / "size.png", max_side=4096).shape) == 4096  # the advice holds
 
 
 def test_max_side_reduces_and_keeps_the_shape(tmp_path: Path) -> None:
@@ -116,8 +126,9 @@ def test_max_side_reduces_and_keeps_the_shape(tmp_path: Path) -> None:
 
 def test_a_picture_too_narrow_once_reduced_is_refused(tmp_path: Path) -> None:
     Image.new("RGB", (4000, 100)).save(tmp_path / "narrow.png")
-    with pytest.raises(ImageSizeError):
+    with pytest.raises(ImageSizeError, match=r"keeps 25, and 64 are needed: use --max-side 2560 or more"):
         load_image(tmp_path / "narrow.png", max_side=1000)
+    assert load_image(tmp_path / "narrow.png", max_side=2560).shape == (64, 2560, 3)
 
 
 def bomb_png(width: int, height: int) -> bytes:

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from gened.errors import ConfigError
+from gened.errors import CodecError, ConfigError, FrameError, ImageError
 from gened.gr_blocks.phy.channel.config import ChannelConfig
 from gened.gr_blocks.phy.coding.modes import n_symbols
 from gened.gr_blocks.phy.framing.budget import budget
@@ -24,9 +24,16 @@ from gened.models.codecs.base import Decoded
 from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.codecs.softcast.codec import SoftCast
 from gened.models.data.evaluation_set import CAPTION_SYMBOLS
-from gened.models.data.reading import NotAnImageError
+from gened.models.data.reading import ImageSizeError, NotAnImageError
 from gened.models.evaluation.metrics.pixel_metrics import mean_picture, psnr_db
-from gened.models.evaluation.run.evaluate import ROW_KEYS, describe, evaluate, table
+from gened.models.evaluation.run.evaluate import (
+    ROW_KEYS,
+    describe,
+    evaluate,
+    missing_values,
+    run_evaluation,
+    table,
+)
 from gened.option_fields import Option
 
 NAMES = ("astronaut", "chelsea", "coffee")
@@ -132,6 +139,7 @@ def test_pictures_without_a_mask_do_not_count_under_it(masked: Path) -> None:
         (masked / "masks" / f"{name}.png").unlink()
     assert evaluate(codec, masked, snrs_db=[10.0])[0]["psnr_fg_db"] == alone["psnr_fg_db"]
     about = describe(masked, limit=None, metrics=("psnr",), clip=None, mask="codec")
+    assert len(about["data"].pop("sha256")) == 64
     assert about["data"] == {"name": "set", "pictures": 3, "masks": 1, "captions": 3}
     assert about["mask"] == "codec"
 
@@ -420,3 +428,108 @@ def test_the_encoder_may_be_told_a_wrong_snr_and_symbols_may_be_lost(pictures: P
         psnr(snr_error_db=float("nan"))
     with pytest.raises(ConfigError, match="--drop"):
         psnr(channel=ChannelConfig(erasure=0.3), over="loopback")
+
+
+# Values per picture, seeds
+
+
+def test_means_of_the_values_per_picture_are_the_row(codec: SoftCast, masked: Path) -> None:
+    found = run_evaluation(codec, masked, snrs_db=[4.0, 10.0], seeds=2, metrics=("psnr", "masks"))
+    assert len(found.pictures) == 2 * 3 * 2 and len({(one["picture"], one["seed"]) for one in found.pictures}) == 6
+    for row in found.rows:
+        here = [one for one in found.pictures if one["snr_db"] == row["snr_db"]]
+        assert {one["picture"] for one in here} == {f"{name}.png" for name in NAMES}
+        for key in ("psnr_db", "psnr_fg_db", "payload_symbols"):
+            assert np.mean([one[key] for one in here]) == pytest.approx(row[key], abs=0.05)
+        assert row["n_known"] == {"psnr_db": 6, "psnr_fg_db": 6, "psnr_bg_db": 6, "mask_iou": 0, "mask_fmeasure": 0}
+    json.dumps(found.pictures, allow_nan=False)
+
+
+def test_a_base_seed_gives_other_noise_and_the_same_again(codec: SoftCast, pictures: Path) -> None:
+    def values(base_seed: int) -> list[float]:
+        found = run_evaluation(codec, pictures, snrs_db=[4.0], metrics=("psnr",), seeds=2, base_seed=base_seed)
+        return [one["psnr_db"] for one in found.pictures]
+
+    assert values(7) == values(7)
+    assert not set(values(7)) & set(values(0)) and not set(values(8)) & set(values(7))
+    assert len(set(values(7))) == 6
+
+
+# Bad files
+
+
+def test_headers_are_checked_before_anything_is_encoded(pictures: Path) -> None:
+    spy = Spy()
+    for name, size in (("zzz", (63, 100)), ("zzz", (5000, 64)), ("zzz", (9000, 64))):
+        Image.new("RGB", size).save(pictures / f"{name}.png")
+        with pytest.raises(ImageSizeError, match=rf"zzz\.png is {size[0]}x{size[1]}"):
+            evaluate(spy, pictures, snrs_db=[10.0])
+    (pictures / "zzz.png").write_bytes(b"nothing")
+    with pytest.raises(NotAnImageError, match=r"zzz\.png"):
+        evaluate(spy, pictures, snrs_db=[10.0])
+    Image.new("RGB", (4096, 4096)).save(pictures / "zzz.png")
+    with pytest.raises(FrameError, match=r"zzz\.png: .*bursts"):
+        evaluate(spy, pictures, snrs_db=[10.0], encode=EncodeOptions(rate=Fraction(1, 4)))
+    assert spy.told == []
+
+
+@pytest.mark.parametrize("how", [{}, {"workers": 2, "codec_name": "softcast"}, {"batch": 8}], ids=str)
+def test_bad_pictures_are_left_out_on_request_and_listed(codec: SoftCast, pictures: Path, how: dict[str, Any]) -> None:
+    good = evaluate(codec, pictures, snrs_db=[10.0], metrics=("psnr",))[0]
+    Image.new("RGB", (3, 5000)).save(pictures / "small.png")
+    whole = (pictures / "coffee.png").read_bytes()
+    (pictures / "cut.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ImageError, match=r"small\.png"):
+        evaluate(codec, pictures, snrs_db=[10.0], metrics=("psnr",), **how)
+    found = run_evaluation(codec, pictures, snrs_db=[10.0], metrics=("psnr",), skip_bad=True, **how)
+    assert [one.picture for one in found.left_out] == ["small.png", "cut.png"]
+    assert "3x5000" in found.left_out[0].reason and "cut.png is a broken picture" in found.left_out[1].reason
+    assert [path.name for path in found.paths] == [f"{name}.png" for name in NAMES]
+    assert found.rows[0]["n_pictures"] == 3
+    assert found.rows[0]["psnr_db"] == pytest.approx(good["psnr_db"], abs=0.2)
+
+
+def test_an_error_of_the_codec_names_the_picture(pictures: Path) -> None:
+    class Choosy(SoftCast):
+        def decode(self, received: Received) -> Decoded:
+            if received.size.width == 100:
+                raise CodecError("a width of 100 is too much")
+            return super().decode(received)
+
+    Image.open(pictures / "coffee.png").resize((100, 80)).save(pictures / "wide.png")
+    with pytest.raises(CodecError, match=r"wide\.png: a width of 100"):
+        evaluate(Choosy(), pictures, snrs_db=[10.0], batch=4)
+    found = run_evaluation(Choosy(), pictures, snrs_db=[10.0], batch=4, skip_bad=True)
+    assert [one.picture for one in found.left_out] == ["wide.png"] and found.rows[0]["n"] == 3
+
+
+def test_without_any_good_picture_there_is_an_error(codec: SoftCast, tmp_path: Path) -> None:
+    Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
+    with pytest.raises(ImageError, match=r"no picture of .* can be evaluated; .*dot\.png is 1x1"):
+        evaluate(codec, tmp_path, skip_bad=True)
+
+
+def test_one_small_picture_does_not_take_ms_ssim_from_all(codec: SoftCast, pictures: Path) -> None:
+    Image.fromarray(data.chelsea()).resize((200, 180)).save(pictures / "large.png")
+    row = evaluate(codec, pictures, snrs_db=[10.0])[0]
+    assert 0.5 < row["ms_ssim"] < 1 and row["n_known"]["ms_ssim"] == 1 and row["n_known"]["psnr_db"] == 4
+    assert missing_values([row]) == ["ms_ssim: 1 of 4 values are known; it needs 161 pixels per side"]
+    whole = evaluate(codec, pictures, snrs_db=[10.0], metrics=("psnr", "masks"))
+    assert missing_values(whole) == []  # no mask, no figure under a mask: nothing is missing
+
+
+def test_a_hash_of_the_data_changes_with_names_pictures_and_masks(masked: Path) -> None:
+    def found() -> str:
+        return str(describe(masked, limit=None, metrics=("psnr",), clip=None)["data"]["sha256"])
+
+    seen = {found()}
+    assert found() in seen
+    (masked / "captions.jsonl").unlink()
+    assert found() in seen
+    (masked / "images" / "coffee.png").rename(masked / "images" / "tea.png")
+    seen.add(found())
+    (masked / "masks" / "chelsea.png").unlink()
+    seen.add(found())
+    Image.new("RGB", (96, 80)).save(masked / "images" / "tea.png")
+    seen.add(found())
+    assert len(seen) == 4
