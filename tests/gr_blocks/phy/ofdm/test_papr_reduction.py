@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,9 @@ from gened.gr_blocks.phy.framing.planning import plan_bursts
 from gened.gr_blocks.phy.ofdm.modulator import burst_grid, modulate_burst
 from gened.gr_blocks.phy.ofdm.papr_reduction import (
     CODED_MARGIN_DB,
+    MAX_EXCESS_DB,
     clip_and_filter,
+    clipping_error_var,
     clipping_limit_db,
     papr_db,
     reduce_papr,
@@ -120,3 +124,32 @@ def test_a_receiver_reads_both_kinds_of_bursts() -> None:
         assert got.text == frame.text
         error = np.mean(np.abs(got.received.symbols - frame.encoded.symbols) ** 2)
         assert 10 * np.log10(error) < (-22 if reduces else -40)
+
+
+def with_few_strong_symbols(number: int, snr_db: float) -> BurstContent:
+    """One symbol in a hundred has nearly all of the power."""
+    rng, frame = np.random.default_rng(number), random_frame(number, np.random.default_rng(number))
+    power = np.where(rng.random(8192) < 0.01, 100, 1e-3)
+    symbols = frame.encoded.symbols * np.sqrt(power / np.mean(power))
+    encoded = replace(frame.encoded, symbols=symbols.astype(np.complex64))
+    return plan_bursts(replace(frame, encoded=encoded, snr_design_db=snr_db))[0]
+
+
+@pytest.mark.parametrize("snr_db", [10.0, 20.0])
+def test_the_error_is_bounded_where_few_symbols_have_most_of_the_power(snr_db: float) -> None:
+    grid = burst_grid(with_few_strong_symbols(3, snr_db))
+    coded = slice(3, 9)
+
+    def error_of(clipped: ComplexArray) -> float:
+        return float(10 * np.log10(np.mean(np.abs(clipped - grid)[coded.stop :] ** 2) / clipping_error_var(snr_db)))
+
+    assert error_of(clip_and_filter(grid, snr_db, coded)) > MAX_EXCESS_DB + 1
+    assert error_of(reduce_papr(grid, snr_db, coded)) == pytest.approx(MAX_EXCESS_DB, abs=0.1)
+
+
+@pytest.mark.parametrize("snr_db", [10.0, 20.0])
+def test_the_bound_leaves_bursts_of_gaussian_symbols_as_they_are(snr_db: float) -> None:
+    grid = burst_grid(content(1, snr_db))
+    clipped = clip_and_filter(grid, snr_db)
+    scale = np.vdot(clipped, reduce_papr(grid, snr_db)) / np.vdot(clipped, clipped)
+    assert np.allclose(reduce_papr(grid, snr_db), scale * clipped, atol=1e-6)
