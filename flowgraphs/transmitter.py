@@ -107,6 +107,11 @@ class Transmitter(gr.top_block):
         """Samples that have left the modulator since `start`."""
         return int(self.modulator.source.n_samples)
 
+    @property
+    def n_bad_symbols(self) -> int:
+        """Analogue symbols that were not finite or too large, and were sent as 0."""
+        return int(self.modulator.stats().get("n_bad_symbols", 0))
+
     def send(
         self,
         image: Image,

@@ -20,7 +20,7 @@ from gened.errors import GenedError
 from gened.gr_blocks.pdu.frame_pdus import Meta, encoded_from_pdu, report_to_pdu
 from gened.gr_blocks.pdu.message_block import MessageBlock
 from gened.gr_blocks.phy.coding.requirements import require_packages
-from gened.gr_blocks.phy.framing.planning import plan_bursts
+from gened.gr_blocks.phy.framing.planning import is_sendable, plan_bursts
 from gened.gr_blocks.phy.ofdm.modulator import modulate_burst
 from gened.gr_blocks.phy.types import ComplexArray, Frame
 
@@ -108,6 +108,7 @@ class frame_modulator_core(MessageBlock):  # noqa: N801
 
     def _modulate(self, frame: Frame, meta: Meta) -> None:
         contents = plan_bursts(frame)
+        self._count_bad_symbols(frame)
         on_air_samples = 0
         for content in contents:
             samples = modulate_burst(content)
@@ -116,6 +117,14 @@ class frame_modulator_core(MessageBlock):  # noqa: N801
             report = self._report(frame, meta, contents, on_air_samples) if is_last else None
             self._put(_Burst(np.concatenate([samples, self._gap]).astype(np.complex64), report))
         self.counters.add("n_frames")
+
+    def _count_bad_symbols(self, frame: Frame) -> None:
+        """Counts symbols that `plan_bursts` replaces by 0, and says so for the first frame that has some."""
+        symbols = frame.encoded.symbols
+        n_bad = int(np.count_nonzero(~is_sendable(symbols)))
+        if n_bad:
+            reason = f"{n_bad} of {len(symbols)} symbols are not finite or too large; each is sent as 0"
+            self.counters.report_once("n_bad_symbols", n_bad, f"frame {frame.number}: {reason}")
 
     @staticmethod
     def _report(frame: Frame, meta: Meta, contents: list[Any], on_air_samples: int) -> Meta:
@@ -194,8 +203,9 @@ class frame_modulator(gr.hier_block2):  # noqa: N801
     """Modulates frames into bursts of mean power 1, with `packet_len` on the first sample of each.
 
     Ports: `encoded` in; samples out; `reports` out: one per frame when its last sample has left, with the symbol
-    counts, or with `error`. A frame that meets 8 waiting frames is dropped. Counters: `n_frames`, `n_sent`, `n_failed`,
-    `n_dropped_frames`, `n_errors`.
+    counts, or with `error`. A frame that meets 8 waiting frames is dropped. A symbol that is not finite, or too large
+    for a frame of mean power 1, is sent as 0. Counters: `n_frames`, `n_sent`, `n_failed`, `n_dropped_frames`,
+    `n_errors`, `n_bad_symbols`.
 
     Args:
         gap_len: Number of zeros after each burst; they belong to its packet.

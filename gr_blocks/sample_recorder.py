@@ -149,6 +149,7 @@ class sample_recorder(gr.sync_block):  # noqa: N801
             frame=header.frame,
             burst=header.burst,
             n_bursts=header.n_bursts,
+            format_version=header.version,
             cfo_est_hz=place.cfo_norm * self._writer.info.sample_rate,
         )
         early = self._early.get((header.session, header.frame))

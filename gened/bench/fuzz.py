@@ -31,7 +31,7 @@ from gened.gr_blocks.phy.equalizer.demodulator import Capture
 from gened.gr_blocks.phy.framing.assembly import CONSTELLATION_SYMBOLS, MAX_OPEN_FRAMES
 from gened.gr_blocks.phy.framing.budget import MAX_BURST_SYMBOLS, frame_symbols
 from gened.gr_blocks.phy.framing.burst import BurstContent
-from gened.gr_blocks.phy.framing.header import HEADER_BYTES, MAX_BURST_ELEMENTS, VERSION, Header
+from gened.gr_blocks.phy.framing.header import HEADER_BYTES, MAX_BURST_ELEMENTS, VERSIONS, Header
 from gened.gr_blocks.phy.framing.planning import plan_bursts
 from gened.gr_blocks.phy.framing.records import MAX_TEXT_BYTES
 from gened.gr_blocks.phy.ofdm.modulator import modulate_burst
@@ -143,6 +143,10 @@ class _Forged:
 
     data: bytes
 
+    @property
+    def version(self) -> int:
+        return self.data[0] >> 4
+
     def pack(self) -> bytes:
         return self.data
 
@@ -156,7 +160,7 @@ def _content(rng: Rng) -> BurstContent:
         int(rng.integers(4)), int(rng.integers(6)), 1, SIZES[rng.integers(len(SIZES))], Fraction(1, 24),
         float(rng.choice([-8, 4, 20])), Encoded(symbols, rng.bytes(n_side)), text, str(rng.choice(list(MODES))),
     )  # fmt: skip
-    contents = plan_bursts(frame)
+    contents = plan_bursts(frame, version=int(rng.choice(VERSIONS)))
     return contents[rng.integers(len(contents))]
 
 
@@ -195,7 +199,7 @@ def _forged(rng: Rng) -> ComplexArray:
     elif kind == 1:
         data = _extreme(rng)
     else:
-        data = bytes([VERSION << 4 | int(rng.integers(16))]) + rng.bytes(HEADER_BYTES - 1)
+        data = bytes([int(rng.choice(VERSIONS)) << 4 | int(rng.integers(16))]) + rng.bytes(HEADER_BYTES - 1)
     header = Header.unpack(data)
     announced = header.n_elements if header is not None else 0
     # The longest bursts last 96,000 samples, so most of those that announce such a length end early.

@@ -22,6 +22,7 @@ from gened.gr_blocks.phy.equalizer.demodulator import Capture, demodulate, fft_s
 from gened.gr_blocks.phy.framing.header import Header, HeaderFault, decode_header_or_fault, encode_header
 from gened.gr_blocks.phy.framing.records import unpack_records
 from gened.gr_blocks.phy.ofdm.papr_reduction import papr_db
+from gened.gr_blocks.phy.ofdm.payload_phases import payload_phases
 from gened.gr_blocks.phy.ofdm.resource_grid import symbol_times
 from gened.gr_blocks.phy.ofdm.waveform import PADDING_SEED, WAVEFORM
 from gened.gr_blocks.phy.sync.detector import CANDIDATE_THRESHOLD, Miss, equalize_header, is_tone, lag_metric
@@ -264,9 +265,10 @@ def _known(n_symbols: int, header: Header | None, contents: dict[str, bytes]) ->
         return known
     known[:n_header][~is_pilot[:n_header]] = encode_header(header, WAVEFORM.n_header_elements)
     payload = np.zeros(int((~is_pilot[n_header:]).sum()), np.complex64)
+    phases = payload_phases(header.n_elements, header.version)
     for name, _, mode_name, where in _digital(header):
         if name in contents:
-            payload[where] = digital_encode(contents[name], mode_name)
+            payload[where] = digital_encode(contents[name], mode_name) * phases[where]
     n_padding = max(0, len(payload) - header.n_elements)
     payload[len(payload) - n_padding :] = qpsk_stream(n_padding, PADDING_SEED)
     known[n_header:][~is_pilot[n_header:]] = payload

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gened.gr_blocks.phy.framing.header import Header
+from gened.gr_blocks.phy.framing.header import VERSION, Header
 from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
 from gened.inspect.anatomy_records import Anatomy
 
@@ -46,7 +46,8 @@ def _identity(anatomy: Anatomy, place: str) -> str:
         return where
     burst = f"frame {header.frame} of session {header.session:04x}, burst {header.burst + 1} of {header.n_bursts}"
     picture = f"{header.size.width}x{header.size.height} at rate {header.rate}, for {header.snr_design_db:g} dB"
-    return f"{where}: {burst}, {picture}"
+    older = "" if header.version == VERSION else f", format version {header.version}"
+    return f"{where}: {burst}, {picture}{older}"
 
 
 def _numbers(anatomy: Anatomy) -> str:

@@ -49,6 +49,10 @@ CAUSES = {
             "raise tx.backoff_db by 3 and tx.gain_db by as much",
         ),
         Cause(
+            "bad symbols", "the codec returned symbols that are not finite or far too large, and each was sent as 0",
+            "the fault is the codec's; `gened evaluate --codec NAME` names the picture",
+        ),
+        Cause(
             "no burst found", "there is power well above the noise, but no burst of this program in it",
             "compare center_freq and sample_rate of both sides; the signal may be another transmitter's",
         ),

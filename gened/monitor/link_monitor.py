@@ -198,22 +198,30 @@ class TransmitterMonitor(_Monitor):
         super().__init__("transmitter", "U", transmitter.sink, show, clock)
         self._transmitter = transmitter
         self._clip_s, self._n_clipped, self._n_sent = clock(), 0, 0
+        self._n_bad_symbols = 0
 
     def poll(self) -> None:
         """Evaluates the counters; to be called a few times per second."""
         self._poll_driver()
         if self._clock() - self._clip_s >= CLIP_WINDOW_S:
             self._check_clipping()
+            self._check_symbols()
 
     def close(self) -> None:
         """Reports what is left."""
         self._check_clipping()
+        self._check_symbols()
         self._report_rest()
 
     def _check_clipping(self) -> None:
         n_clipped, n_sent = self._transmitter.sink.n_clipped, self._transmitter.n_samples_sent
         self._report(causes.output_clipping(n_clipped - self._n_clipped, n_sent - self._n_sent))
         self._clip_s, self._n_clipped, self._n_sent = self._clock(), n_clipped, n_sent
+
+    def _check_symbols(self) -> None:
+        before, self._n_bad_symbols = self._n_bad_symbols, self._transmitter.n_bad_symbols
+        if self._n_bad_symbols > before:
+            self._report([Occurrence("bad symbols", self._n_bad_symbols - before)])
 
 
 @contextlib.contextmanager

@@ -206,11 +206,9 @@ def encoded_from_pdu(message: Any) -> tuple[Frame, Meta]:
     """Frame and dictionary of a PDU.
 
     Raises:
-        PduError: An entry is missing, of another type or out of bounds, or symbols are not finite.
+        PduError: An entry is missing, of another type or out of bounds. Symbols may have any value.
     """
     meta, symbols = from_pdu(message, np.complex64)
-    if not np.isfinite(symbols.view(np.float32)).all():
-        raise PduError("symbols of an encoded frame are not finite")
     found = _checked(_EncodedMeta, meta)
     frame = Frame(
         session=found.session, number=found.frame, codec_id=found.codec_id, size=found.size, rate=found.rate,

@@ -43,6 +43,11 @@ class Counters:
         if count <= 10 or count % LOG_EVERY == 0:
             self._logger.warning("%s: %s (%d): %s", self._name, what, count, message)
 
+    def report_once(self, what: str, n: int, message: str) -> None:
+        """Increases a counter by `n` and logs the reason the first time only."""
+        if self.add(what, n) == n:
+            self._logger.warning("%s: %s (%d): %s", self._name, what, n, message)
+
     def as_dict(self) -> dict[str, int]:
         """Returns a copy of all counters."""
         with self._lock:

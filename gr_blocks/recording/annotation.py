@@ -31,6 +31,8 @@ class Annotation:
     """Number of the burst within its frame, from 0."""
     n_bursts: int | None = None
     """Bursts of the frame."""
+    format_version: int | None = None
+    """Version of the format on the air, from the header."""
     snr_est_db: float | None = None
     """Es/N0 on an occupied carrier, over the bursts of the frame."""
     cfo_est_hz: float | None = None
@@ -77,8 +79,8 @@ def from_sigmf(entry: Mapping[str, Any]) -> Annotation:
 
 
 KINDS: dict[str, type] = {
-    "session": int, "frame": int, "burst": int, "n_bursts": int, "snr_est_db": float, "cfo_est_hz": float,
-    "crc_ok": bool, "caption": str, "station": str,
+    "session": int, "frame": int, "burst": int, "n_bursts": int, "format_version": int, "snr_est_db": float,
+    "cfo_est_hz": float, "crc_ok": bool, "caption": str, "station": str,
 }  # fmt: skip
 """Fields under `gened:` and their types."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pmt
+import pytest
 from gnuradio import blocks
 
 from gened.gr_blocks.frame_modulator import QUEUED_FRAMES, frame_modulator
@@ -106,6 +107,25 @@ def test_a_frame_that_cannot_be_sent_is_reported_and_the_next_one_goes_out(bench
     assert [report["name"] for report in reports] == ["bad", "good"]
     assert "rate 1/24 allows" in reports[0]["error"]
     assert "error" not in reports[1]
+
+
+def test_a_symbol_that_is_no_number_costs_itself_and_is_named_once(
+    bench: Any, frame_of: Any, until: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    sending, expected = Sending(bench), []
+    for number in range(2):
+        frame = frame_of(number=number)
+        frame.encoded.symbols[[3, 40]] = np.nan, np.inf
+        sending.encoded.send(encoded_to_pdu(frame))
+        frame.encoded.symbols[[3, 40]] = 0
+        expected += modulate_frame(frame)
+    assert until(lambda: len(sending.sink.data()) == sum(map(len, expected)))
+    assert np.array_equal(np.array(sending.sink.data(), np.complex64), np.concatenate(expected))
+    reports = [report_from_pdu(message) for message in sending.reports.wait(2)]
+    assert not any("error" in report for report in reports)
+    assert sending.block.stats()["n_bad_symbols"] == 4
+    (line,) = caplog.messages
+    assert "frame 0: 2 of" in line and "sent as 0" in line
 
 
 def test_a_radio_that_is_behind_makes_frames_drop_with_a_report(bench: Any, frame_of: Any, until: Any) -> None:

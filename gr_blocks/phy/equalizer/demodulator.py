@@ -26,6 +26,7 @@ from gened.gr_blocks.phy.equalizer.interference import Interference, detect_inte
 from gened.gr_blocks.phy.framing.burst import ReceivedBurst
 from gened.gr_blocks.phy.framing.header import Header, encode_header
 from gened.gr_blocks.phy.ofdm.papr_reduction import clip_and_filter, clipping_error_var
+from gened.gr_blocks.phy.ofdm.payload_phases import payload_phases
 from gened.gr_blocks.phy.ofdm.resource_grid import ResourceGrid, phasor, resource_grid_of
 from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
 from gened.gr_blocks.phy.sync.estimators import (
@@ -136,10 +137,10 @@ def demodulate(capture: Capture, dump: Stages | None = None) -> ReceivedBurst:
     Args:
         capture: Burst from the detector.
         dump: Receives the signal of each stage: samples, derotated, h_hat, grid, equalized and noise_var, the last four
-            [n_symbols, 204].
+            [n_symbols, 204]. `equalized` still has the phases of the payload.
 
     Returns:
-        Equalised payload symbols with noise variances, and the estimates of the burst.
+        Equalised payload symbols without their phases, with noise variances, and the estimates of the burst.
     """
     header = capture.header
     resource_grid = resource_grid_of(WAVEFORM.n_header_symbols + WAVEFORM.n_payload_symbols(header.n_elements))
@@ -165,12 +166,12 @@ def demodulate(capture: Capture, dump: Stages | None = None) -> ReceivedBurst:
         }
         for name, signal in stages.items():
             dump(name, signal)
-    index = resource_grid.payload_index[: header.n_elements]
+    index, phases = resource_grid.payload_index[: header.n_elements], payload_phases(header.n_elements, header.version)
     gain = float(np.mean(estimate.h.real**2 + estimate.h.imag**2))
     overall = found.noise_var + float(np.mean(found.carrier_var)) + float(np.mean(found.symbol_var))
     return ReceivedBurst(
         header=header,
-        symbols=symbols.ravel()[index].astype(np.complex64),
+        symbols=symbols.ravel()[index].astype(np.complex64) * np.conj(phases),
         noise_var=noise_var.ravel()[index].astype(np.float32),
         snr_est_db=float(10 * np.log10(max(gain, 1e-12) / max(overall, MIN_VARIANCE))),
         cfo_norm=derotated.cfo_norm + drift.cfo_norm,

@@ -76,9 +76,8 @@ class _OpenFrame:
 def _description(header: Header) -> tuple[object, ...]:
     """Header fields that all bursts of one frame have in common."""
     return (
-        header.n_bursts, header.codec_id, header.size, header.rate, header.snr_design_db, header.side_mode,
-        header.text_mode,
-        header.n_symbols, header.side_len, header.text_len, header.side_byte,
+        header.version, header.n_bursts, header.codec_id, header.size, header.rate, header.snr_design_db,
+        header.side_mode, header.text_mode, header.n_symbols, header.side_len, header.text_len, header.side_byte,
     )  # fmt: skip
 
 

@@ -33,7 +33,11 @@ from gened.gr_blocks.phy.framing.budget import MAX_BURST_SYMBOLS, SNR_MIN_DB, SN
 from gened.gr_blocks.phy.framing.budget import quantize_snr_db as quantize_snr_db
 from gened.gr_blocks.phy.types import ComplexArray, ImageSize
 
-VERSION = 1
+VERSION = 2
+"""Format version that a sender announces."""
+VERSIONS = (1, VERSION)
+"""Format versions that a receiver decodes. In version 2 the payload symbols have pseudo-random phases
+(`ofdm.payload_phases`); in all else both are the same."""
 HEADER_BYTES = 24
 CRC_BYTES = 3
 MAX_BURST_ELEMENTS = 65536
@@ -49,9 +53,9 @@ class HeaderFault(Enum):
     CHECKSUM = "checksum"
     """The CRC fails: noise, too few symbols, or too many errors."""
     VERSION = "version"
-    """The CRC holds, but the format version is another one."""
+    """The CRC holds, but the format version is none of `VERSIONS`."""
     CONTENT = "content"
-    """The CRC holds and the version is ours, but no sender of this version sends these values."""
+    """The CRC holds and the version is known, but no sender of that version sends these values."""
 
 
 class _Field(NamedTuple):
@@ -99,6 +103,8 @@ class Header:
     """Bytes of text of the whole frame."""
     side_byte: int = 0
     """Side information of one byte, 0 to 255."""
+    version: int = VERSION
+    """Format version of the burst, one of `VERSIONS`."""
 
     @property
     def first_symbol(self) -> int:
@@ -139,7 +145,7 @@ class Header:
 
     def _values(self) -> dict[str, int]:
         return {
-            "version": VERSION, "session": self.session, "frame": self.frame, "burst": self.burst,
+            "version": self.version, "session": self.session, "frame": self.frame, "burst": self.burst,
             "n_bursts_minus_1": self.n_bursts - 1, "codec_id": self.codec_id, "height_minus_1": self.size.height - 1,
             "width_minus_1": self.size.width - 1, "numerator_minus_1": self.rate.numerator - 1,
             "denominator_minus_1": self.rate.denominator - 1, "snr_class": snr_class(self.snr_design_db),
@@ -165,7 +171,7 @@ class Header:
 
     @classmethod
     def unpack(cls, data: bytes) -> Header | None:
-        """Unpack 24 bytes; None when no sender of this version would have sent them."""
+        """Unpack 24 bytes; None when no sender of a version of `VERSIONS` would have sent them."""
         found = cls.parse(data)
         return found if isinstance(found, Header) else None
 
@@ -182,7 +188,7 @@ class Header:
         for name, n_bits in reversed(_FIELDS):
             values[name] = packed & ((1 << n_bits) - 1)
             packed >>= n_bits
-        if values["version"] != VERSION:
+        if values["version"] not in VERSIONS:
             return HeaderFault.VERSION
         if values["side_mode"] not in MODE_NAMES or values["text_mode"] not in MODE_NAMES:
             return HeaderFault.CONTENT
@@ -193,7 +199,7 @@ class Header:
             rate=Fraction(values["numerator_minus_1"] + 1, values["denominator_minus_1"] + 1),
             snr_design_db=SNR_MIN_DB + SNR_STEP_DB * values["snr_class"], side_mode=MODE_NAMES[values["side_mode"]],
             text_mode=MODE_NAMES[values["text_mode"]], n_symbols=values["n_symbols"], side_len=values["side_len"],
-            text_len=values["text_len"], side_byte=values["side_byte"],
+            text_len=values["text_len"], side_byte=values["side_byte"], version=values["version"],
         )  # fmt: skip
         return header if header._is_possible() else HeaderFault.CONTENT
 

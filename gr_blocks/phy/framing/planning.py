@@ -3,30 +3,42 @@
 
 Encoded.symbols --permutation over the whole frame--> slices, one per burst
 side_info, text --erasure code (any k of m)---------> one packet per burst, each in its own digital mode
+
+A symbol that no radio can send is sent as 0, so that it costs its own value and not its burst.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from gened.errors import FrameError
 from gened.gr_blocks.phy.coding import erasure_code
 from gened.gr_blocks.phy.coding.interleave import FRAME_SEED, permutation
 from gened.gr_blocks.phy.coding.modes import digital_encode, mode
-from gened.gr_blocks.phy.framing.budget import budget, n_bursts, side_symbols
+from gened.gr_blocks.phy.framing.budget import MAX_BURST_SYMBOLS, MAX_BURSTS, budget, n_bursts, side_symbols
 from gened.gr_blocks.phy.framing.burst import BurstContent
-from gened.gr_blocks.phy.framing.header import MAX_BURST_ELEMENTS, Header, quantize_snr_db
+from gened.gr_blocks.phy.framing.header import MAX_BURST_ELEMENTS, VERSION, Header, quantize_snr_db
 from gened.gr_blocks.phy.framing.records import MAX_TEXT_BYTES
-from gened.gr_blocks.phy.types import Frame
+from gened.gr_blocks.phy.types import ComplexArray, Frame
 
 MAX_SIDE_BYTES = 65535
+MAX_MAGNITUDE = float(np.sqrt(MAX_BURSTS * MAX_BURST_SYMBOLS))
+"""Largest magnitude of an analogue symbol, 2048: all energy of the longest frame of mean power 1 in one symbol."""
 
 
-def plan_bursts(frame: Frame) -> list[BurstContent]:
+def is_sendable(symbols: ComplexArray) -> npt.NDArray[np.bool_]:
+    """Whether each analogue symbol is finite and at most `MAX_MAGNITUDE`, [n] bool; the others are sent as 0."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray(np.abs(symbols) <= MAX_MAGNITUDE)
+
+
+def plan_bursts(frame: Frame, *, version: int = VERSION) -> list[BurstContent]:
     """Split a frame into bursts.
 
     Args:
         frame: Encoded picture with its text.
+        version: Format version, one of `header.VERSIONS`; receivers of earlier releases decode version 1 alone.
 
     Returns:
         One content per burst, in the order of sending.
@@ -53,7 +65,8 @@ def plan_bursts(frame: Frame) -> list[BurstContent]:
     single = encoded.side_info[0] if len(encoded.side_info) == 1 else 0
     side = erasure_code.encode(encoded.side_info if len(encoded.side_info) > 1 else b"", count)
     text = erasure_code.encode(frame.text, count)
-    symbols = encoded.symbols[permutation(len(encoded.symbols), FRAME_SEED)]
+    sendable = np.where(is_sendable(encoded.symbols), encoded.symbols, np.complex64(0))
+    symbols = sendable[permutation(len(sendable), FRAME_SEED)]
     bursts = []
     for index in range(count):
         header = Header(
@@ -62,7 +75,7 @@ def plan_bursts(frame: Frame) -> list[BurstContent]:
             rate=frame.rate, snr_design_db=quantize_snr_db(frame.snr_design_db), side_mode=side_mode,
             text_mode=frame.text_mode, n_symbols=len(symbols), side_len=len(encoded.side_info),
             text_len=len(frame.text),
-            side_byte=single,
+            side_byte=single, version=version,
         )  # fmt: skip
         if header.n_elements > MAX_BURST_ELEMENTS:
             raise FrameError(

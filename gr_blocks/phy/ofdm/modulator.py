@@ -7,15 +7,16 @@ import numpy as np
 
 from gened.gr_blocks.phy.coding.interleave import qpsk_stream
 from gened.gr_blocks.phy.framing.burst import BurstContent
-from gened.gr_blocks.phy.framing.header import encode_header
+from gened.gr_blocks.phy.framing.header import VERSION, encode_header
 from gened.gr_blocks.phy.framing.planning import plan_bursts
 from gened.gr_blocks.phy.ofdm.papr_reduction import reduce_papr
+from gened.gr_blocks.phy.ofdm.payload_phases import payload_phases
 from gened.gr_blocks.phy.ofdm.waveform import PADDING_SEED, WAVEFORM
 from gened.gr_blocks.phy.types import ComplexArray, Frame
 
 
 def burst_grid(content: BurstContent) -> ComplexArray:
-    """Fill the resource grid of a burst: header, pilots, payload, padding.
+    """Fill the resource grid of a burst: header, pilots, payload with its phases, padding.
 
     Args:
         content: Header and payload symbols.
@@ -28,7 +29,8 @@ def burst_grid(content: BurstContent) -> ComplexArray:
     grid, is_data = WAVEFORM.pilot_grid(n_symbols).copy(), ~WAVEFORM.pilot_mask(n_symbols)
     header = encode_header(content.header, WAVEFORM.n_header_elements)
     n_padding = int(is_data.sum()) - len(header) - len(content.symbols)
-    grid[is_data] = np.concatenate([header, content.symbols, qpsk_stream(n_padding, PADDING_SEED)])
+    payload = content.symbols * payload_phases(len(content.symbols), content.header.version)
+    grid[is_data] = np.concatenate([header, payload, qpsk_stream(n_padding, PADDING_SEED)])
     return grid
 
 
@@ -53,12 +55,13 @@ def modulate_burst(content: BurstContent, *, reduces_papr: bool = True) -> Compl
     return np.concatenate([half[-WAVEFORM.cp_len :], half, half, body.ravel()])
 
 
-def modulate_frame(frame: Frame, *, reduces_papr: bool = True) -> list[ComplexArray]:
+def modulate_frame(frame: Frame, *, reduces_papr: bool = True, version: int = VERSION) -> list[ComplexArray]:
     """Modulate all bursts of a frame.
 
     Args:
         frame: Encoded picture with its text.
         reduces_papr: As for `modulate_burst`.
+        version: As for `planning.plan_bursts`.
 
     Returns:
         Samples of each burst, complex64, without gaps between bursts.
@@ -67,4 +70,5 @@ def modulate_frame(frame: Frame, *, reduces_papr: bool = True) -> list[ComplexAr
         FrameError: As `planning.plan_bursts`.
         ConfigError: As `planning.plan_bursts`.
     """
-    return [modulate_burst(content, reduces_papr=reduces_papr) for content in plan_bursts(frame)]
+    contents = plan_bursts(frame, version=version)
+    return [modulate_burst(content, reduces_papr=reduces_papr) for content in contents]

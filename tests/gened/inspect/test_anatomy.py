@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from gened.gr_blocks.phy.channel.noise import complex_noise
+from gened.gr_blocks.phy.coding.interleave import FRAME_SEED, permutation
 from gened.gr_blocks.phy.equalizer.demodulator import Capture, demodulate
-from gened.gr_blocks.phy.framing import header as header_module
+from gened.gr_blocks.phy.framing.header import VERSIONS
 from gened.gr_blocks.phy.framing.planning import plan_bursts
 from gened.gr_blocks.phy.framing.records import Records, pack_records
 from gened.gr_blocks.phy.ofdm.modulator import modulate_burst
@@ -20,6 +21,7 @@ from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
 from gened.gr_blocks.phy.types import ComplexArray, Encoded, Frame, ImageSize
 from gened.inspect.anatomy import coherence, dissect, spectrum
 from gened.inspect.anatomy_records import Anatomy, ChannelView
+from gened.inspect.inspection_report import as_json, title_lines
 from gened.inspect.specimen import Specimen, SpecimenFinder
 
 RATE = 1e6
@@ -28,11 +30,14 @@ CAPTION = "a red bus before a grey house"
 HEADER = slice(528 + 272, 528 + 816)
 
 
-def burst(*, n_analog: int = 3000, side: bytes = bytes(range(30)), caption: str = CAPTION) -> ComplexArray:
+def burst(
+    *, n_analog: int = 3000, side: bytes = bytes(range(30)), caption: str = CAPTION, version: int = 2
+) -> ComplexArray:
     text = pack_records(Records(caption=caption)) if caption else b""
     symbols = complex_noise(np.random.default_rng(1), n_analog, 1.0)
     frame = Frame(7, 3, 9, ImageSize(256, 256), Fraction(1, 24), 10.0, Encoded(symbols, side), text, "qpsk-1/2")
-    return modulate_burst(plan_bursts(frame)[0], reduces_papr=False)  # its error would count as noise
+    content = plan_bursts(frame, version=version)[0]
+    return modulate_burst(content, reduces_papr=False)  # its error would count as noise
 
 
 def arrived(samples: ComplexArray, *, snr_db: float = 15.0, cfo_norm: float = 0.0, seed: int = 2) -> ComplexArray:
@@ -172,16 +177,14 @@ def test_a_wrong_header_is_laid_open_as_far_as_the_header() -> None:
     assert found.cfo_norm == pytest.approx(-0.01, abs=1e-4)
 
 
-def test_another_format_version_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(header_module, "VERSION", 2)
-        sent = burst()
+def test_another_format_version_is_named() -> None:
+    sent = burst(version=3)
     assert laid_open(sent).fault == "the header is of another format version"
 
 
 @pytest.mark.parametrize(
     ("n_left", "fault", "has_header"),
-    [(700, "the samples end within the header", False), (2500, "the samples end within the burst", True)],
+    [(660, "the samples end within the header", False), (2500, "the samples end within the burst", True)],
 )
 def test_a_burst_cut_off_says_where_the_samples_end(n_left: int, fault: str, has_header: bool) -> None:
     found = dissect(only(arrived(burst())[: GAP + n_left]), RATE)
@@ -233,3 +236,19 @@ def test_spectrum_holds_the_power_and_shows_a_carrier_at_its_frequency() -> None
     assert density.sum() * RATE / len(freqs) == pytest.approx(0.5, rel=0.05)
     tone = np.exp(2j * np.pi * 0.125 * np.arange(4096)).astype(np.complex64)
     assert freqs[int(np.argmax(spectrum(tone, RATE)[1]))] == pytest.approx(125e3)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_both_format_versions_are_shown_without_their_phases(version: int) -> None:
+    found = laid_open(burst(version=version))
+    assert found.header is not None and found.header.version == version
+    assert found.caption == CAPTION
+    assert found.evm_db is not None and found.evm_db < -13
+    picture, elements = found.section("picture"), found.elements
+    assert picture is not None and elements is not None and elements.bias_db is not None
+    sent = complex_noise(np.random.default_rng(1), 3000, 1.0)[permutation(3000, FRAME_SEED)]
+    error = np.mean(np.abs(picture.symbols - sent) ** 2)
+    assert 10 * np.log10(error) == pytest.approx(-15, abs=1)
+    assert abs(elements.bias_db) < 1
+    assert ("format version 1" in title_lines(found)[0]) is (version == 1)
+    assert as_json(found)["header"]["version"] == version

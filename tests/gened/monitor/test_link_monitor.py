@@ -117,11 +117,21 @@ def test_frames_without_a_radio_are_looked_at_too() -> None:
 def test_a_sender_tells_of_peaks_that_were_cut() -> None:
     lines: list[str] = []
     sink = end(n_clipped=0)
-    transmitter: Any = SimpleNamespace(sink=sink, n_samples_sent=0)
+    transmitter: Any = SimpleNamespace(sink=sink, n_samples_sent=0, n_bad_symbols=0)
     monitor = TransmitterMonitor(transmitter, lines.append)
     sink.n_clipped, transmitter.n_samples_sent = 700, 100_000
     monitor.close()
     assert lines[0].startswith("transmitter: 700 x output clipping") and monitor.counts() == {"output clipping": 700}
+
+
+def test_a_sender_names_symbols_that_it_sent_as_zero() -> None:
+    lines: list[str] = []
+    transmitter: Any = SimpleNamespace(sink=end(n_clipped=0), n_samples_sent=100_000, n_bad_symbols=0)
+    monitor = TransmitterMonitor(transmitter, lines.append)
+    monitor.poll()
+    transmitter.n_bad_symbols = 3
+    monitor.close()
+    assert lines[0].startswith("transmitter: 3 x bad symbols") and monitor.counts() == {"bad symbols": 3}
 
 
 def test_a_watch_that_fails_ends_nothing_but_itself(caplog: pytest.LogCaptureFixture) -> None:

@@ -156,11 +156,11 @@ def test_erased_symbols_are_zero_with_infinite_variance() -> None:
 def test_each_burst_of_a_frame_has_a_gain_of_its_own_on_the_symbols_that_framing_puts_into_it(kind: Any) -> None:
     size, rate = ImageSize(512, 512), Fraction(1, 24)
     count = n_bursts(size, rate)
-    numbered = np.arange(1, frame_symbols(size, rate) + 1).astype(np.complex64)  # a symbol tells its place
+    numbered = np.arange(1, frame_symbols(size, rate) + 1).astype(np.complex64) / 16  # a symbol tells its place
     bursts = plan_bursts(Frame(1, 0, 7, size, rate, 10.0, Encoded(numbered, b"s")))
     channel = ChannelConfig(kind=kind, snr_db=20.0)
     _, noise_var = apply_symbols(numbered, channel, np.random.default_rng(9), n_bursts=count)
-    seen = [noise_var[burst.symbols.real.astype(int) - 1] for burst in bursts]
+    seen = [noise_var[(16 * burst.symbols.real).astype(int) - 1] for burst in bursts]
     assert count == len(bursts) == 2
     assert [len(set(each)) for each in seen] == [1, 1]
     assert seen[0][0] != seen[1][0]

@@ -18,7 +18,7 @@ from gened.gr_blocks.phy.framing.assembly import FrameAssembler
 from gened.gr_blocks.phy.framing.budget import MAX_BURST_SYMBOLS, analog_budget
 from gened.gr_blocks.phy.framing.burst import BurstContent, ReceivedBurst
 from gened.gr_blocks.phy.framing.header import Header
-from gened.gr_blocks.phy.framing.planning import plan_bursts
+from gened.gr_blocks.phy.framing.planning import MAX_MAGNITUDE, is_sendable, plan_bursts
 from gened.gr_blocks.phy.types import Encoded, Frame, ImageSize, ReceivedFrame
 
 SIZES = {1: ImageSize(256, 256), 2: ImageSize(512, 512), 3: ImageSize(512, 640), 7: ImageSize(768, 1152)}
@@ -353,3 +353,23 @@ def test_a_whole_text_and_one_of_which_nothing_came_leave_no_part() -> None:
     (content,) = plan_bursts(make_frame(k=0))
     (lost,) = FrameAssembler().push(receive(content, noise_var=np.inf))
     assert lost.text is None and lost.partial_text is None
+
+
+@pytest.mark.parametrize("value", [complex(np.nan, 0), complex(0, np.inf), complex(-np.inf, 1), 1e30, 3000j])
+def test_a_symbol_that_cannot_be_sent_costs_its_own_value_alone(value: complex) -> None:
+    good = make_frame(2)
+    spoilt = good.encoded.symbols.copy()
+    spoilt[[0, 17]] = value
+    frame = replace(good, encoded=replace(good.encoded, symbols=spoilt))
+    assert np.array_equal(np.flatnonzero(~is_sendable(spoilt)), [0, 17])
+    expected = good.encoded.symbols.copy()
+    expected[[0, 17]] = 0
+    (got,) = through(frame)
+    assert np.array_equal(got.received.symbols, expected)
+    assert got.text == good.text
+    assert np.array_equal(spoilt[[0, 17]], np.full(2, value, np.complex64), equal_nan=True)  # the codec's own array
+
+
+def test_all_energy_of_the_longest_frame_in_one_symbol_can_be_sent() -> None:
+    assert MAX_MAGNITUDE == 2048
+    assert is_sendable(np.array([2048, -2048j, 0], np.complex64)).all()

@@ -17,6 +17,8 @@ from gened.gr_blocks.phy.framing.budget import MAX_BURST_SYMBOLS, frame_symbols
 from gened.gr_blocks.phy.framing.header import (
     HEADER_BYTES,
     MAX_BURST_ELEMENTS,
+    VERSION,
+    VERSIONS,
     Header,
     HeaderFault,
     decode_header,
@@ -54,16 +56,22 @@ def headers(draw) -> Header:
         snr_design_db=draw(st.integers(-16, 47)) / 2, side_mode=draw(st.sampled_from(list(MODES))),
         text_mode=draw(st.sampled_from(list(MODES))), n_symbols=draw(st.integers(0, frame_symbols(size, rate))),
         side_len=draw(st.integers(0, 500)), text_len=draw(st.integers(0, 2047)), side_byte=draw(st.integers(0, 255)),
+        version=draw(st.sampled_from(VERSIONS)),
     )  # fmt: skip
     return header if header.n_elements <= MAX_BURST_ELEMENTS else replace(header, n_symbols=0)
 
 
-def test_layout_is_that_of_the_frozen_wire() -> None:
-    assert HEADER.pack() == from_fields(
-        (1, 4), (0xABCD, 16), (0x1234, 16), (1, 8), (2, 8), (0xDEADBEEF, 32), (511, 12), (767, 12), (0, 3), (23, 9),
-        (24, 6), (1, 4), (2, 4), (49000, 23), (77, 16), (60, 11), (9, 8),
+@pytest.mark.parametrize("version", VERSIONS)
+def test_layout_is_that_of_the_frozen_wire(version: int) -> None:
+    assert replace(HEADER, version=version).pack() == from_fields(
+        (version, 4), (0xABCD, 16), (0x1234, 16), (1, 8), (2, 8), (0xDEADBEEF, 32), (511, 12), (767, 12), (0, 3),
+        (23, 9), (24, 6), (1, 4), (2, 4), (49000, 23), (77, 16), (60, 11), (9, 8),
     )  # fmt: skip
     assert len(HEADER.pack()) == HEADER_BYTES == 24
+
+
+def test_a_sender_announces_the_newest_version() -> None:
+    assert HEADER.version == VERSION == max(VERSIONS) == 2
 
 
 @given(headers())
@@ -72,7 +80,7 @@ def test_what_is_packed_comes_back(header: Header) -> None:
     assert Header.unpack(header.pack()) == header
 
 
-@given(st.binary(min_size=23, max_size=24).map(lambda b: bytes([0x10 | b[0] & 15]) + b[1:]))
+@given(st.binary(min_size=23, max_size=24).map(lambda b: bytes([(b[0] & 0x10) + 0x10 | b[0] & 15]) + b[1:]))
 @settings(max_examples=500, deadline=None)
 def test_random_bytes_give_a_bounded_header_or_none(data: bytes) -> None:
     header = Header.unpack(data)
@@ -84,7 +92,7 @@ def test_random_bytes_give_a_bounded_header_or_none(data: bytes) -> None:
         assert header.n_symbols <= frame_symbols(header.size, header.rate)
 
 
-@pytest.mark.parametrize("version", [0, 2, 15])
+@pytest.mark.parametrize("version", [0, 3, 15])
 def test_other_versions_are_told_apart_from_noise(version: int) -> None:
     data = bytes([version << 4 | HEADER.pack()[0] & 15]) + HEADER.pack()[1:]
     assert Header.unpack(data) is None

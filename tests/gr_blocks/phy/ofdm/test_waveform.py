@@ -74,7 +74,7 @@ def test_a_burst_has_mean_power_one_and_the_length_that_is_announced() -> None:
 
 
 def test_payload_cells_stand_in_time_order_behind_the_header() -> None:
-    content = plan_bursts(random_frame(0, np.random.default_rng(1)))[0]
+    content = plan_bursts(random_frame(0, np.random.default_rng(1)), version=1)[0]
     grid = burst_grid(content)
     mask = WAVEFORM.pilot_mask(len(grid))
     assert np.array_equal(grid[3:][~mask[3:]][: len(content.symbols)], content.symbols)
