@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Reproduces the figures of docs/link.md and docs/digital.md: the files under results/link/ and their plots.
 # It takes about a quarter of an hour on one core.
-# Usage: [MORE=N] [WORKERS=N] scripts/results/link.sh [PART...]
+# Usage: [DATA=FOLDER] [MORE=N] [WORKERS=N] scripts/results/link.sh [PART...]
 #
-# Parts: offsets, fading, faults, many, false, gnuradio, costs, ldpc (docs/digital.md, six minutes), figures; without a
-# part, all of them. MORE multiplies the numbers of frames and samples. Rows do not depend on WORKERS (1), timings do:
+# Parts: offsets, fading, faults, many, false, gnuradio, costs, ldpc (docs/digital.md, six minutes), whiteness
+# (docs/architecture.md, needs pictures in DATA), figures; without a part, all of them but whiteness. MORE multiplies the numbers of frames and samples. Rows do not depend on WORKERS (1), timings do:
 # measure costs and ldpc separately, on an idle machine.
 set -euo pipefail
 # shellcheck source=scripts/lib/setup.sh
@@ -59,8 +59,13 @@ part() {
       "$PYTHON" -m gened bench ldpc --quiet --modes none --out "$OUT/ldpc-decoders.json" >/dev/null
       "$PYTHON" -m gened.bench.ldpc_figures "$OUT/ldpc.json" --out docs/figures
       ;;
+    whiteness)
+      [ -n "${DATA:-}" ] || die "the part whiteness needs DATA, a folder of pictures"
+      say whiteness
+      "$PYTHON" -m gened.bench.whiteness --data "$DATA" --limit 4 --out "$OUT/whiteness.json" >/dev/null
+      ;;
     figures) "$PYTHON" -m gened.bench.link_figures "$OUT"/*.json --out docs/figures ;;
-    *) die "a part '$1'; known are offsets, fading, faults, many, false, gnuradio, costs, ldpc, figures" ;;
+    *) die "a part '$1'; known are offsets, fading, faults, many, false, gnuradio, costs, ldpc, whiteness, figures" ;;
   esac
 }
 
