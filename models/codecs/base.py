@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gened.errors import CodecError
+from gened.gr_blocks.phy.framing.planning import sendable
 from gened.gr_blocks.phy.types import Encoded, ImageSize, Received
 from gened.models.codecs import contract
 from gened.models.codecs.encode_options import EncodeOptions
@@ -100,7 +101,13 @@ class BatchedCodec(Protocol):
 
 
 def encode_picture(
-    codec: Codec, x: Picture, options: EncodeOptions, *, mask: Map | None = None, name: str = ""
+    codec: Codec,
+    x: Picture,
+    options: EncodeOptions,
+    *,
+    mask: Map | None = None,
+    name: str = "",
+    is_live: bool = False,
 ) -> Encoded:
     """One picture through any codec, with the settings that it knows; the result is checked (`contract.py`).
 
@@ -110,12 +117,24 @@ def encode_picture(
         options: Settings; those that are not at their defaults must be known to the codec.
         mask: Importance of each pixel, [H, W]; None: the codec's own, or none.
         name: Name of the picture for messages; empty if it has none.
+        is_live: For a running link: symbols that are not finite are checked as the 0 that the modulator sends for each,
+            so that a few of them do not cost the picture.
 
     Raises:
         CodecError: The codec does not know a setting, does not support its value, or breaks the contract.
     """
     keywords = _keywords(codec, codec.encode, options, {"mask": mask}, {"seed": options.seed})
-    return _checked(codec, codec.encode(x, **keywords), x, options, name)
+    encoded = codec.encode(x, **keywords)
+    _checked(codec, _as_sent(encoded) if is_live else encoded, x, options, name)
+    return encoded
+
+
+def _as_sent(encoded: Encoded) -> Encoded:
+    """The encoded picture with the symbols that the modulator sends; anything else is left to the check."""
+    symbols = getattr(encoded, "symbols", None)
+    if not isinstance(symbols, np.ndarray) or symbols.dtype != np.complex64:
+        return encoded
+    return replace(encoded, symbols=sendable(symbols))
 
 
 def encode_batch(

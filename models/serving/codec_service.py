@@ -99,7 +99,7 @@ class CodecService:
         x = to_float(image)
         importance = None if mask is None else mask.astype(np.float32) / np.float32(255)
         begin = time.perf_counter()
-        encoded = encode_picture(chosen, x, options, mask=importance)
+        encoded = encode_picture(chosen, x, options, mask=importance, is_live=True)
         return EncodedPicture(encoded, chosen.codec_id, 1e3 * (time.perf_counter() - begin))
 
     def decode(self, codec_id: int, received: Received) -> DecodedPicture:

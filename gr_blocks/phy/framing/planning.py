@@ -33,6 +33,11 @@ def is_sendable(symbols: ComplexArray) -> npt.NDArray[np.bool_]:
         return np.asarray(np.abs(symbols) <= MAX_MAGNITUDE)
 
 
+def sendable(symbols: ComplexArray) -> ComplexArray:
+    """The symbols with 0 in place of those that cannot be sent, [n] complex64."""
+    return np.where(is_sendable(symbols), symbols, np.complex64(0))
+
+
 def plan_bursts(frame: Frame, *, version: int = VERSION) -> list[BurstContent]:
     """Split a frame into bursts.
 
@@ -65,8 +70,7 @@ def plan_bursts(frame: Frame, *, version: int = VERSION) -> list[BurstContent]:
     single = encoded.side_info[0] if len(encoded.side_info) == 1 else 0
     side = erasure_code.encode(encoded.side_info if len(encoded.side_info) > 1 else b"", count)
     text = erasure_code.encode(frame.text, count)
-    sendable = np.where(is_sendable(encoded.symbols), encoded.symbols, np.complex64(0))
-    symbols = sendable[permutation(len(sendable), FRAME_SEED)]
+    symbols = sendable(encoded.symbols)[permutation(len(encoded.symbols), FRAME_SEED)]
     bursts = []
     for index in range(count):
         header = Header(

@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from unfair_codecs import GreedyCodec, LoudCodec
+from unfair_codecs import FairCodec, GreedyCodec, LoudCodec
 
 from gened.errors import CodecError
-from gened.gr_blocks.phy.types import ImageSize, Received
+from gened.gr_blocks.phy.types import Encoded, ImageSize, Received
+from gened.models.codecs.base import encode_picture
 from gened.models.codecs.encode_options import EncodeOptions
+from gened.models.data.images import to_float
 from gened.models.serving.codec_service import CodecService
 from gened.models.serving.worker import Worker
 
@@ -53,6 +56,30 @@ def test_a_codec_that_breaks_the_contract_sends_nothing(image: Any, make: Any, f
     service._by_name[codec.name] = codec
     with pytest.raises(CodecError, match=f"^codec {codec.name}: .*{fault}"):
         service.encode(codec.name, image, options=EncodeOptions(rate=RATE))
+
+
+class PatchyCodec(FairCodec):
+    """Some of its symbols are no numbers."""
+
+    n_bad = 3
+
+    def encode(self, *arguments: Any, **settings: Any) -> Encoded:
+        encoded = super().encode(*arguments, **settings)
+        symbols = encoded.symbols.copy()
+        symbols[: self.n_bad] = np.nan
+        return replace(encoded, symbols=symbols)
+
+
+def test_a_few_symbols_that_are_no_numbers_do_not_cost_the_picture(image: Any) -> None:
+    service, codec = CodecService(), PatchyCodec()
+    service._by_name[codec.name] = codec
+    symbols = service.encode(codec.name, image, options=EncodeOptions(rate=RATE)).encoded.symbols
+    assert np.count_nonzero(np.isnan(symbols)) == 3
+    codec.n_bad = len(symbols) // 2
+    with pytest.raises(CodecError, match="mean power"):
+        service.encode(codec.name, image, options=EncodeOptions(rate=RATE))
+    with pytest.raises(CodecError, match="not finite"):
+        encode_picture(codec, to_float(image), EncodeOptions(rate=RATE))
 
 
 def test_a_transmitters_worker_on_numpy_never_loads_pytorch(image: Any, monkeypatch: pytest.MonkeyPatch) -> None:
