@@ -53,6 +53,7 @@ COMMANDS = (
     Entry("replay", LINK),
     Entry("inspect", LINK),
     Entry("evaluate", CODECS),
+    Entry("compare", CODECS),
     Entry("plot", CODECS),
     Entry("train", CODECS),
     Entry("virtual-pluto", TOOLS),
