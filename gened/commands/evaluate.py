@@ -40,6 +40,14 @@ class Words(StrEnum):
     OTHER = "other"
 
 
+class Captions(StrEnum):
+    """Captions that are sent with the pictures."""
+
+    SENT = "sent"
+    NONE = "none"
+    PAPER = "paper"
+
+
 class MaskSource(StrEnum):
     """What the encoder is told of importance."""
 
@@ -120,6 +128,13 @@ def evaluate(
     captioner: Annotated[
         str, typer.Option("--captioner", metavar="NAME", help="Describes pictures without captions, for the editor.")
     ] = "layout",
+    captions: Annotated[
+        Captions,
+        typer.Option(
+            "--captions",
+            help="Send each picture's caption; send none; or count the paper's 426 symbols per picture.",
+        ),
+    ] = Captions.SENT,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Noise seeds per picture.")] = 1,
     seed: Annotated[
         int, typer.Option("--seed", min=0, max=MAX_SEED, help="Base seed: another one gives other noise throughout.")
@@ -202,6 +217,7 @@ def evaluate(
             over=over.value,
             mask=mask.value,
             snr_error_db=snr_error,
+            captions=captions.value,
             codec_options=codec_options,
             metrics=names,
             clip=clip,
@@ -238,6 +254,7 @@ def evaluate(
         codec_options=codec_options,
         erasure=config.erasure,
         snr_error_db=snr_error,
+        captions=captions.value,
         seeds=seeds,
         workers=workers,
         batch=batch,

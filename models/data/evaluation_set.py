@@ -13,19 +13,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from gened.errors import ConfigError
-from gened.gr_blocks.phy.coding.modes import n_symbols
 from gened.gr_blocks.phy.types import ImageSize
 from gened.models.codecs.base import Picture
 from gened.models.data import folders
 from gened.models.data.images import require_sendable, to_float
 from gened.models.data.reading import FOREGROUND, fit_mask, read_mask, read_picture, upright_size
 
-CAPTION_BYTES = 106
-"""Length of the caption that is counted where a data set has none: the 426 16-QAM symbols of the GenED-SC paper
-carry so many bytes."""
-CAPTION_SYMBOLS = CAPTION_BYTES * 8 * 2 // 4 + 2
-"""106 bytes at code rate 1/2 in 16-QAM, and one padding symbol on either side: the paper's 426."""
-CAPTION_MODE = "16qam-1/2"
 RESIZE = "--resize 1024, or make it smaller"
 """Advice for pictures that are too large to be sent."""
 
@@ -48,11 +41,6 @@ class Item:
     def size(self) -> ImageSize:
         """Height and width of the picture, pixels."""
         return ImageSize(self.x.shape[1], self.x.shape[2])
-
-    @property
-    def caption_symbols(self) -> int:
-        """Symbols of the caption at `CAPTION_MODE`; `CAPTION_SYMBOLS` where there is none."""
-        return CAPTION_SYMBOLS if self.caption is None else n_symbols(len(self.caption.encode()), CAPTION_MODE)
 
     def content_hash(self) -> str:
         """SHA-256 of pixels, mask and caption; the name of the file does not count."""

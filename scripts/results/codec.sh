@@ -29,13 +29,14 @@ of_codec() {
   measure "$codec-sod-256" --codec "$codec" --data "$data/sod" "${small[@]}" --metrics psnr,masks # at its own focus
 }
 
-# by_symbols CODEC DATA RATE...: foreground PSNR and ST-LPIPS at 10 dB, for the plots against payload symbols.
+# by_symbols CODEC DATA RATE...: foreground PSNR and ST-LPIPS at 10 dB, for the plots against payload symbols, which count
+# a caption as the paper does.
 by_symbols() {
   local codec="$1" data="$2" rate
   shift 2
   for rate in "$@"; do
     measure "$codec-sod-256-rate-${rate#1/}" --codec "$codec" --data "$data/sod" --resize 256 --rate "$rate" --snr 10 \
-      --metrics psnr,masks,st_lpips
+      --metrics psnr,masks,st_lpips --captions paper
   done
 }
 
@@ -44,7 +45,7 @@ of_gened() {
   local data="$1" rate
   local kodak=(--codec gened --data "$data/kodak" --resize 256 --focus 1 --metrics psnr)
   for rate in 1/48 1/36 1/24 1/12; do
-    measure "gened-kodak-256-rate-${rate#1/}" "${kodak[@]}" --rate "$rate" --snr="$RATE_SNRS"
+    measure "gened-kodak-256-rate-${rate#1/}" "${kodak[@]}" --rate "$rate" --snr="$RATE_SNRS" --captions paper
   done
   measure gened-kodak-full-rate-48 --codec gened --data "$data/kodak" --focus 1 --rate 1/48 --metrics psnr
   measure gened-sod-256-truth --codec gened --data "$data/sod" --resize 256 --mask truth --metrics psnr,masks

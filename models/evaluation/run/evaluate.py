@@ -25,6 +25,7 @@ from gened.models.evaluation.metrics.base import Figures
 from gened.models.evaluation.metrics.metric_set import MetricSet
 from gened.models.evaluation.metrics.pixel_metrics import MS_SSIM_MIN_SIDE, bootstrap_interval
 from gened.models.evaluation.metrics.registry import DEFAULT, FIGURES, METRICS
+from gened.models.evaluation.run.caption_link import Captions
 from gened.models.evaluation.run.measure import MaskSource, Over, Score
 from gened.models.evaluation.run.per_picture import Shown, entries
 from gened.models.evaluation.run.workers import (
@@ -213,6 +214,7 @@ def run_evaluation(
     progress: Callable[[int, int], None] | None = None,
     editor: EditorPlan | None = None,
     skip_bad: bool = False,
+    captions: Captions = "sent",
 ) -> Evaluation:
     """The metrics of a codec over a folder of pictures: one row per SNR, and the values of each picture.
 
@@ -243,6 +245,7 @@ def run_evaluation(
         progress: Called with pictures done and to do.
         editor: The editor of the received pictures; None: no editing.
         skip_bad: Leave out pictures that fail, and list them in the result, instead of ending with the first one.
+        captions: Whether captions are sent and counted, see `caption_link.Captions`.
 
     Returns:
         Rows with the keys `ROW_KEYS`, one per SNR; None where unknown. With an editor, each row of received pictures is
@@ -261,6 +264,7 @@ def run_evaluation(
         data, limit, encode, mask=mask, snrs_db=tuple(snrs_db), channel=channel, over=over, seeds=seeds, resize=resize,
         base_seed=base_seed, snr_error_db=snr_error_db, metrics=tuple(metrics), clip=clip, cache=cache, editor=editor,
         batch=batch, codec_options=codec_options or {}, skip_bad=skip_bad,
+        captions=captions,
     )  # fmt: skip
     report = progress or (lambda _done, _total: None)
     if workers > 1:

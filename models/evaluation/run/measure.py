@@ -26,8 +26,11 @@ from gened.models.editing.base import Editor, EditRequest
 from gened.models.evaluation.metrics.base import Figures
 from gened.models.evaluation.metrics.metric_set import MetricSet
 from gened.models.evaluation.metrics.pixel_metrics import mean_picture, rounded
+from gened.models.evaluation.run.caption_link import CaptionPacket, Captions, arrives, caption_packet
 
 SAMPLE_RATE_HZ = 1e6
+CAPTION_STREAM = 426
+"""Second part of the seed of the caption's noise."""
 
 Over = Literal["channel", "loopback"]
 MaskSource = Literal["none", "truth", "codec"]
@@ -49,6 +52,7 @@ class Setting:
     over: Over = "channel"
     seed: int = 0
     mask: MaskSource = "codec"
+    captions: Captions = "sent"
 
     @property
     def design_db(self) -> float:
@@ -64,6 +68,10 @@ class Setting:
         if self.over == "loopback":
             known["format_version"] = VERSION
         return {**here, **known, "channel": channel}
+
+    def caption_packet(self, item: Item) -> CaptionPacket:
+        """The caption of a picture as it is sent."""
+        return caption_packet(item.caption, item.size, self.encode.rate, self.design_db, self.captions)
 
     def encoder_input(self, item: Item) -> tuple[EncodeOptions, Map | None]:
         """The input of the encoder of a picture: settings and mask.
@@ -89,6 +97,8 @@ class Sent(NamedTuple):
     """None if the frame was not detected."""
     encode_ms: float
     decode_ms: float
+    has_caption: bool = True
+    """Whether the caption arrived, so that an editor may use it."""
 
     @property
     def is_lost(self) -> bool:
@@ -124,10 +134,10 @@ def send(codec: Codec, item: Item, setting: Setting) -> Sent:
     begun = time.perf_counter()
     encoded = encode_picture(codec, item.x, options, mask=mask, name=item.name)
     encode_ms = 1e3 * (time.perf_counter() - begun)
-    received = _received(codec, item, setting, encoded)
+    received, has_caption = _received(codec, item, setting, encoded)
     begun = time.perf_counter()
     decoded = decode_picture(codec, received, name=item.name) if received is not None else None
-    return Sent(encoded, decoded, encode_ms, 1e3 * (time.perf_counter() - begun))
+    return Sent(encoded, decoded, encode_ms, 1e3 * (time.perf_counter() - begun), has_caption)
 
 
 def send_batch(codec: Codec, items: Sequence[Item], setting: Setting, seeds: Sequence[int]) -> list[Sent]:
@@ -152,19 +162,26 @@ def send_batch(codec: Codec, items: Sequence[Item], setting: Setting, seeds: Seq
     )  # fmt: skip
     encode_ms = 1e3 * (time.perf_counter() - begun) / len(items)
     received = [_received(codec, *each) for each in zip(items, settings, encoded, strict=True)]
-    found = {i: one for i, one in enumerate(received) if one is not None}
+    found = {i: one for i, (one, _) in enumerate(received) if one is not None}
     begun = time.perf_counter()
     answers = decode_batch(codec, list(found.values()), names=[items[i].name for i in found])
     decode_ms = 1e3 * (time.perf_counter() - begun) / len(items)
     decoded = dict(zip(found, answers, strict=True))
-    return [Sent(one, decoded.get(i), encode_ms, decode_ms) for i, one in enumerate(encoded)]
+    return [Sent(one, decoded.get(i), encode_ms, decode_ms, received[i][1]) for i, one in enumerate(encoded)]
 
 
-def _received(codec: Codec, item: Item, setting: Setting, encoded: Encoded) -> Received | None:
-    """Received symbols after the channel; None if the frame is not detected."""
-    number = setting.seed % 65536
+def _received(codec: Codec, item: Item, setting: Setting, encoded: Encoded) -> tuple[Received | None, bool]:
+    """Received symbols after the channel, None if the frame is not detected, and whether its caption arrived."""
+    number, caption = setting.seed % 65536, setting.caption_packet(item)
     frame = Frame(1, number, codec.codec_id, item.size, setting.encode.rate, setting.design_db, encoded)
-    return (_through_channel if setting.over == "channel" else _through_waveform)(frame, setting)
+    if caption.text:
+        frame = replace(frame, text=caption.text, text_mode=caption.mode)
+    received, has_caption = (
+        (_through_channel(frame, setting), arrives(caption, *_caption_channel(setting)))
+        if setting.over == "channel"
+        else _through_waveform(frame, setting)
+    )
+    return received, has_caption and setting.captions != "none"
 
 
 @dataclass(frozen=True)
@@ -186,11 +203,12 @@ def score(item: Item, sent: Sent, setting: Setting, judges: Judges, text: str = 
         sent: What was encoded and decoded.
         setting: The conditions.
         judges: Metrics and editor.
-        text: The words for the editor.
+        text: The words for the editor, which receives none if the caption was lost or is not sent.
 
     Raises:
         GenedError: A metric or the editor fails.
     """
+    text = text if sent.has_caption else ""
     allowed = budget(item.size, setting.encode.rate, setting.design_db)
     x_hat, mask = (
         (mean_picture(item.x), None)
@@ -202,7 +220,7 @@ def score(item: Item, sent: Sent, setting: Setting, judges: Judges, text: str = 
         side_symbols=side_symbols(
             len(sent.encoded.side_info), sent.encoded.side_mode or allowed.side_mode, allowed.n_bursts
         ),
-        caption_symbols=item.caption_symbols,
+        caption_symbols=setting.caption_packet(item).n_symbols,
         lost=sent.is_lost,
         encode_ms=sent.encode_ms,
         decode_ms=sent.decode_ms,
@@ -237,8 +255,17 @@ def _through_channel(frame: Frame, setting: Setting) -> Received:
     return Received(symbols, noise_var, frame.encoded.side_info, frame.size, frame.rate, frame.snr_design_db)
 
 
-def _through_waveform(frame: Frame, setting: Setting) -> Received | None:
-    """Send as complex samples through the sample channel and the whole receiver; None if the frame is not detected."""
+def _caption_channel(setting: Setting) -> tuple[ChannelConfig, np.random.Generator]:
+    """Channel and noise of the caption, whose noise leaves that of the picture as it is without a caption."""
+    return replace(setting.channel, snr_db=setting.snr_db), np.random.default_rng([setting.seed, CAPTION_STREAM])
+
+
+def _through_waveform(frame: Frame, setting: Setting) -> tuple[Received | None, bool]:
+    """Send as complex samples through the sample channel and the whole receiver.
+
+    Returns:
+        What was received, None if the frame is not detected, and whether the text is what was sent.
+    """
     air = SampleChannel(replace(setting.channel, snr_db=setting.snr_db, seed=setting.seed), SAMPLE_RATE_HZ)
     receiver = Receiver(SAMPLE_RATE_HZ)
     gap = np.zeros(1000, np.complex64)
@@ -246,4 +273,4 @@ def _through_waveform(frame: Frame, setting: Setting) -> Received | None:
     for burst in modulate_frame(frame):
         frames += receiver.push(air.process(np.concatenate([gap, burst, gap]), [len(gap)]))
     frames += receiver.flush()
-    return frames[0].received if frames else None
+    return (frames[0].received, (frames[0].text or b"") == frame.text) if frames else (None, False)

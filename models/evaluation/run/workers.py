@@ -27,6 +27,7 @@ from gened.models.editing.registry import load_editor
 from gened.models.evaluation.metrics.metric_set import MetricSet
 from gened.models.evaluation.metrics.registry import DEFAULT
 from gened.models.evaluation.run.cache import ScoreCache
+from gened.models.evaluation.run.caption_link import Captions
 from gened.models.evaluation.run.measure import Judges, MaskSource, Over, Score, Sent, Setting, score, send, send_batch
 from gened.models.serving.worker import JobResult, Worker
 
@@ -80,6 +81,7 @@ class Plan:
     editor: EditorPlan | None = None
     skip_bad: bool = False
     """Whether a picture that fails is left out, instead of ending the evaluation."""
+    captions: Captions = "sent"
 
 
 def noise_seed(base: int, realisation: int, picture: int) -> int:
@@ -174,6 +176,7 @@ class Evaluator:
             over=plan.over,
             mask=plan.mask,
             snr_error_db=plan.snr_error_db,
+            captions=plan.captions,
         )
         scores: list[list[list[Score]]] = [[[] for _ in plan.snrs_db] for _ in shown]
         for level, snr_db in enumerate(plan.snrs_db):

@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 from gened.errors import ConfigError
-from gened.gr_blocks.phy.coding.modes import n_symbols
-from gened.models.data.evaluation_set import CAPTION_SYMBOLS, find_pictures, read_captions, read_item
+from gened.models.data.evaluation_set import find_pictures, read_captions, read_item
 from gened.models.data.reading import NotAnImageError
 
 
@@ -60,11 +59,11 @@ def test_a_mask_of_another_size_than_its_picture_is_an_error(data_set: Path) -> 
         read_item(data_set, data_set / "images" / "a.png", None, {})
 
 
-def test_a_caption_costs_its_bytes_and_a_missing_one_the_papers_426_symbols(data_set: Path) -> None:
+def test_the_first_caption_of_a_picture_is_its_caption_and_others_have_none(data_set: Path) -> None:
     path = data_set / "images" / "a.png"
     (data_set / "captions.jsonl").write_text(json.dumps({"file": "images/a.png", "captions": ["é" * 10, "other"]}))
-    assert read_item(data_set, path, None, read_captions(data_set)).caption_symbols == n_symbols(20, "16qam-1/2")
-    assert read_item(data_set, path, None, {}).caption_symbols == CAPTION_SYMBOLS == 426
+    assert read_item(data_set, path, None, read_captions(data_set)).caption == "é" * 10
+    assert read_item(data_set, path, None, {}).caption is None
 
 
 def test_a_broken_picture_is_named(data_set: Path) -> None:

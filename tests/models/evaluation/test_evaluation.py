@@ -17,13 +17,13 @@ from skimage import data
 
 from gened.errors import CodecError, ConfigError, FrameError, ImageError
 from gened.gr_blocks.phy.channel.config import ChannelConfig
-from gened.gr_blocks.phy.coding.modes import n_symbols
+from gened.gr_blocks.phy.coding.modes import mode_for_snr, n_symbols
 from gened.gr_blocks.phy.framing.budget import budget
+from gened.gr_blocks.phy.framing.records import Records, pack_records
 from gened.gr_blocks.phy.types import ImageSize, Received
 from gened.models.codecs.base import Decoded
 from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.codecs.softcast.codec import SoftCast
-from gened.models.data.evaluation_set import CAPTION_SYMBOLS
 from gened.models.data.reading import ImageSizeError, NotAnImageError
 from gened.models.evaluation.metrics.pixel_metrics import mean_picture, psnr_db
 from gened.models.evaluation.run.evaluate import (
@@ -112,7 +112,8 @@ class MaskingCodec(SoftCast):
 
 def test_masks_and_captions_are_used_where_they_are(codec: SoftCast, masked: Path) -> None:
     row = evaluate(codec, masked, snrs_db=[10.0])[0]
-    assert row["caption_symbols"] == n_symbols(20, "16qam-1/2")
+    assert row["caption_symbols"] == n_symbols(len(pack_records(Records(caption="é" * 10))), mode_for_snr(10.0))
+    assert row["payload_symbols"] == row["analog_symbols"] + row["side_symbols"] + row["caption_symbols"]
     low, high = sorted([row["psnr_fg_db"], row["psnr_bg_db"]])
     assert low - 0.5 < row["psnr_db"] < high + 0.5
     assert row["mask_iou"] is None and row["mask_fmeasure"] is None  # this codec's receiver knows of no mask
@@ -183,13 +184,26 @@ def test_rows_have_the_keys_of_the_page_and_nothing_is_spent_twice(codec: SoftCa
         assert tuple(row) == ROW_KEYS
         allowed = budget(ImageSize(80, 96), Fraction(1, 24), row["snr_db"]).symbols
         assert row["analog_symbols"] + row["side_symbols"] == pytest.approx(allowed, abs=1)
-        assert row["payload_symbols"] == pytest.approx(allowed + CAPTION_SYMBOLS, abs=1)
+        assert row["caption_symbols"] == 0  # nobody sent one
+        assert row["payload_symbols"] == pytest.approx(allowed, abs=1)
         assert row["psnr_db_ci95"][0] <= row["psnr_db"] <= row["psnr_db_ci95"][1]
         assert row["n"] == 3
         assert row["ms_ssim"] is None  # 80 pixels are too few for five scales
         assert row["rate"] == "1/24"
     assert rows[1]["psnr_db"] > rows[0]["psnr_db"] + 2
     json.dumps(rows, allow_nan=False)
+
+
+def test_the_papers_caption_is_counted_where_it_is_asked_for_and_none_where_none_is_sent(
+    codec: SoftCast, masked: Path
+) -> None:
+    sent, none, paper = (
+        evaluate(codec, masked, snrs_db=[10.0], limit=1, metrics=("psnr",), captions=captions)[0]
+        for captions in ("sent", "none", "paper")
+    )
+    assert (none["caption_symbols"], paper["caption_symbols"]) == (0, 426)
+    assert 0 < sent["caption_symbols"] != 426
+    assert sent["psnr_db"] == none["psnr_db"] == paper["psnr_db"]  # the caption has a noise of its own
 
 
 def test_the_same_evaluation_gives_the_same_figures(codec: SoftCast, pictures: Path) -> None:
@@ -292,6 +306,7 @@ def test_what_was_measured_is_not_measured_again(pictures: Path, tmp_path: Path)
         {"over": "loopback"},
         {"encode": EncodeOptions(focus=2.0)},
         {"mask": "none"},
+        {"captions": "paper"},
         {"metrics": ("psnr",)},
         {"resize": 64},
         {"encode": Noted(note=7)},
