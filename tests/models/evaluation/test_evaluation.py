@@ -184,7 +184,7 @@ def test_rows_have_the_keys_of_the_page_and_nothing_is_spent_twice(codec: SoftCa
         assert tuple(row) == ROW_KEYS
         allowed = budget(ImageSize(80, 96), Fraction(1, 24), row["snr_db"]).symbols
         assert row["analog_symbols"] + row["side_symbols"] == pytest.approx(allowed, abs=1)
-        assert row["caption_symbols"] == 0  # nobody sent one
+        assert row["caption_symbols"] == 0  # none was sent
         assert row["payload_symbols"] == pytest.approx(allowed, abs=1)
         assert row["psnr_db_ci95"][0] <= row["psnr_db"] <= row["psnr_db_ci95"][1]
         assert row["n"] == 3
