@@ -129,6 +129,7 @@ def _report(
     """Measure with a bar for how far it is, then write and print what came out."""
     from rich.console import Console
 
+    from gened.gr_blocks.phy.fingerprint import waveform_fingerprint
     from gened.models.evaluation.run.files import require_writable
     from gened.provenance import run_meta
 
@@ -137,7 +138,8 @@ def _report(
     with pictures_progress(quiet=quiet) as progress:
         task = progress.add_task("measuring", total=None)
         result = measure(lambda done, total: progress.update(task, completed=done, total=total))
-    text = json.dumps({"meta": {**run_meta(sys.argv, seed=seed), **about_run}, **result}, indent=1, allow_nan=False)
+    meta = {**run_meta(sys.argv, seed=seed), **about_run, "fingerprint": waveform_fingerprint()}
+    text = json.dumps({"meta": meta, **result}, indent=1, allow_nan=False)
     if out is not None:
         out.write_text(text + "\n")
     if json_only:

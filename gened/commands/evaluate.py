@@ -177,6 +177,7 @@ def evaluate(
     from gened.models.evaluation.metrics.metric_set import parse_metrics
     from gened.models.evaluation.run.evaluate import describe, missing_values, run_evaluation, table
     from gened.models.evaluation.run.files import require_writable
+    from gened.models.evaluation.run.fingerprint import evaluation_fingerprint
     from gened.models.evaluation.run.per_picture import write_csv
     from gened.models.evaluation.run.settings import settings_used
     from gened.models.evaluation.run.workers import EditorPlan
@@ -205,6 +206,8 @@ def evaluate(
             editor, device=edit["device"] or options.default_device(editor), options=dict(edit["options"]),
             strength=edit["strength"], words=edit_words.value, captioner=captioner,
         )  # fmt: skip
+    is_kept = out is not None or json_only
+    fingerprint = evaluation_fingerprint(chosen, settings.rate, over.value) if is_kept else None
     with pictures_progress(quiet=quiet) as progress:
         task = progress.add_task(f"{chosen.name} over {data.name or data}", total=None)
         found = run_evaluation(
@@ -244,6 +247,7 @@ def evaluate(
         metrics=names,
         clip=clip,
         codec_id=f"{chosen.codec_id:08x}",
+        fingerprint=fingerprint,
         resize=resize,
         over=over.value,
         mask=mask.value,

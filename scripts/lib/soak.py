@@ -29,6 +29,7 @@ from typing import Any
 import skimage
 from PIL import Image
 
+from gened.gr_blocks.phy.fingerprint import waveform_fingerprint
 from gened.link.control import free_ports
 from gened.provenance import run_meta
 
@@ -315,6 +316,7 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     command = shlex.join(["scripts/soak.sh", *argv])
     result: dict[str, Any] = {"meta": run_meta([], seed=options.seed) | {"command": command}}
+    result["meta"]["fingerprint"] = waveform_fingerprint()
     with tempfile.TemporaryDirectory(prefix="gened-soak-") as name:
         folder = Path(name)
         source = Path(skimage.__file__).parent / "data" / "astronaut.png"  # NASA, public domain

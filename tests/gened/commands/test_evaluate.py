@@ -69,6 +69,7 @@ def test_evaluate_tells_how_it_was_asked_and_plot_draws_it(run: Runner, masked: 
     result = json.loads(done.stdout)
     assert json.loads(out.read_text()) == result
     meta = result["meta"]
+    assert meta["captions"] == "sent" and meta["fingerprint"]["codec: PSNR, 10 dB"] > 10
     assert (meta["mask"], meta["focus"], meta["over"], meta["workers"]) == ("truth", 6.0, "channel", 1)
     assert len(meta["data"].pop("sha256")) == 64
     assert meta["data"] == {"name": "set", "pictures": 1, "masks": 1, "captions": 0}
