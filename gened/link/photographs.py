@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from gened.errors import FrameError
+from gened.gr_blocks.phy.framing.budget import n_bursts
+from gened.gr_blocks.phy.types import ImageSize
 from gened.link.config import TransmitConfig
 from gened.link.describing import Describer
 from gened.link.importance import importance
@@ -52,6 +55,7 @@ class Photographs:
     Raises:
         ImageError: A photograph or the mask cannot be used.
         ConfigError: The mask or a box does not fit a photograph.
+        FrameError: A photograph needs more bursts than a frame may have at this rate.
     """
 
     def __init__(self, config: TransmitConfig) -> None:
@@ -62,7 +66,12 @@ class Photographs:
         if config.out is not None:
             make_folder(config.out)
         for index, path in enumerate(config.photos):
-            self._keep(index, self._load(path)[0])
+            pixels = self._load(path)[0]
+            try:
+                n_bursts(ImageSize(*pixels.shape[:2]), config.encode.rate)
+            except FrameError as error:
+                raise FrameError(f"{path}: {error}") from error
+            self._keep(index, pixels)
 
     def frame(self, number: int, describer: Describer | None) -> Outgoing:
         """A frame of the run.
