@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +11,19 @@ import typer
 from gened.commands import options
 from gened.errors import ConfigError
 
+DEFAULT_CONFIG = Path("deepjscc")
+
 
 def train(
-    config: Annotated[
-        Path, typer.Option("--config", help="TOML file, or the name of one that comes with the package.")
-    ] = Path("deepjscc"),
+    name: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="CONFIG",
+            help="TOML file, or the name of one that comes with the package; see --list.",
+            show_default=str(DEFAULT_CONFIG),
+        ),
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="The same as CONFIG.", show_default=False)] = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -36,30 +43,44 @@ def train(
     minutes: Annotated[
         float | None,
         typer.Option(
-            "--minutes", min=0.1, help="Stop after so long; --resume goes on.", show_default="when the steps are done"
+            "--minutes",
+            min=0.1,
+            help="Stop after this time, which counts from the first step; --resume continues.",
+            show_default="when the steps are done",
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the state in --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the state in --out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the training in --out.")] = False,
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Steps in all.", show_default="as configured")
     ] = None,
     device: options.Device = "cpu",
-    threads: Annotated[int, typer.Option("--threads", min=1, help="PyTorch threads on a CPU.")] = max(
-        1, os.cpu_count() or 1
-    ),
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="PyTorch threads on a CPU.", show_default="all cores")
+    ] = None,
+    quiet: options.Quiet = False,
+    is_list: Annotated[bool, typer.Option("--list", help="Print the configurations of the package, and end.")] = False,
 ) -> None:
     """Train a codec or the editor; stop and resume as you like. The result is used by its folder: --codec FOLDER."""
+    if is_list:
+        from gened.models.training.overview import overview
+
+        print(overview())
+        return
     from gened.models.training.schedule import config_file
 
-    path = config_file(config)
+    if name is not None and config is not None:
+        raise ConfigError(f"two configurations, {name} and {config}; give one")
+    path = config_file(name or config or DEFAULT_CONFIG)
     folder = data or options.data_folder("train")
     if folder is None or not folder.is_dir():
         raise ConfigError(f"no folder of training pictures{f' {folder}' if folder else ''}; name one with --data")
+    from gened.models.training.progress import Progress
     from gened.models.training.trainings import train as run_training
 
     target = out or Path("runs") / path.stem
     weights = run_training(
         path, data=folder, out=target, saliency=saliency, minutes=minutes, device=device, threads=threads,
-        resume=resume, steps=steps,
+        resume=resume, overwrite=overwrite, steps=steps, progress=Progress(is_quiet=quiet),
     )  # fmt: skip
     print(f"weights in {weights}")

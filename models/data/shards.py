@@ -103,7 +103,11 @@ def member_names(path: Path) -> list[str]:
 
 
 def write_shard(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
-    """Write a shard of these members, whole or not at all; the same members give the same bytes."""
+    """Write a shard of these members, whole or not at all; the same members give the same bytes.
+
+    Raises:
+        ConfigError: The disk is full, or the folder cannot be written to.
+    """
     part = path.with_name(path.name + ".part")
     try:
         with tarfile.open(part, "w") as shard:
@@ -112,6 +116,8 @@ def write_shard(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
                 info.size = len(content)
                 shard.addfile(info, io.BytesIO(content))
         part.replace(path)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         part.unlink(missing_ok=True)
 

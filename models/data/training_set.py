@@ -9,6 +9,7 @@ but PyTorch.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -100,10 +101,12 @@ def _read_maps(path: Path) -> dict[str, UInt8Array]:
     return maps
 
 
-def _read_folder(path: Path) -> list[Photograph]:
+def _read_folder(path: Path, report: Callable[[int, int], None]) -> list[Photograph]:
     captions = read_caption_lines(path)
     found = []
-    for file in find_pictures(path):
+    files = find_pictures(path)
+    for index, file in enumerate(files):
+        report(index, len(files))
         with image_errors_as_config():
             pixels = read_picture(file, max_pixels=MAX_PIXELS)
             mask_file = find_mask(path, file)
@@ -111,10 +114,18 @@ def _read_folder(path: Path) -> list[Photograph]:
             if mask_file is not None:
                 mask = fit_mask(read_mask(mask_file), pixels.shape[0], pixels.shape[1], str(mask_file))
         found.append(Photograph(str(file.relative_to(path)), pixels, mask, captions.get(file.name, ())))
+    report(len(files), len(files))
     return found
 
 
-def load_photographs(data: Path, *, min_side: int, saliency: Path | None = None, threads: int = 2) -> list[Photograph]:
+def load_photographs(
+    data: Path,
+    *,
+    min_side: int,
+    saliency: Path | None = None,
+    threads: int = 2,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Photograph]:
     """All photographs of a folder of tar shards (WebDataset layout) or of plain pictures, in a fixed order.
 
     Args:
@@ -122,6 +133,7 @@ def load_photographs(data: Path, *, min_side: int, saliency: Path | None = None,
         min_side: Pictures whose shorter side is less are left out, in pixels.
         saliency: Folder of saliency maps for these shards, written by `gened data saliency`.
         threads: Shards that are read at the same time.
+        report: Receives the number of files (shards or pictures) that have been read, and of all.
 
     Raises:
         ConfigError: No such folder, nothing in it that is large enough, or a file in it that is damaged.
@@ -131,9 +143,13 @@ def load_photographs(data: Path, *, min_side: int, saliency: Path | None = None,
     shards = list_shards(data)
     if saliency is not None and not shards:
         raise ConfigError(f"maps belong to shards, and {data} has none; make some with gened data import folder")
+    found: list[Photograph] = []
     with ThreadPoolExecutor(threads) as pool:
-        groups = list(pool.map(_read_shard, shards)) if shards else [_read_folder(data)]
-    found = [photograph for group in groups for photograph in group]
+        for index, group in enumerate(pool.map(_read_shard, shards)):
+            found += group
+            report(index + 1, len(shards))
+    if not shards:
+        found = _read_folder(data, report)
     if saliency is not None:
         maps: dict[str, UInt8Array] = {}
         for shard in shards:

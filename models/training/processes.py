@@ -4,12 +4,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
+
+from gened.errors import ConfigError
+
+
+def usable_device(name: str) -> torch.device:
+    """The PyTorch device of that name, after a value was put on it.
+
+    Raises:
+        ConfigError: There is no such device here.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise ConfigError(f"--device {name} cannot be used here: {reason}") from error
+    return device
+
+
+def default_threads() -> int:
+    """PyTorch threads of a process: the cores that it may use, divided by the local processes of `torchrun`."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def join_processes(device: torch.device) -> None:
@@ -32,13 +55,13 @@ def rank_and_size() -> tuple[int, int]:
     return (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
 
 
-def is_any(condition: bool, device: torch.device) -> bool:
-    """Whether the condition holds in at least one process; the answer is the same in all of them."""
+def in_any(conditions: Sequence[bool], device: torch.device) -> list[bool]:
+    """Whether each of the conditions holds in at least one process; the answer is the same in all of them."""
     if not distributed.is_initialized():
-        return condition
-    votes = torch.tensor([float(condition)], device=device)
+        return list(conditions)
+    votes = torch.tensor([float(condition) for condition in conditions], device=device)
     distributed.all_reduce(votes)
-    return bool(votes.item() > 0)
+    return [vote > 0 for vote in votes.tolist()]
 
 
 class Loss(nn.Module):

@@ -12,6 +12,7 @@ References:
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,6 +40,10 @@ from gened.models.data.shards import (
 
 MAP_SIDE = 64
 """Pixels of a side of the maps; the networks that learn from them have a coarser grid."""
+UNFINISHED = ".unfinished"
+"""Ending of a shard of maps that is not complete."""
+SAVE_S = 120.0
+"""Time after which the maps of such a shard are written, s."""
 INPUT_SIDE = 320
 MEAN = np.array([0.485, 0.456, 0.406])
 STD = np.array([0.229, 0.224, 0.225])
@@ -131,7 +136,8 @@ def _pictures(shard: Path, *, masked: bool) -> list[str]:
 def annotate(data: Path, out: Path, *, threads: int = 1, progress: Progress = lambda done, total: None) -> int:
     """Maps for all pictures without a mask: a shard of the same name with KEY.saliency.png for each of them.
 
-    A shard that is in `out` already is left as it is, so a run that was stopped goes on where it was.
+    A shard of maps that is in `out` already is left as it is. The maps of an unfinished shard are written every
+    `SAVE_S` and when the run is interrupted, so the next run continues there.
 
     Args:
         data: Folder of tar shards.
@@ -143,7 +149,7 @@ def annotate(data: Path, out: Path, *, threads: int = 1, progress: Progress = la
         The number of maps that were made by this call.
 
     Raises:
-        ConfigError: No shards, or damaged ones; `out` is `data`.
+        ConfigError: No shards, or damaged ones; `out` is `data`, holds maps of other pictures, or cannot be written to.
         MissingTeacherError: onnxruntime or the weights are not installed.
     """
     shards = _shards(data)
@@ -151,18 +157,47 @@ def annotate(data: Path, out: Path, *, threads: int = 1, progress: Progress = la
         raise ConfigError(f"the maps would overwrite the shards in {data}; name another folder")
     teacher = Teacher(threads=threads)
     make_folder(out)
-    todo = {shard: _pictures(shard, masked=False) for shard in shards if not (out / shard.name).exists()}
-    done, total = 0, sum(len(names) for names in todo.values())
+    todo: dict[Path, list[str]] = {}
+    for shard in shards:
+        names, made = _pictures(shard, masked=False), out / shard.name
+        if not made.exists():
+            todo[shard] = names
+        elif set(member_names(made)) != {picture_key(name) + SALIENCY_SUFFIX for name in names}:
+            raise ConfigError(f"{made} holds maps of other pictures than {shard}; remove it, or name another folder")
+    n_made, done, total = 0, 0, sum(len(names) for names in todo.values())
     progress(done, total)
     for shard, names in todo.items():
-        maps: dict[str, bytes] = {}
-        for name, content in read_members(shard, set(names).__contains__):
-            pixels = decode(content, f"{shard}: {name}")
-            maps[picture_key(name) + SALIENCY_SUFFIX] = encode(teacher(pixels), optimize=True)
-            done += 1
+        unfinished = out / (shard.name + UNFINISHED)
+        maps = _unfinished_maps(unfinished, names)
+        n_new, saved = 0, time.monotonic()
+        if maps:
+            done += len(maps)
             progress(done, total)
+        missing = {name for name in names if picture_key(name) + SALIENCY_SUFFIX not in maps}
+        try:
+            for name, content in read_members(shard, missing.__contains__):
+                pixels = decode(content, f"{shard}: {name}")
+                maps[picture_key(name) + SALIENCY_SUFFIX] = encode(teacher(pixels), optimize=True)
+                n_new, n_made, done = n_new + 1, n_made + 1, done + 1
+                progress(done, total)
+                if time.monotonic() - saved > SAVE_S:
+                    write_shard(unfinished, sorted(maps.items()))
+                    n_new, saved = 0, time.monotonic()
+        finally:
+            if n_new and len(maps) < len(names):
+                write_shard(unfinished, sorted(maps.items()))
         write_shard(out / shard.name, sorted(maps.items()))
-    return done
+        unfinished.unlink(missing_ok=True)
+    return n_made
+
+
+def _unfinished_maps(path: Path, names: list[str]) -> dict[str, bytes]:
+    """Maps of these pictures that an interrupted run has made; none where the file is damaged."""
+    keys = {picture_key(name) + SALIENCY_SUFFIX for name in names}
+    try:
+        return dict(read_members(path, keys.__contains__)) if path.exists() else {}
+    except ConfigError:
+        return {}
 
 
 def check(data: Path, n: int, *, threads: int = 1, progress: Progress = lambda done, total: None) -> Agreement:

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import math
+import os
 import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gened.errors import ConfigError
-from gened.paths import TRAINING_CONFIGS
+from gened.paths import PACKAGE, TRAINING_CONFIGS, WEIGHTS
 
 Config = TypeVar("Config", bound="Schedule")
 
@@ -34,9 +35,12 @@ class Schedule:
     ema_decay: float = 0.999
     """Decay of the exponential moving average of the weights, the weights that are written."""
     seed: int = 1
-    save_every_s: float = 300.0
+    save_every_s: float = 120.0
+    """Time between two saved states, s."""
+    validate_every_s: float = 300.0
+    """Least time between two validations, after each of which the averaged weights are written, s."""
     warm_start: str = ""
-    """Folder of weights to begin from; empty: random weights."""
+    """Weights to begin from, see `weights_folder`; empty: random weights."""
 
 
 def config_file(config: Path) -> Path:
@@ -50,6 +54,20 @@ def config_file(config: Path) -> Path:
             return candidate
     names = ", ".join(sorted(path.stem for path in TRAINING_CONFIGS.glob("*.toml")))
     raise ConfigError(f"no configuration {config}; give a TOML file, or one of {names}")
+
+
+def weights_folder(name: str) -> Path:
+    """The folder of weights that a configuration names.
+
+    Args:
+        name: Weights that ship with the package, such as gened; else a folder, relative to the working directory.
+            `models/weights/gened` means those of the package, too, where there is no such folder.
+    """
+    shipped = WEIGHTS / name
+    if name and os.path.basename(name) == name and shipped.is_dir():
+        return shipped
+    folder, in_package = Path(name), PACKAGE / name
+    return in_package if not folder.is_dir() and in_package.is_dir() else folder
 
 
 def load_toml(path: Path) -> dict[str, Any]:

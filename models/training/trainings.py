@@ -5,16 +5,20 @@ from __future__ import annotations
 
 import importlib
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import cast
 
 import torch
 
 from gened.errors import ConfigError
-from gened.models.training.processes import join_processes, rank_and_size
+from gened.models.training.fingerprint import fingerprint
+from gened.models.training.folder import remove_training, require_apart, require_unused, require_writable
+from gened.models.training.processes import default_threads, join_processes, rank_and_size, usable_device
+from gened.models.training.progress import Progress
 from gened.models.training.run import RunOptions, Training
 from gened.models.training.schedule import Schedule, load_toml, read_config
+from gened.models.training.state import read_state, require_same_training
 
 TRAININGS: dict[str, str] = {
     "deepjscc": "gened.models.training.codecs.deepjscc.run",
@@ -54,9 +58,11 @@ def train(
     saliency: Path | None = None,
     minutes: float | None = None,
     device: str = "cpu",
-    threads: int = 2,
+    threads: int | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     steps: int | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Train until the configured steps are done or the minutes are over.
 
@@ -65,19 +71,23 @@ def train(
         data: Folder of tar shards or of pictures; of pairs for the editor.
         out: Folder for weights, state, log and sample pictures; made if absent.
         saliency: A teacher's saliency maps for the shards.
-        minutes: Wall-clock limit of this call; None: none.
+        minutes: Time limit of this call, from its first step; None: none.
         device: `cpu` or `cuda`.
-        threads: PyTorch threads on a CPU, and threads that prepare crops.
+        threads: PyTorch threads on a CPU, and threads that prepare crops; None: `default_threads`.
         resume: Continue from the state in `out`.
+        overwrite: Replace the training in `out`, after the preparation.
         steps: Overrides the configured steps.
+        progress: Receives what is being done; None: nothing is shown.
 
     Returns:
         The folder with the averaged weights.
 
     Raises:
-        GenedError: Bad configuration, no pictures, or a loss that is not finite.
+        GenedError: Bad configuration, no pictures, a folder or a device that cannot be used, a state of another
+            training, or a loss that is not finite.
+        KeyboardInterrupt: SIGINT arrived; the state is saved. SIGTERM ends the process as usual, after the state is
+            saved.
     """
-    begun = time.monotonic()
     if isinstance(config, Path):
         chosen = training_for(config)
         schedule: Schedule = read_config(config, chosen.config)
@@ -85,12 +95,42 @@ def train(
         chosen, schedule = training(getattr(config, "codec", DEFAULT)), config
     if steps is not None:
         schedule = replace(schedule, steps=steps)
+    if resume and overwrite:
+        raise ConfigError("--resume continues a training and --overwrite replaces it; give one of them")
+    progress = progress or Progress(is_quiet=True)
+    threads = default_threads() if threads is None else threads
     torch.set_num_threads(threads)
-    join_processes(torch.device(device))
-    run = chosen.make(schedule, RunOptions(data, out, saliency, device, threads, resume))
-    out.mkdir(parents=True, exist_ok=True)
-    say_first(f"{run.summary()}, prepared in {time.monotonic() - begun:.0f} s")
-    run.go(deadline=None if minutes is None else begun + 60 * minutes, say=say_first)
+    join_processes(usable_device(device))
+    if rank_and_size()[0]:
+        progress = Progress(is_quiet=True)
+    begun = time.monotonic()
+    require_apart(data, out)
+    if not resume and not overwrite:
+        require_unused(out, schedule.steps)
+    fingerprints = {"data": fingerprint(data, without=out)}
+    if saliency is not None:
+        fingerprints["saliency"] = fingerprint(saliency)
+    if resume:
+        state = read_state(out, say=say_first)
+        require_same_training(out, state, asdict(schedule), fingerprints)
+        del state
+    require_writable(out)
+
+    def say(line: str) -> None:
+        progress.clear()
+        say_first(line)
+
+    options = RunOptions(
+        data, out, saliency, device, threads, resume, fingerprints, report=progress.report, step_report=progress.step
+    )
+    run = chosen.make(schedule, options)
+    if overwrite and rank_and_size()[0] == 0:
+        remove_training(out)
+    say(f"{run.summary()}, prepared in {time.monotonic() - begun:.0f} s")
+    try:
+        run.go(minutes=minutes, say=say)
+    finally:
+        progress.clear()
     return out
 
 

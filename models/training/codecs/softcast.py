@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import sys
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from safetensors.numpy import save_file
 
+from gened.errors import ConfigError, GenedError
 from gened.gr_blocks.phy.framing.budget import analog_budget, budget, side_symbols
 from gened.gr_blocks.phy.types import ImageSize
 from gened.models.codecs.analog.blocks import BLOCK, LUMA, VALUES, activity, grid_shape, split
@@ -30,6 +33,8 @@ from gened.models.codecs.analog.class_map import IntMap, count_contexts, map_bit
 from gened.models.codecs.analog.plan import make_plan
 from gened.models.codecs.analog.statistics import FREQUENCY_TOTAL, VARIANCE_UNIT, BlockClass, Statistics, to_tensors
 from gened.models.data.training_set import Photograph, load_photographs
+from gened.models.training.files import write_arrays, write_json
+from gened.models.training.progress import Progress
 
 LEVELS = 8
 """Quantiles of activity."""
@@ -184,8 +189,34 @@ def cut(statistics: Statistics, rows: list[int]) -> Statistics:
     return Statistics(classes, statistics.frequencies, statistics.thresholds)
 
 
-def train(data: Path, out: Path, *, rounds: int, seed: int, directions: int = 1, rows: int = TOTAL_ROWS) -> None:
+class Setup(NamedTuple):
+    """Everything that the statistics depend on beside the pictures."""
+
+    rounds: int
+    """Number of assignments; 0: classes of activity only."""
+    seed: int
+    """Seed of the reductions and the operating points."""
+    directions: int = 1
+    """1 or 2 classes per quantile of activity."""
+    rows: int = TOTAL_ROWS
+    """Basis vectors of all classes together."""
+
+
+def train(
+    data: Path,
+    out: Path,
+    *,
+    rounds: int,
+    seed: int,
+    directions: int = 1,
+    rows: int = TOTAL_ROWS,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> None:
     """Fit the statistics; write `model.safetensors` and `config.json`.
+
+    The state is saved after each round, so a run that was interrupted repeats part of one round.
 
     Args:
         data: Tar shards or a folder of pictures.
@@ -194,58 +225,118 @@ def train(data: Path, out: Path, *, rounds: int, seed: int, directions: int = 1,
         seed: Seed of the reductions and the operating points.
         directions: 1 or 2 classes per quantile of activity.
         rows: Basis vectors of all classes together.
+        resume: Continue after the last round whose state is in `out`.
+        overwrite: Replace the training in `out`.
+        progress: Receives what is being done; None: nothing is shown.
 
     Raises:
-        ConfigError: No pictures in `data`.
+        ConfigError: No pictures in `data`; `out` holds a training, or one of other data or options; it cannot be
+            written to.
     """
-    rng = np.random.default_rng(seed)
-    pictures = [reduced(photograph, rng) for photograph in load_photographs(data, min_side=MIN_SIDE)]
+    setup = Setup(rounds, seed, directions, rows)
+    progress = progress or Progress(is_quiet=True)
+    state = _begin(data, out, setup, resume=resume, overwrite=overwrite)
+    statistics, n_pictures, n_blocks = _fitted(data, out, setup, state, progress)
+    try:
+        write(
+            statistics,
+            out,
+            {
+                "pictures": n_pictures,
+                "blocks": n_blocks,
+                "rounds": rounds,
+                "seed": seed,
+                "directions": directions,
+            },
+        )
+    except OSError as error:
+        raise ConfigError(f"cannot write to {out}: {error.strerror}; --resume continues") from error
+
+
+def _begin(data: Path, out: Path, setup: Setup, *, resume: bool, overwrite: bool) -> dict[str, Any]:
+    """Check folder and options before the pictures are read; returns the state, which holds no round at the start."""
+    from gened.models.training import state as states
+    from gened.models.training.fingerprint import fingerprint
+    from gened.models.training.folder import remove_training, require_apart, require_unused, require_writable
+
+    if resume and overwrite:
+        raise ConfigError("--resume continues a training and --overwrite replaces it; give one of them")
+    require_apart(data, out)
+    if not resume and not overwrite:
+        require_unused(out, setup.rounds)
+    options = {"codec": "softcast", "steps": setup.rounds, **setup._asdict()}
+    state = {"step": 0, "schedule": options, "data": {"data": fingerprint(data, without=out)}}
+    if resume:
+        found = states.read_state(out, say=print)
+        states.require_same_training(out, found, options, state["data"])
+        state = found
+    require_writable(out)
+    if overwrite:
+        remove_training(out)
+    return state
+
+
+def _fitted(
+    data: Path, out: Path, setup: Setup, state: dict[str, Any], progress: Progress
+) -> tuple[Statistics, int, int]:
+    """The statistics, and the numbers of pictures and of blocks."""
+    import torch
+
+    from gened.models.training.state import write_state
+
+    def say(line: str) -> None:
+        progress.clear()
+        print(line, flush=True)
+
+    rng = np.random.default_rng(setup.seed)
+    report = partial(progress.report, "reading files of photographs")
+    photographs = load_photographs(data, min_side=MIN_SIDE, report=report)
+    pictures = [reduced(photograph, rng) for photograph in photographs]
+    del photographs
     activities = np.concatenate([activity(picture.values()) for picture in pictures])
     quantiles = np.quantile(activities, np.arange(1, LEVELS) / LEVELS)
     # Repeated so that the sender's first choice, by activity alone, is the first class of each share.
-    thresholds = np.concatenate([np.repeat(quantiles, directions), np.full(directions - 1, np.inf)])
-    print(f"{len(pictures)} pictures, {len(activities)} blocks", flush=True)
-    labels = [first_classes(p.values(), quantiles, directions).reshape(grid_shape(p.size)) for p in pictures]
+    thresholds = np.concatenate([np.repeat(quantiles, setup.directions), np.full(setup.directions - 1, np.inf)])
+    say(f"{len(pictures)} pictures, {len(activities)} blocks")
+    if state["step"]:
+        flat = state["labels"].numpy()
+        ends = np.cumsum([picture.blocks.shape[0] for picture in pictures])
+        labels = [part.reshape(grid_shape(p.size)) for part, p in zip(np.split(flat, ends[:-1]), pictures, strict=True)]
+        rng.bit_generator.state = json.loads(state["rng"])
+        say(f"continuing after round {state['step']}")
+    else:
+        labels = [first_classes(p.values(), quantiles, setup.directions).reshape(grid_shape(p.size)) for p in pictures]
     statistics = fit(pictures, labels, thresholds)
-    for index in range(rounds):
+    for index in range(state["step"], setup.rounds):
         points = [(float(rng.choice(SNRS_DB)), RATES[rng.integers(len(RATES))]) for _ in pictures]
-        labels = [
-            assign(p, statistics, snr_db=snr_db, rate=rate) for p, (snr_db, rate) in zip(pictures, points, strict=True)
-        ]
+        labels = []
+        for picture, (snr_db, rate) in zip(pictures, points, strict=True):
+            labels.append(assign(picture, statistics, snr_db=snr_db, rate=rate))
+            progress.report(f"round {index + 1} of {setup.rounds}: choosing classes", len(labels), len(pictures))
         bits = sum(map_bits(label, statistics.frequencies) for label in labels) / len(activities)
         statistics = fit(pictures, labels, thresholds)
-        shares = np.bincount(
-            np.concatenate([label.ravel() for label in labels]), minlength=statistics.n_map_classes
-        ) / len(activities)
-        print(f"round {index + 1}: {bits:.2f} bits per block, shares {np.round(shares, 3)}", flush=True)
-    statistics = cut(statistics, choose_rows(pictures, labels, statistics, rows))
-    write(
-        statistics,
-        out,
-        {
-            "pictures": len(pictures),
-            "blocks": len(activities),
-            "rounds": rounds,
-            "seed": seed,
-            "directions": directions,
-        },
-    )
+        flat = np.concatenate([label.ravel() for label in labels]).astype(np.int64)
+        shares = np.bincount(flat, minlength=statistics.n_map_classes) / len(activities)
+        say(f"round {index + 1}: {bits:.2f} bits per block, shares {np.round(shares, 3)}")
+        numbers = json.dumps(rng.bit_generator.state)
+        write_state(out, {**state, "step": index + 1, "labels": torch.from_numpy(flat), "rng": numbers})
+    rows = choose_rows(pictures, labels, statistics, setup.rows)
+    return cut(statistics, rows), len(pictures), len(activities)
 
 
 def write(statistics: Statistics, out: Path, training: dict[str, int]) -> None:
     """`model.safetensors` and `config.json`."""
     out.mkdir(parents=True, exist_ok=True)
-    save_file(to_tensors(statistics), out / "model.safetensors")
+    write_arrays(out / "model.safetensors", to_tensors(statistics))
     rows = [len(entry.basis) for entry in statistics.classes]
-    description = {
+    write_json(out / "config.json", {
         "codec": "softcast",
         "statistics": {"classes": statistics.n_map_classes, "rows": rows},
         "training": training,
-    }
-    (out / "config.json").write_text(json.dumps(description, indent=1) + "\n")
+    })  # fmt: skip
 
 
-def main() -> None:
+def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of tar shards or of pictures")
@@ -254,12 +345,22 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--directions", type=int, choices=(1, 2), default=1, help="classes per quantile of activity")
     parser.add_argument("--rows", type=int, default=TOTAL_ROWS, help="basis vectors of all classes together")
+    parser.add_argument("--resume", action="store_true", help="continue after the last round in --out")
+    parser.add_argument("--overwrite", action="store_true", help="replace the training in --out")
     options = parser.parse_args()
-    train(
-        options.data, options.out, rounds=options.rounds, seed=options.seed, directions=options.directions,
-        rows=options.rows,
-    )  # fmt: skip
+    try:
+        train(
+            options.data, options.out, rounds=options.rounds, seed=options.seed, directions=options.directions,
+            rows=options.rows, resume=options.resume, overwrite=options.overwrite, progress=Progress(),
+        )  # fmt: skip
+    except GenedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; --resume continues after the last round", file=sys.stderr)
+        return 128 + signal.SIGINT
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -8,7 +8,7 @@ one line {"number": n, "caption": text} per crop.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,8 +46,12 @@ class Pairs(NamedTuple):
     """Key of the photograph, [n]."""
 
 
-def read_parts(folder: Path) -> Iterator[Pairs]:
+def read_parts(folder: Path, report: Callable[[int, int], None] = lambda done, total: None) -> Iterator[Pairs]:
     """The parts in a folder, in the order of their numbers.
+
+    Args:
+        folder: The folder.
+        report: Receives the number of parts that have been read, and of all.
 
     Raises:
         ConfigError: There are none, or one is damaged.
@@ -55,7 +59,8 @@ def read_parts(folder: Path) -> Iterator[Pairs]:
     parts = sorted(folder.glob("pairs-*.npz"))
     if not parts:
         raise ConfigError(f"no pairs-*.npz in {folder}; python -m gened.models.training.editor.pairs makes them")
-    for part in parts:
+    for index, part in enumerate(parts):
+        report(index, len(parts))
         try:
             with np.load(part, allow_pickle=False) as content:
                 yield Pairs(*(content[name] for name in Pairs._fields))
@@ -63,13 +68,13 @@ def read_parts(folder: Path) -> Iterator[Pairs]:
             raise ConfigError(f"{part} is damaged: {error}; remove it and make it again") from error
 
 
-def read_pairs(folder: Path) -> Pairs:
-    """All parts in a folder.
+def read_pairs(folder: Path, report: Callable[[int, int], None] = lambda done, total: None) -> Pairs:
+    """All parts in a folder, see `read_parts`.
 
     Raises:
         ConfigError: There are none, or one is damaged.
     """
-    return Pairs(*(np.concatenate(column) for column in zip(*read_parts(folder), strict=True)))
+    return Pairs(*(np.concatenate(column) for column in zip(*read_parts(folder, report), strict=True)))
 
 
 def read_captions(folder: Path) -> dict[int, str]:

@@ -11,13 +11,10 @@ A pair without a caption in `captions.jsonl` (written by `captions.py`) is given
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
-from pathlib import Path
+from functools import partial
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from gened.errors import ConfigError
@@ -26,9 +23,11 @@ from gened.models.training.editor.config import EditorTraining
 from gened.models.training.editor.folder import SIDE, read_captions, read_pairs
 from gened.models.training.editor.losses import Critic, PerceptualDistance, critic_loss, maker_loss, pixel_loss
 from gened.models.training.editor.sampler import Batch, PairSampler, to_device
+from gened.models.training.files import read_tensors, write_json, write_tensors
 from gened.models.training.loop import Trainer
-from gened.models.training.processes import data_parallel
+from gened.models.training.processes import data_parallel, rank_and_size
 from gened.models.training.run import CONFIG_FILE, SAMPLES_FILE, WEIGHTS_FILE, Run, RunOptions, Training
+from gened.models.training.schedule import weights_folder
 from gened.models.training.validation import mean_psnr_db, write_sheet
 
 N_SAMPLES = 6
@@ -52,14 +51,14 @@ class EditorRun(Run):
                 f"batch {config.batch} must be a multiple of {self.size} processes, and crop {config.crop} "
                 f"a multiple of 16, at most {SIDE}"
             )
-        pairs = read_pairs(options.data)
+        pairs = read_pairs(options.data, report=partial(options.report, "reading parts of pairs"))
         captions = read_captions(options.data)
         self.n_pairs, self.n_captions = len(pairs.number), sum(int(n) in captions for n in pairs.number)
         self.sampler = PairSampler(pairs, captions, config)
         torch.manual_seed(config.seed)
         network = EditorNetwork()
         if config.warm_start:
-            _warm(network, load_weights(Path(config.warm_start)))
+            _warm(network, read_tensors(weights_folder(config.warm_start) / WEIGHTS_FILE))
         self.distance = PerceptualDistance().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.critic = Critic().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.critic_optimizer = torch.optim.Adam(
@@ -160,34 +159,21 @@ class EditorRun(Run):
             name: value.detach().cpu().to(torch.float16).contiguous()
             for name, value in self.trainer.averaged_weights().items()
         }
-        target = self.out / WEIGHTS_FILE
-        save_file(tensors, target.with_suffix(".part"))
-        target.with_suffix(".part").replace(target)
+        write_tensors(self.out / WEIGHTS_FILE, tensors)
         training = {
             "pairs": self.n_pairs, "captions": self.n_captions, "steps_done": self.trainer.step,
             "seconds": round(self.trainer.seconds), "torch": torch.__version__, "validation": figures,
             **asdict(self.config),
         }  # fmt: skip
-        (self.out / CONFIG_FILE).write_text(json.dumps({"editor": "embedded", "training": training}, indent=1) + "\n")
-
-
-def load_weights(folder: Path) -> dict[str, Tensor]:
-    """The network's weights from a folder, in single precision.
-
-    Raises:
-        ConfigError: The file cannot be read.
-    """
-    try:
-        return {name: value.float() for name, value in load_file(folder / WEIGHTS_FILE).items()}
-    except (OSError, SafetensorError) as error:
-        raise ConfigError(f"cannot read {folder / WEIGHTS_FILE}: {error}") from error
+        write_json(self.out / CONFIG_FILE, {"editor": "embedded", "training": training})
 
 
 def _warm(network: EditorNetwork, weights: dict[str, Tensor]) -> None:
     """Load the weights whose shapes fit; layers of another shape keep their random ones."""
     own = network.state_dict()
     fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
-    print(f"{len(fitting)} of {len(own)} tensors come from the warm start", flush=True)
+    if rank_and_size()[0] == 0:
+        print(f"{len(fitting)} of {len(own)} tensors come from the warm start", flush=True)
     network.load_state_dict(own | fitting)
 
 

@@ -25,15 +25,15 @@ import torch
 from gened import paths
 from gened.errors import GenedError
 from gened.models.training.codecs.gened.config import GenedTraining
-from gened.models.training.loop import STATE_FILE
 from gened.models.training.run import CONFIG_FILE
 from gened.models.training.schedule import read_config
+from gened.models.training.state import has_state
 from gened.models.training.trainings import train
 
 PAPER = paths.TRAINING_CONFIGS / "paper.toml"
 SMALL: dict[str, Any] = {
     "crop": 128, "batch": 4, "steps": 300, "warm_up": 30, "hold_share": 0.5, "ema_decay": 0.98,
-    "warm_start": "models/weights/gened", "trunk_only": True,
+    "warm_start": "gened", "trunk_only": True,
 }  # fmt: skip
 SNRS_DB = (1.0, 10.0)
 METRICS = ("psnr", "masks", "st_lpips", "brisque")
@@ -121,9 +121,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         folder, config = arguments.work / name, configured(variant, {**changes, "seed": seed})
         if not is_done(folder, config):
             print(f"== {name}: {variant.meaning}", flush=True)
+            resumes = has_state(folder)
             train(
                 config, data=arguments.data, out=folder, saliency=arguments.saliency, device=arguments.device,
-                threads=arguments.threads, resume=(folder / STATE_FILE).exists(),
+                threads=arguments.threads, resume=resumes, overwrite=not resumes,
             )  # fmt: skip
         trainings[name] = json.loads((folder / CONFIG_FILE).read_text())["training"][config.stage]["seconds"]
         if arguments.eval is not None:

@@ -18,6 +18,14 @@ def smooth_picture(seed: int, height: int = 150, width: int = 170) -> Image.Imag
     return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache for the test alone."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder
+
+
 @pytest.fixture
 def shards(tmp_path: Path) -> Path:
     """A tiny tar shard of six pictures, one of them with a mask."""

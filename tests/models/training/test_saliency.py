@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -105,3 +106,57 @@ def test_maps_never_overwrite_the_pictures(shards: Path, tmp_path: Path) -> None
     with pytest.raises(ConfigError, match="no masks"):
         (shards / "b-000.tar").unlink()
         check(shards, 5)
+
+
+class Square:
+    """A teacher that marks the middle, and is interrupted at the third picture of all."""
+
+    n_pictures = 0
+
+    def __init__(self, *, threads: int = 1) -> None:
+        """As `Teacher`."""
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """The map."""
+        type(self).n_pictures += 1
+        if type(self).n_pictures == 3:
+            raise KeyboardInterrupt
+        found = np.zeros((64, 64), np.uint8)
+        found[16:48, 16:48] = 255
+        return found
+
+
+def test_an_interrupted_shard_keeps_its_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saliency, "Teacher", Square)
+    monkeypatch.setattr(Square, "n_pictures", 0)
+    jpeg = encode(ball_on_a_meadow()[0], "JPEG", quality=92)
+    data, out = tmp_path / "shards", tmp_path / "maps"
+    data.mkdir()
+    write_shard(data / "a-000.tar", [(f"{index}.jpg", jpeg) for index in range(4)])
+    with pytest.raises(KeyboardInterrupt):
+        annotate(data, out)
+    assert [path.name for path in out.iterdir()] == ["a-000.tar.unfinished"]
+    told: list[tuple[int, int]] = []
+    assert annotate(data, out, progress=lambda done, total: told.append((done, total))) == 2
+    assert told == [(0, 4), (2, 4), (3, 4), (4, 4)]
+    assert [path.name for path in out.iterdir()] == ["a-000.tar"]
+    assert [name for name, _ in read_members(out / "a-000.tar")] == [f"{index}.saliency.png" for index in range(4)]
+
+    (out / "a-000.tar").rename(out / "a-000.tar.unfinished")
+    (out / "a-000.tar.unfinished").write_bytes(b"damaged")
+    assert annotate(data, out) == 4
+
+    write_shard(data / "a-000.tar", [("other.jpg", jpeg)])
+    with pytest.raises(ConfigError, match="holds maps of other pictures"):
+        annotate(data, out)
+
+
+def test_a_disk_that_is_full_is_one_line(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # as a disk with 1000 bytes left
+    try:
+        with pytest.raises(ConfigError, match="cannot write .*a-000.tar: File too large"):
+            write_shard(tmp_path / "a-000.tar", [("a.jpg", bytes(5000))])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []

@@ -80,8 +80,39 @@ def test_a_run_that_was_cut_ends_with_the_same_weights(
     one, two = (load_file(folder / WEIGHTS_FILE) for folder in (whole, cut))
     assert one.keys() == two.keys()
     for name, value in one.items():
-        assert torch.allclose(value.float(), two[name].float(), atol=2e-3), name
+        assert torch.equal(value, two[name]), name
     assert json.loads((cut / CONFIG_FILE).read_text())["training"]["steps"] == 4
+
+
+def test_the_linear_code_is_computed_once_for_the_same_crops(
+    shards: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def fit(*arguments: Any, n_crops: int, **options: Any) -> LinearCode:
+        calls.append(n_crops)
+        return fit_linear_code(*arguments, n_crops=n_crops, **options)
+
+    monkeypatch.setattr(deepjscc, "fit_linear_code", fit)
+    for name in ("one", "two"):
+        train(config, data=shards, out=tmp_path / name, threads=1, steps=1)
+    assert calls == [24]
+    one, two = (load_file(tmp_path / name / WEIGHTS_FILE) for name in ("one", "two"))
+    assert all(torch.equal(value, two[name]) for name, value in one.items())
+    config.write_text(config.read_text().replace("linear_crops = 24", "linear_crops = 25"))
+    train(config, data=shards, out=tmp_path / "three", threads=1, steps=1)
+    assert calls == [24, 25]
+
+
+def test_weights_to_begin_from_that_are_absent_or_of_another_codec_are_one_line(
+    shards: Path, config: Path, tmp_path: Path
+) -> None:
+    text = config.read_text()
+    for name, words in (("nowhere", "cannot read nowhere/model.safetensors"), ("softcast", "no weights of deepjscc")):
+        config.write_text(text + f'warm_start = "{name}"\n')
+        with pytest.raises(ConfigError, match=words) as caught:
+            train(config, data=shards, out=tmp_path / "out", threads=1)
+        assert "\n" not in str(caught.value)
 
 
 def test_resuming_nothing_is_an_error(shards: Path, config: Path, tmp_path: Path) -> None:

@@ -95,3 +95,42 @@ def test_every_configuration_of_the_package_is_of_a_registered_training() -> Non
     assert len(paths) >= 9
     for path in paths:
         assert read_config(path, trainings.training_for(path).config).steps > 0, path
+
+
+def test_every_configuration_of_the_package_finds_its_weights_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gened.models.training.folder import WEIGHTS_FILE
+    from gened.models.training.schedule import config_file, read_config, weights_folder
+    from gened.paths import TRAINING_CONFIGS
+
+    monkeypatch.chdir(tmp_path)
+    for name in [path.stem for path in TRAINING_CONFIGS.glob("*.toml")]:
+        path = config_file(Path(name))
+        config = read_config(path, trainings.training_for(path).config)
+        for folder in filter(None, (config.warm_start, getattr(config, "statistics", ""))):
+            assert (weights_folder(folder) / WEIGHTS_FILE).is_file(), (name, folder)
+
+
+def test_weights_go_by_their_name_or_by_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gened.models.training.schedule import weights_folder
+    from gened.paths import WEIGHTS
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gened").mkdir()  # as in a checkout of this repository
+    assert weights_folder("gened") == WEIGHTS / "gened"
+    assert weights_folder("models/weights/gened").resolve() == WEIGHTS / "gened"
+    assert weights_folder("./gened") == Path("gened")
+    assert weights_folder(str(tmp_path / "gened")) == tmp_path / "gened"
+    assert weights_folder("mine") == Path("mine")
+
+
+def test_the_overview_names_every_configuration_with_its_purpose() -> None:
+    from gened.models.training.overview import overview
+    from gened.paths import TRAINING_CONFIGS
+
+    lines = overview().splitlines()
+    names = sorted(path.stem for path in TRAINING_CONFIGS.glob("*.toml"))
+    assert [line.split()[0] for line in lines] == ["NAME", *names]
+    assert next(line for line in lines if line.startswith("paper ")).split()[1:3] == ["gened", "12000"]
+    assert all(len(line.split()) > 5 for line in lines[1:])

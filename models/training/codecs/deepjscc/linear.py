@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,15 @@ class LinearCode(NamedTuple):
     """Of the coefficients, [n], in falling order."""
 
 
-def fit_linear_code(sampler: CropSampler, *, patch: int, n: int, n_crops: int, first: int = 0) -> LinearCode:
+def fit_linear_code(
+    sampler: CropSampler,
+    *,
+    patch: int,
+    n: int,
+    n_crops: int,
+    first: int = 0,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> LinearCode:
     """Principal components of the patches of `n_crops` crops.
 
     Args:
@@ -31,6 +40,7 @@ def fit_linear_code(sampler: CropSampler, *, patch: int, n: int, n_crops: int, f
         n: Components kept.
         n_crops: Number of crops.
         first: Number of the first crop.
+        report: Receives the number of crops that have been used, and of all.
     """
     size = 3 * patch * patch
     total = np.zeros(size)
@@ -45,6 +55,7 @@ def fit_linear_code(sampler: CropSampler, *, patch: int, n: int, n_crops: int, f
         total += patches.sum(0, dtype=np.float64)
         products += patches.T @ patches
         count += len(patches)
+        report(start - first + len(crops), n_crops)
     mean = total / count
     values, vectors = np.linalg.eigh(products / count - np.outer(mean, mean))
     order = np.argsort(values)[::-1][:n]

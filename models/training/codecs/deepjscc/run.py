@@ -10,29 +10,33 @@ the first steps use one high SNR, the later ones all SNRs; the weights that are 
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gened.errors import ConfigError
 from gened.models.codecs.deepjscc.config import DeepJsccConfig
 from gened.models.codecs.deepjscc.network import DeepJsccNetwork
-from gened.models.data.training_set import CropSampler, load_photographs
+from gened.models.data.training_set import CropSampler
+from gened.models.training.cache import Arrays, cached
 from gened.models.training.codecs.deepjscc.config import DeepJsccTraining
-from gened.models.training.codecs.deepjscc.linear import fit_linear_code
+from gened.models.training.codecs.deepjscc.linear import LinearCode, fit_linear_code
+from gened.models.training.files import read_tensors, write_json, write_tensors
 from gened.models.training.loop import Trainer
 from gened.models.training.run import CONFIG_FILE, SAMPLES_FILE, WEIGHTS_FILE, Run, RunOptions, Training
+from gened.models.training.schedule import weights_folder
 from gened.models.training.validation import mean_psnr_db, write_sheet
 
 N_VALIDATION, N_SAMPLES = 12, 6
 VALIDATION_SIDE = 256
 VALIDATION_SNRS_DB = (1.0, 4.0, 7.0, 10.0)
+LINEAR_VERSION = 1
+"""Counts the changes of `fit_linear_code` and of the crops, so that the cache does not return results of older ones."""
 # Crops for the principal components and the validation have numbers that training never reaches.
 FIRST_LINEAR_CROP = 1 << 40
 FIRST_VALIDATION_CROP = 1 << 41
@@ -95,30 +99,55 @@ def save_weights(
 ) -> None:
     """Write `model.safetensors` in half precision and `config.json` beside it."""
     half = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in weights.items()}
-    save_file(half, out / (WEIGHTS_FILE + ".part"))
-    (out / (WEIGHTS_FILE + ".part")).replace(out / WEIGHTS_FILE)
+    write_tensors(out / WEIGHTS_FILE, half)
     training = {"steps": step, "seconds": round(seconds), "torch": torch.__version__, **asdict(config)}
     description = {"codec": "deepjscc", "network": network.to_json(), "training": training}
-    (out / CONFIG_FILE).write_text(json.dumps(description, indent=1) + "\n")
+    write_json(out / CONFIG_FILE, description)
 
 
-def new_model(config: DeepJsccTraining, sampler: CropSampler) -> DeepJsccNetwork:
-    """A network that computes the analytic linear code, or one with the weights of `warm_start`."""
+def new_model(config: DeepJsccTraining, options: RunOptions, sampler: CropSampler) -> DeepJsccNetwork:
+    """A network that computes the analytic linear code, or one with the weights of `warm_start`.
+
+    Raises:
+        ConfigError: The weights have another shape.
+    """
     torch.manual_seed(config.seed)
     model = DeepJsccNetwork(DeepJsccConfig())
     if config.warm_start:
-        weights = load_file(Path(config.warm_start) / WEIGHTS_FILE)
-        model.load_state_dict({name: value.float() for name, value in weights.items()})
+        path = weights_folder(config.warm_start) / WEIGHTS_FILE
+        try:
+            model.load_state_dict(read_tensors(path))
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"{path} holds no weights of deepjscc: {reason}") from error
         return model
-    shape = model.config
-    linear = fit_linear_code(
-        sampler, patch=shape.patch, n=shape.reals_per_patch, n_crops=config.linear_crops, first=FIRST_LINEAR_CROP
-    )
+    linear = linear_code(config, options, sampler, model.config)
     with torch.no_grad():
         model.basis.copy_(torch.from_numpy(linear.basis))
         model.mean.copy_(torch.from_numpy(linear.mean))
         model.log_variance.copy_(torch.from_numpy(np.log(linear.variance)))
     return model
+
+
+def linear_code(
+    config: DeepJsccTraining, options: RunOptions, sampler: CropSampler, shape: DeepJsccConfig
+) -> LinearCode:
+    """The analytic linear code, from the cache where it was computed from the same crops before."""
+    what = "computing the principal components of crops"
+
+    def make() -> Arrays:
+        code = fit_linear_code(
+            sampler, patch=shape.patch, n=shape.reals_per_patch, n_crops=config.linear_crops, first=FIRST_LINEAR_CROP,
+            report=partial(options.report, what),
+        )  # fmt: skip
+        return code._asdict()
+
+    crops = ("crop", "seed", "max_reduction", "max_aspect", "linear_crops")
+    key = {
+        "version": LINEAR_VERSION, "data": options.fingerprints.get("data"), "patch": shape.patch,
+        "n": shape.reals_per_patch, **{name: getattr(config, name) for name in crops},
+    }  # fmt: skip
+    return LinearCode(**(cached("deepjscc-linear", key, make) if key["data"] else make()))
 
 
 class DeepJsccRun(Run):
@@ -135,7 +164,7 @@ class DeepJsccRun(Run):
                 f"batch {config.batch} must be a multiple of {self.size} processes times group {config.group}"
             )
         self.config = config
-        photographs = load_photographs(options.data, min_side=config.crop)
+        photographs = self.read_photographs(min_side=config.crop)
         self.n_photographs = len(photographs)
         self.sampler = CropSampler(
             photographs, crop=config.crop, seed=config.seed, max_reduction=config.max_reduction,
@@ -144,7 +173,7 @@ class DeepJsccRun(Run):
         wide = [photo for photo in photographs if min(photo.pixels.shape[:2]) >= VALIDATION_SIDE]
         held_out = CropSampler(wide, crop=VALIDATION_SIDE, seed=config.seed, max_reduction=1.5)
         self.held_out = torch.from_numpy(held_out.batch(FIRST_VALIDATION_CROP, N_VALIDATION)) if wide else None
-        model = DeepJsccNetwork(DeepJsccConfig()) if options.resume else new_model(config, self.sampler)
+        model = DeepJsccNetwork(DeepJsccConfig()) if options.resume else new_model(config, options, self.sampler)
         self.trainer: DeepJsccTrainer = DeepJsccTrainer(config, model, self.device)
 
     def summary(self) -> str:

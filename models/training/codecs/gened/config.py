@@ -18,7 +18,7 @@ class GenedTraining(Schedule):
     stage: Literal["decoder", "importance", "both"] = "decoder"
     """"decoder": the receiver's network behind the real linear code; "importance": the transmitter's importance
     network; "both": encoder network (with `encoder`) and decoder network together, through a differentiable channel."""
-    statistics: str = "models/weights/softcast"
+    statistics: str = "softcast"
     """Folder with the statistics of the linear code, used without a `warm_start`."""
     trunk_only: bool = False
     """Take the trunk of the warm start's decoder and no branches and no importance prediction: those begin with random

@@ -16,7 +16,7 @@ from gened.models.codecs.gened.config import GenedConfig
 from gened.models.codecs.gened.decoder import DecoderNetwork
 from gened.models.codecs.gened.encoder import EncoderNetwork
 from gened.models.codecs.gened.importance import ImportanceNetwork
-from gened.models.data.training_set import CropSampler, Photograph, load_photographs
+from gened.models.data.training_set import CropSampler, Photograph
 from gened.models.training.codecs.gened.config import GenedTraining
 from gened.models.training.codecs.gened.weights import load_networks, load_start, save_weights
 from gened.models.training.loop import Trainer
@@ -36,15 +36,13 @@ class GenedRun(Run):
             raise ConfigError(
                 f"batch {config.batch} must be a multiple of {self.size} processes, and crop {config.crop} of 32"
             )
-        photographs = self.training_photographs(
-            load_photographs(options.data, min_side=config.crop, saliency=options.saliency)
-        )
+        self.linear, start = load_start(config)
+        photographs = self.training_photographs(self.read_photographs(min_side=config.crop, saliency=options.saliency))
         self.n_photographs = len(photographs)
         self.sampler = CropSampler(
             photographs, crop=config.crop, seed=config.seed, max_reduction=config.max_reduction,
             max_aspect=config.max_aspect,
         )  # fmt: skip
-        self.linear, start = load_start(config)
         statistics = stats.from_tensors(self.linear)
         self.network = GenedConfig(
             classes=statistics.n_map_classes, foreground=config.foreground, background=config.background,

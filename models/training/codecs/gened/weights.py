@@ -12,13 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from gened.errors import ConfigError
 from gened.models.codecs.gened.codec import LINEAR
 from gened.models.training.codecs.gened.config import GenedTraining
+from gened.models.training.files import write_arrays, write_json
 from gened.models.training.run import CONFIG_FILE, WEIGHTS_FILE
+from gened.models.training.schedule import weights_folder
 
 TRAINED = {"decoder": ("decoder",), "importance": ("importance",), "both": ("decoder", "encoder")}
 """Stage to the networks that it trains."""
@@ -42,7 +44,7 @@ def load_start(config: GenedTraining) -> tuple[Arrays, dict[str, Weights]]:
     Raises:
         ConfigError: The files cannot be read.
     """
-    folder = Path(config.warm_start or config.statistics)
+    folder = weights_folder(config.warm_start or config.statistics)
     try:
         tensors = load_file(folder / WEIGHTS_FILE)
     except (OSError, SafetensorError) as error:
@@ -100,17 +102,17 @@ def save_weights(
     for part, weights in networks.items():
         for name, value in weights.items():
             tensors[f"{part}.{name}"] = np.ascontiguousarray(value.detach().cpu().to(torch.float16).numpy())
-    target = out / WEIGHTS_FILE
-    save_file(tensors, target.with_suffix(".part"))
-    target.with_suffix(".part").replace(target)
+    write_arrays(out / WEIGHTS_FILE, tensors)
     whole = {**description, "training": {**description["training"], **_earlier(config)}}
-    (out / CONFIG_FILE).write_text(json.dumps(whole, indent=1) + "\n")
+    write_json(out / CONFIG_FILE, whole)
 
 
 def _earlier(config: GenedTraining) -> dict[str, Any]:
     """The record of the other stages, from the weights that this training began with."""
+    if not config.warm_start:
+        return {}
     try:
-        training: dict[str, Any] = json.loads((Path(config.warm_start) / CONFIG_FILE).read_text())["training"]
+        training: dict[str, Any] = json.loads((weights_folder(config.warm_start) / CONFIG_FILE).read_text())["training"]
     except (OSError, ValueError, KeyError):
         return {}
     return {stage: values for stage, values in training.items() if stage != config.stage}

@@ -6,19 +6,21 @@ from __future__ import annotations
 import hashlib
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from skimage import data
 
+from gened.errors import ConfigError
 from gened.gr_blocks.phy.types import ImageSize, Received
 from gened.models.codecs.analog.class_map import count_contexts
 from gened.models.codecs.analog.statistics import VARIANCE_UNIT
 from gened.models.codecs.softcast.codec import SoftCast
 from gened.models.data.training_set import Photograph
 from gened.models.training.codecs import softcast as training
-from gened.models.training.codecs.softcast import Moments, fit_frequencies, main, reduced
+from gened.models.training.codecs.softcast import Moments, assign, fit_frequencies, main, reduced
 
 
 @pytest.fixture
@@ -82,3 +84,40 @@ def test_a_small_run_gives_a_codec_and_twice_the_same(
     noise_var = np.full(len(encoded.symbols), 1e-2, np.float32)
     decoded = codec.decode(Received(encoded.symbols, noise_var, encoded.side_info, size, Fraction(1, 12), 20.0))
     assert -10 * np.log10(np.mean((decoded.x_hat - x) ** 2)) > 20
+
+
+def test_a_fit_that_is_interrupted_after_a_round_is_resumed_to_the_same_bytes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training.train(folder, tmp_path / "whole", rounds=2, seed=3)
+    n_assigned = 0
+
+    def interrupt_in_the_second_round(*arguments: Any, **options: Any) -> Any:
+        nonlocal n_assigned
+        n_assigned += 1
+        if n_assigned == 5:  # of three pictures a round
+            raise KeyboardInterrupt
+        return assign(*arguments, **options)
+
+    cut = tmp_path / "cut"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "assign", interrupt_in_the_second_round)
+        training.train(folder, cut, rounds=2, seed=3)
+    assert not (cut / "model.safetensors").exists()
+    with pytest.raises(ConfigError, match="a training of softcast, 1 of 2 steps done; continue it with --resume"):
+        training.train(folder, cut, rounds=2, seed=3)
+    with pytest.raises(ConfigError, match="seed is 3 there and 4 here"):
+        training.train(folder, cut, rounds=2, seed=4, resume=True)
+    training.train(folder, cut, rounds=2, seed=3, resume=True)
+    one, two = ((out / "model.safetensors").read_bytes() for out in (tmp_path / "whole", cut))
+    assert one == two
+
+
+def test_what_is_wrong_is_one_line(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    for data_folder, out, words in (
+        (tmp_path / "absent", tmp_path / "out", "no folder"), (folder, folder / "out", "lies within the pictures"),
+    ):  # fmt: skip
+        monkeypatch.setattr("sys.argv", ["softcast", "--data", str(data_folder), "--out", str(out)])
+        assert main() == 1
+        error = capfd.readouterr().err
+        assert words in error and error.count("\n") == 1

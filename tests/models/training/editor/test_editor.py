@@ -22,9 +22,10 @@ from gened.models.training.editor import pairs as editor_pairs
 from gened.models.training.editor import sampler as editor_sampler
 from gened.models.training.editor.config import EditorTraining
 from gened.models.training.editor.folder import read_captions, read_pairs
-from gened.models.training.editor.run import TRAINING, EditorRun, load_weights
+from gened.models.training.editor.run import TRAINING, EditorRun
+from gened.models.training.files import read_tensors
 from gened.models.training.loop import STATE_FILE
-from gened.models.training.run import RunOptions
+from gened.models.training.run import WEIGHTS_FILE, RunOptions
 from gened.models.training.studies import choose_gain
 from gened.models.training.trainings import train, training_for
 
@@ -106,7 +107,7 @@ def test_a_training_goes_on_where_it_was_cut_off_and_its_weights_are_an_editor(
         parts = train(configured(), data=pairs, out=tmp_path / "parts", threads=1, resume=True)
     finally:
         (pairs / "captions.jsonl").unlink()
-    one, two = (load_weights(folder) for folder in (whole, parts))
+    one, two = (read_tensors(folder / WEIGHTS_FILE) for folder in (whole, parts))
     assert all(torch.allclose(one[name], two[name], atol=2e-3) for name in one)
     description = json.loads((whole / "config.json").read_text())
     assert description["training"]["captions"] == 6 and description["training"]["steps_done"] == 3

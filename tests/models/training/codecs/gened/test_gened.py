@@ -160,7 +160,7 @@ def test_a_run_that_was_cut_ends_with_the_same_weights(pictures: Path, tmp_path:
     train(config, data=pictures, out=cut, threads=1, resume=True)
     one, two = (load_file(folder / WEIGHTS_FILE) for folder in (whole, cut))
     for name, value in one.items():
-        assert np.allclose(value.astype(np.float32), two[name].astype(np.float32), atol=2e-3), name
+        assert np.array_equal(value, two[name]), name
 
 
 def test_the_papers_match_loss_scores_the_foreground_only() -> None:
