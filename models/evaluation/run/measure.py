@@ -15,7 +15,7 @@ from gened.gr_blocks.phy.channel.config import ChannelConfig
 from gened.gr_blocks.phy.channel.sample_channel import SampleChannel
 from gened.gr_blocks.phy.channel.symbol_channel import apply_symbols
 from gened.gr_blocks.phy.framing.budget import budget, n_bursts, side_symbols
-from gened.gr_blocks.phy.framing.header import VERSION, quantize_snr_db
+from gened.gr_blocks.phy.framing.header import quantize_snr_db
 from gened.gr_blocks.phy.ofdm.modulator import modulate_frame
 from gened.gr_blocks.phy.receiver import Receiver
 from gened.gr_blocks.phy.types import Encoded, Frame, Received
@@ -65,8 +65,6 @@ class Setting:
         here = {key: value for key, value in asdict(self).items() if key != "encode"}
         further = sorted((key, value) for key, value in self.encode.chosen().items() if key != "focus")
         known = {"rate": self.encode.rate, "focus": self.encode.focus, "options": further}
-        if self.over == "loopback":
-            known["format_version"] = VERSION
         return {**here, **known, "channel": channel}
 
     def caption_packet(self, item: Item) -> CaptionPacket:
