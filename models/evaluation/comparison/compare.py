@@ -50,7 +50,7 @@ def compare(paths: Sequence[Path], *, metrics: Sequence[str] = ("psnr_db",), axi
         ConfigError: A file without values per picture, unequal pictures, sizes or metrics, or nothing to compare.
     """
     sources = [read_source(path) for path in paths]
-    require_comparable(sources, metrics)
+    require_comparable(sources, metrics, axis)
     reference, *others = systems_of(sources, metrics, axis)
     if not others:
         raise ConfigError("there is one system only; name a second file, or one with an editor")
@@ -110,8 +110,8 @@ def _deltas(reference: System, other: System, metric: str, axis: Axis) -> list[d
         ]
         if min(map(len, points)) < MIN_POINTS:
             continue
-        known = [system.values[one][metric].keys() for system, ones in _both(reference, other, points) for one in ones]
-        pictures = sorted(set.intersection(*map(set, known)))
+        known = [set(system.values[one][metric]) for system, ones in _both(reference, other, points) for one in ones]
+        pictures = sorted(known[0].intersection(*known[1:]))
         if not pictures:
             continue
         curves: list[npt.NDArray[np.float64]] = []
@@ -153,11 +153,11 @@ def _abscissas(
     system: System, points: Sequence[Condition], pictures: Sequence[str], axis: Axis
 ) -> npt.NDArray[np.float64]:
     """[points, pictures]: the SNR in dB, or the logarithm of the mean number of symbols, which is not resampled."""
+    column: npt.NDArray[np.float64] = np.array([one.snr_db for one in points], np.float64)
     if axis == PAYLOAD:
         column = np.log10(_values(system, points, pictures, PAYLOAD).mean(1))
-    else:
-        column = np.array([one.snr_db for one in points])
-    return np.repeat(column[:, None], len(pictures), axis=1)
+    repeated: npt.NDArray[np.float64] = np.repeat(column[:, None], len(pictures), axis=1)
+    return repeated
 
 
 def _horizontal(value: float | None, is_percent: bool) -> float | None:

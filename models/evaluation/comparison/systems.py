@@ -75,8 +75,10 @@ def read_source(path: Path) -> Source:
     return Source(str(path), result["meta"], entries)
 
 
-def require_comparable(sources: Sequence[Source], metrics: Sequence[str]) -> None:
+def require_comparable(sources: Sequence[Source], metrics: Sequence[str], axis: Axis) -> None:
     """Check that all results are of the same pictures at the same size, by the same metrics.
+
+    Along the number of symbols, captions must have been counted alike.
 
     Raises:
         ConfigError: They are not; the message names the first difference.
@@ -90,6 +92,8 @@ def require_comparable(sources: Sequence[Source], metrics: Sequence[str]) -> Non
         ):
             if one != two:
                 raise ConfigError(f"{other.name} was measured on {what} than {first.name}; they cannot be compared")
+        if axis == PAYLOAD and first.meta.get("captions") != other.meta.get("captions"):
+            raise ConfigError(f"{other.name} counts captions in another way than {first.name} (--captions)")
     for metric in metrics:
         if metric not in FIGURES or metric == "kid":
             known = ", ".join(key for key in FIGURES if key != "kid")

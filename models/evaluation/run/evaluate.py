@@ -282,7 +282,8 @@ def run_evaluation(
     if not shown:
         raise ImageError(f"no picture of {data} can be evaluated; {left_out[0].reason}")
     name = channel.kind if over == "channel" else f"{channel.kind} over loopback"
-    rows, pictures = [], []
+    rows: list[dict[str, Any]] = []
+    pictures: list[dict[str, Any]] = []
     for level, snr_db in enumerate(plan.snrs_db):
         at_level = [one.scores[level] for one in shown]
         for edited_by in (None,) if editor is None else (None, editor.name):

@@ -34,7 +34,8 @@ def write(tmp_path: Path) -> Write:
     ) -> Path:  # fmt: skip
         rng = np.random.default_rng(2)
         own_gain = {picture: gain + spread_db * rng.normal() for picture in PICTURES}
-        rows, pictures = [], []
+        rows: list[dict[str, Any]] = []
+        pictures: list[dict[str, Any]] = []
         for snr_db in snrs_db:
             for editor in editors:
                 row: dict[str, Any] = dict.fromkeys(ROW_KEYS)
@@ -119,6 +120,13 @@ def test_unequal_results_are_refused_in_one_line(write: Write, changes: dict[str
     with pytest.raises(ConfigError, match=words) as refused:
         compare([write("a"), write("b", **changes)])
     assert "\n" not in str(refused.value)
+
+
+def test_captions_that_are_counted_in_another_way_move_the_symbols(write: Write) -> None:
+    one, two = write("a", captions="sent"), write("b", captions="paper", codec="gened")
+    assert len(compare([one, two])["rows"]) == 4  # the pictures are the same all the same
+    with pytest.raises(ConfigError, match="counts captions in another way"):
+        compare([one, two], axis="payload_symbols")
 
 
 def test_missing_values_and_foreign_files_are_refused(write: Write, tmp_path: Path) -> None:
