@@ -10,6 +10,7 @@
     ├── CaptionerError   a captioner that lacks its model or cannot work
     ├── EditorError      unknown editor, missing weights, a picture it cannot edit
     ├── LinkError        sockets, ports, processes, time limits
+    ├── NoGnuRadioError  GNU Radio is not installed, and this needs it
     └── NotReadyError    something stands in the way of an experiment
 
 What comes off the air is data, not an error: receivers count and drop, they do not raise.
@@ -59,6 +60,10 @@ class EditorError(GenedError):
 
 class LinkError(GenedError):
     """Sockets, ports, processes or time limits."""
+
+
+class NoGnuRadioError(GenedError):
+    """GNU Radio is not installed, and this needs it."""
 
 
 class NotReadyError(GenedError):

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from gened.gr_blocks.pdu.frame_meta import text_meta
 from gened.gr_blocks.pdu.frame_pdus import received_text_from_pdu
 from gened.gr_blocks.pdu.message_block import MessageBlock
 from gened.gr_blocks.pdu.pdus import to_pdu, with_entries
-from gened.gr_blocks.phy.framing.records import partial_caption, unpack_records
 
 
 class caption_decoder(MessageBlock):  # noqa: N801
@@ -26,18 +26,12 @@ class caption_decoder(MessageBlock):  # noqa: N801
 
     def _decode(self, message: Any) -> None:
         text = received_text_from_pdu(message)
-        records = unpack_records(text.packed or b"")
-        is_there = text.packed is not None
-        left = None if is_there or text.partial is None else partial_caption(text.partial)
-        found = {
-            "caption": records.caption, "caption_partial": left, "station": records.station,
-            "crc_ok": is_there if text.has_text else None,
-        }  # fmt: skip
+        found = text_meta(text.has_text, text.packed, text.partial)
         if text.has_text:
-            self.counters.add("n_texts" if is_there else "n_lost_texts")
-        if left is not None:
+            self.counters.add("n_texts" if found["crc_ok"] else "n_lost_texts")
+        if found["caption_partial"] is not None:
             self.counters.add("n_partial_texts")
         self.publish("frames", with_entries(message, found))
-        if records.caption is not None:
-            facts = {"frame": text.frame, "session": text.session, "station": records.station}
-            self.publish("text", to_pdu(facts, records.caption.encode()))
+        if found["caption"] is not None:
+            facts = {"frame": text.frame, "session": text.session, "station": found["station"]}
+            self.publish("text", to_pdu(facts, found["caption"].encode()))

@@ -17,10 +17,11 @@ import pmt
 from gnuradio import gr
 
 from gened.errors import GenedError
-from gened.gr_blocks.pdu.frame_pdus import Meta, encoded_from_pdu, report_to_pdu
+from gened.gr_blocks.pdu.frame_meta import Meta, count_bad_symbols, sent_meta
+from gened.gr_blocks.pdu.frame_pdus import encoded_from_pdu, report_to_pdu
 from gened.gr_blocks.pdu.message_block import MessageBlock
 from gened.gr_blocks.phy.coding.requirements import require_packages
-from gened.gr_blocks.phy.framing.planning import is_sendable, plan_bursts
+from gened.gr_blocks.phy.framing.planning import plan_bursts
 from gened.gr_blocks.phy.ofdm.modulator import modulate_burst
 from gened.gr_blocks.phy.types import ComplexArray, Frame
 
@@ -108,34 +109,15 @@ class frame_modulator_core(MessageBlock):  # noqa: N801
 
     def _modulate(self, frame: Frame, meta: Meta) -> None:
         contents = plan_bursts(frame)
-        self._count_bad_symbols(frame)
+        count_bad_symbols(self.counters, frame)
         on_air_samples = 0
         for content in contents:
             samples = modulate_burst(content)
             on_air_samples += len(samples)
             is_last = content is contents[-1]
-            report = self._report(frame, meta, contents, on_air_samples) if is_last else None
+            report = {**meta, **sent_meta(frame, contents, on_air_samples)} if is_last else None
             self._put(_Burst(np.concatenate([samples, self._gap]).astype(np.complex64), report))
         self.counters.add("n_frames")
-
-    def _count_bad_symbols(self, frame: Frame) -> None:
-        """Counts symbols that `plan_bursts` replaces by 0, and says so for the first frame that has some."""
-        symbols = frame.encoded.symbols
-        n_bad = int(np.count_nonzero(~is_sendable(symbols)))
-        if n_bad:
-            reason = f"{n_bad} of {len(symbols)} symbols are not finite or too large; each is sent as 0"
-            self.counters.report_once("n_bad_symbols", n_bad, f"frame {frame.number}: {reason}")
-
-    @staticmethod
-    def _report(frame: Frame, meta: Meta, contents: list[Any], on_air_samples: int) -> Meta:
-        n_side = sum(content.header.n_side for content in contents)
-        n_text = sum(content.header.n_text for content in contents)
-        n_analog = len(frame.encoded.symbols)
-        return {
-            **meta, "analog_symbols": n_analog, "side_symbols": n_side, "caption_symbols": n_text,
-            "payload_symbols": n_analog + n_side + n_text, "n_bursts": len(contents), "on_air_samples": on_air_samples,
-            "text_mode": frame.text_mode,
-        }  # fmt: skip
 
     def _put(self, burst: _Burst) -> None:
         while self._thread is threading.current_thread():

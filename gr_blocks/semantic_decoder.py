@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from gened.gr_blocks.pdu.frame_meta import noise_var_mean
 from gened.gr_blocks.pdu.frame_pdus import Meta, picture_to_pdu, plain, received_from_pdu, report_to_pdu
 from gened.gr_blocks.pdu.message_block import MessageBlock
 from gened.gr_blocks.phy.types import ReceivedFrame
@@ -64,8 +63,7 @@ class semantic_decoder(MessageBlock):  # noqa: N801
 
     def _decode(self, message: Any) -> None:
         frame, meta = received_from_pdu(message)
-        known = frame.received.noise_var[np.isfinite(frame.received.noise_var)]
-        meta["noise_var_mean"] = float(known.mean()) if len(known) else None
+        meta["noise_var_mean"] = noise_var_mean(frame)
         pixels = frame.received.size.height * frame.received.size.width
         tag = (plain(meta), pixels)
         if self._queued_pixels + pixels > MAX_QUEUED_PIXELS or not self._submit(frame, tag):

@@ -14,6 +14,7 @@ import typer
 
 from gened.commands import options, radio_options
 from gened.commands.generated import Given, from_records
+from gened.commands.gnuradio_options import NoGnuRadio, is_without_gnuradio
 from gened.commands.signals import stop_on_signals
 from gened.link.config import AirConfig, LoopbackConfig, ReceiveConfig, TransmitConfig
 from gened.option_fields import Options
@@ -67,6 +68,7 @@ def loopback(
     radio: radio_options.Radio = "",
     set_: radio_options.Set = None,
     may_transmit: radio_options.Transmit = False,
+    no_gnuradio: NoGnuRadio = False,
     port: Annotated[
         int | None,
         typer.Option(
@@ -84,7 +86,7 @@ def loopback(
     """Send photographs to this machine itself: transmitter, air and receiver, three processes over ZMQ.
 
     With --radio they go through a radio: a real one, which needs --transmit, or a virtual Pluto that is started for the
-    run.
+    run. With --no-gnuradio both ends compute with NumPy alone, and nothing else changes.
 
     Leaves sent.png, received.png, side_by_side.png, constellation.png and report.json; where the codec tells the
     receiver what is important, mask.png too.
@@ -93,6 +95,7 @@ def loopback(
 
     from gened.link.loopback import run_loopback
 
+    without_gnuradio = is_without_gnuradio(context, no_gnuradio)
     simulated = options.channel_config(air["channel"], impair)
     design_db = transmit["encode"]["snr_db"]
     tx, rx, tx_control, rx_control = _addresses(port)
@@ -100,6 +103,7 @@ def loopback(
         transmit,
         is_numpy=numpy,
         caption_file=caption_file,
+        without_gnuradio=without_gnuradio,
         encode=transmit["encode"].make(snr_db=simulated.snr_db if design_db is None else design_db),
         address=tx,
         control=tx_control,
@@ -118,6 +122,7 @@ def loopback(
         codec_options=sending.codec_options,
         live_s=options.live_s(live, has_json=json_only),
         edit=options.edit_config(receive["edit"]),
+        without_gnuradio=without_gnuradio,
     )
     chosen = config.make(transmit=sending, air=emulator, radio=link, receive=receiving, argv=tuple(sys.argv))
     console = Console(stderr=True, quiet=quiet, highlight=False)

@@ -15,6 +15,7 @@ import typer
 
 from gened.commands import options, radio_options
 from gened.commands.generated import Given, from_records
+from gened.commands.gnuradio_options import NoGnuRadio, is_without_gnuradio
 from gened.commands.signals import stop_on_signals
 from gened.link.config import KeepConfig, ReceiveConfig
 from gened.option_fields import Options
@@ -48,6 +49,7 @@ def receive(
     ] = None,
     radio: radio_options.Radio = "",
     set_: radio_options.Set = None,
+    no_gnuradio: NoGnuRadio = False,
     live: options.Live = "line",
     json_only: options.Json = False,
     quiet: options.Quiet = False,
@@ -63,6 +65,7 @@ def receive(
 
     for name in config["codecs"]:
         options.require_codec(name)
+    without_gnuradio = is_without_gnuradio(context, no_gnuradio, falls_back=from_ is not None)
     sample_rate = config["sample_rate"]
     hardware = radio_options.chosen_radio(context, radio, set_, sample_rate)
     recorded = None if from_ is None else radio_options.recorded(context, from_)
@@ -72,6 +75,7 @@ def receive(
         address=radio_options.address_of(context, hardware, "rx", config["address"]),
         sample_rate=recorded.sample_rate if recorded else sample_rate if hardware is None else hardware.sample_rate,
         edit=options.edit_config(config["edit"]),
+        without_gnuradio=without_gnuradio,
         live_s=options.live_s(live, has_json=json_only),
         argv=tuple(sys.argv),
     )

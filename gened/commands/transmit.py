@@ -10,6 +10,7 @@ import typer
 
 from gened.commands import options, radio_options
 from gened.commands.generated import Given, from_records
+from gened.commands.gnuradio_options import NoGnuRadio, is_without_gnuradio
 from gened.commands.signals import stop_on_signals
 from gened.link.config import TransmitConfig
 from gened.option_fields import Options
@@ -34,6 +35,7 @@ def transmit(
     radio: radio_options.Radio = "",
     set_: radio_options.Set = None,
     may_transmit: radio_options.Transmit = False,
+    no_gnuradio: NoGnuRadio = False,
     json_only: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -45,11 +47,13 @@ def transmit(
     from gened.link.transmit import run_transmit
     from gened.monitor.driver_output import drivers_to_stderr
 
+    without_gnuradio = is_without_gnuradio(context, no_gnuradio)
     hardware = radio_options.chosen_radio(context, radio, set_, config["sample_rate"])
     chosen = options.transmit_config(
         config,
         is_numpy=numpy,
         caption_file=caption_file,
+        without_gnuradio=without_gnuradio,
         sample_rate=config["sample_rate"] if hardware is None else hardware.sample_rate,
         radio=radio_options.clocked(hardware, "tx", may_transmit),
         address=radio_options.address_of(context, hardware, "tx", config["address"]),

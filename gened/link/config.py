@@ -170,6 +170,8 @@ class TransmitConfig:
     """Zeros behind each burst, in samples."""
     device: str = "cpu"
     """Device of the encoder: a PyTorch device, or "numpy" for one that never loads PyTorch."""
+    without_gnuradio: bool = False
+    """Whether the NumPy chain sends in place of the GNU Radio flowgraph; over the emulator only."""
     address: Annotated[str, Option("--address")] = "tcp://127.0.0.1:5550"
     """Listen here for the samples socket of the air."""
     control: Annotated[str, Option("--control")] = "tcp://127.0.0.1:5552"
@@ -317,6 +319,8 @@ class ReceiveConfig:
     that the receiver knows lies beside them: `received-0000-mask.png` and `mask.png`."""
     has_report: bool = True
     """Leave report.json, side_by_side.png and constellation.png of the first frame in `out` too."""
+    without_gnuradio: bool = False
+    """Whether the NumPy chain receives in place of the GNU Radio flowgraph; from a recording or the emulator only."""
     live_s: float | None = None
     """Period of the live figures, s; None: none."""
     argv: tuple[str, ...] = ()

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 from gened.gr_blocks.pdu.facts import FrameFacts
-from gened.gr_blocks.phy.types import ComplexArray
+from gened.gr_blocks.phy.types import ComplexArray, ReceivedFrame
 from gened.link.config import ReceiveConfig
 from gened.link.control import Status
 from gened.link.events import OnEvent, send
@@ -17,11 +17,28 @@ from gened.models.data.writing import PictureFolder, mask_name
 from gened.monitor.live_figures import LiveFigures
 
 if TYPE_CHECKING:
-    from gened.gr_blocks.pdu.frame_pdus import PackedFrame
     from gened.monitor.link_monitor import ReceiverMonitor
 
 N_POINTS = 4096
 """Largest number of analogue symbols that are kept for the constellation."""
+
+
+class ArrivedFrame(Protocol):
+    """A frame whose symbols may still be packed, as those of `gr_blocks.pdu.frame_pdus.PackedFrame` are."""
+
+    def unpack(self) -> ReceivedFrame:
+        """The frame with its symbols."""
+
+
+@dataclass(frozen=True)
+class UnpackedFrame:
+    """A frame that was never packed."""
+
+    frame: ReceivedFrame
+
+    def unpack(self) -> ReceivedFrame:
+        """The frame with its symbols."""
+        return self.frame
 
 
 class Inbox:
@@ -57,7 +74,7 @@ class Inbox:
         self._waiting: dict[tuple[int | None, int], FrameFacts] = {}
         """Facts of frames whose pictures are with the editor, by session and frame."""
 
-    def frame(self, packed: PackedFrame, _facts: FrameFacts) -> None:
+    def frame(self, packed: ArrivedFrame, _facts: FrameFacts) -> None:
         """Takes a frame before it is decoded; only the first one is unpacked, as only its symbols are shown."""
         self.last_s = time.monotonic()
         if self.symbols is None:

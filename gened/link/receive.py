@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The run of a receiver: from samples to pictures, with the state that the channel emulator publishes beside them.
 
-samples 5551 -> Receiver (GNU Radio) -> received*.png -> facts
-status  5553 --------------|---------------------------^
-                           `-> editor -> edited*.png ----'
+samples 5551 -> Receiver (GNU Radio, or NumPy alone) -> received*.png -> facts
+status  5553 --------------|--------------------------------------------^
+                           `-> editor -> edited*.png ---------------------'
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from gened.models.data.writing import write_png
 from gened.paths import make_folder
 
 if TYPE_CHECKING:
-    from gened.flowgraphs.receiver import Receiver
+    from gened.flowgraphs.radios.profiles import RadioProfile
+    from gened.gr_blocks.sample_recorder import sample_recorder
+    from gened.link.ends import ReceiverEnd
     from gened.monitor.link_monitor import ReceiverMonitor
 
 POLL_S = 0.05
@@ -58,7 +60,6 @@ def run_receive(config: ReceiveConfig, *, stop: threading.Event, on_event: OnEve
         ConfigError: The channel emulator runs at another sample rate.
     """
     from gened.flowgraphs.radios.profiles import RadioProfile
-    from gened.flowgraphs.receiver import Receiver
     from gened.link.record import make_recorder
     from gened.monitor.link_monitor import ReceiverMonitor, watching
 
@@ -69,12 +70,7 @@ def run_receive(config: ReceiveConfig, *, stop: threading.Event, on_event: OnEve
     recorder = None if config.keep is None else make_recorder(config.keep, profile)
     editor = None if config.edit is None else EditorSide(config.edit)
     try:
-        receiver = Receiver(
-            profile, recorder=recorder, codecs=config.codecs, codec_options=config.codec_options, timeout_s=ASSEMBLY_S,
-            on_frame=inbox.frame, on_picture=inbox.picture, on_edited=inbox.edited,
-            editor=None if editor is None else editor.client,
-            edit_strength=1.0 if config.edit is None else config.edit.strength,
-        )  # fmt: skip
+        receiver = _receiver(config, profile, recorder, inbox, editor)
         if recorder is not None:
             recorder.open()
     except BaseException:  # a radio that is not there, above all
@@ -108,9 +104,33 @@ def run_receive(config: ReceiveConfig, *, stop: threading.Event, on_event: OnEve
     return inbox.frames
 
 
+def _receiver(
+    config: ReceiveConfig,
+    profile: RadioProfile,
+    recorder: sample_recorder | None,
+    inbox: Inbox,
+    editor: EditorSide | None,
+) -> ReceiverEnd:
+    """The flowgraph, or the NumPy chain."""
+    common: dict[str, Any] = {
+        "codecs": config.codecs, "codec_options": config.codec_options, "timeout_s": ASSEMBLY_S,
+        "on_frame": inbox.frame, "on_picture": inbox.picture, "on_edited": inbox.edited,
+        "editor": None if editor is None else editor.client,
+        "edit_strength": 1.0 if config.edit is None else config.edit.strength,
+    }  # fmt: skip
+    if config.without_gnuradio:
+        from gened.link.numpy_receiver import NumpyReceiver
+
+        return NumpyReceiver(profile, **common)
+    from gened.flowgraphs.receiver import Receiver
+
+    receiver: ReceiverEnd = Receiver(profile, recorder=recorder, **common)
+    return receiver
+
+
 def _watch(
     config: ReceiveConfig,
-    receiver: Receiver,
+    receiver: ReceiverEnd,
     control: ControlSocket | None,
     inbox: Inbox,
     stop: threading.Event,
@@ -162,7 +182,7 @@ def _watch(
 class _LiveSender:
     """Sends the live figures in their period."""
 
-    def __init__(self, config: ReceiveConfig, receiver: Receiver, inbox: Inbox, on_event: OnEvent | None) -> None:
+    def __init__(self, config: ReceiveConfig, receiver: ReceiverEnd, inbox: Inbox, on_event: OnEvent | None) -> None:
         self._period_s, self._due_s = config.live_s, time.monotonic()
         self._receiver, self._live, self._on_event = receiver, inbox.live, on_event
 
@@ -176,12 +196,12 @@ class _LiveSender:
             send(self._on_event, self._live.figures())
 
 
-def _has_all(receiver: Receiver, inbox: Inbox, status: Status | None) -> bool:
+def _has_all(receiver: ReceiverEnd, inbox: Inbox, status: Status | None) -> bool:
     """Whether all frames that the transmitter has announced have come and are decoded."""
     return status is not None and 0 < status.frames <= len(inbox.frames) and receiver.drain(0.0)
 
 
-def _why_nothing(config: ReceiveConfig, receiver: Receiver, monitor: ReceiverMonitor | None) -> str:
+def _why_nothing(config: ReceiveConfig, receiver: ReceiverEnd, monitor: ReceiverMonitor | None) -> str:
     n_samples = receiver.n_samples_received
     if n_samples == 0 and config.radio is not None:
         return f"no samples from the radio at {config.radio.address} within {config.timeout_s:g} s; is it still there?"

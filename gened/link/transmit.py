@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The run of a transmitter: photographs through the flowgraph, and the position of each burst to the channel emulator.
 
-photographs -> Transmitter (GNU Radio) -> samples 5550
+photographs -> Transmitter (GNU Radio, or NumPy alone) -> samples 5550
                     `-> burst_announcer -> control 5552
 
 With a radio the samples go to it, without channel emulator and control: the run ends when the last burst has left.
@@ -24,6 +24,7 @@ from gened.link.photographs import Photographs
 
 if TYPE_CHECKING:
     from gened.flowgraphs.transmitter import Transmitter
+    from gened.link.ends import TransmitterEnd
     from gened.link.sender_control import SenderControl
 
 POLL_S = 0.1
@@ -155,15 +156,11 @@ def _send_to_air(run: _Run) -> None:
     config = run.config
     for address in (config.address, config.control):
         require_free(address)
-    from gened.gr_blocks.burst_announcer import burst_announcer
     from gened.link.sender_control import SenderControl, require_ready
 
     control = SenderControl(config.control, config.sample_rate)
     try:
-        transmitter = _transmitter(config, run.outbox)
-        # A flowgraph does not keep its Python blocks alive: this name does.
-        announcer = burst_announcer(control.announce)
-        transmitter.connect(transmitter.modulator, announcer)
+        transmitter = _announcing(config, run.outbox, control)
         if require_ready(control, config.timeout_s, run.stop):
             transmitter.start()
             try:
@@ -178,7 +175,22 @@ def _send_to_air(run: _Run) -> None:
         control.close()
 
 
-def _send_all(run: _Run, transmitter: Transmitter) -> None:
+def _announcing(config: TransmitConfig, outbox: _Outbox, control: SenderControl) -> TransmitterEnd:
+    """The flowgraph, or the NumPy chain, which announces each burst."""
+    if config.without_gnuradio:
+        from gened.link.numpy_transmitter import NumpyTransmitter
+
+        return NumpyTransmitter(config, on_report=outbox.report, announce=control.announce)
+    from gened.gr_blocks.burst_announcer import burst_announcer
+
+    transmitter = _transmitter(config, outbox)
+    # A flowgraph does not keep its Python blocks alive: this attribute does.
+    transmitter.announcer = burst_announcer(control.announce)
+    transmitter.connect(transmitter.modulator, transmitter.announcer)
+    return transmitter
+
+
+def _send_all(run: _Run, transmitter: TransmitterEnd) -> None:
     """Passes each picture to the flowgraph when it is due, a permit is there, and the flowgraph has room."""
     config, stop, permits = run.config, run.stop, run.permits
     due_s = time.monotonic()
@@ -195,14 +207,14 @@ def _send_all(run: _Run, transmitter: Transmitter) -> None:
         due_s = time.monotonic() + config.interval_s
 
 
-def _drain(run: _Run, transmitter: Transmitter) -> None:
+def _drain(run: _Run, transmitter: TransmitterEnd) -> None:
     """Waits until every sample has left the flowgraph."""
     watch = _Watch(transmitter, run.config.timeout_s)
     while not run.stop.is_set() and not transmitter.drain(POLL_S):
         watch.check()
 
 
-def _finish(run: _Run, transmitter: Transmitter, control: SenderControl) -> None:
+def _finish(run: _Run, transmitter: TransmitterEnd, control: SenderControl) -> None:
     """Announces the end and waits until the channel emulator has emitted every sample."""
     config, stop = run.config, run.stop
     if stop.is_set():
@@ -222,7 +234,7 @@ class _Watch:
         timeout_s: Largest time without any movement.
     """
 
-    def __init__(self, transmitter: Transmitter, timeout_s: float) -> None:
+    def __init__(self, transmitter: TransmitterEnd, timeout_s: float) -> None:
         self._transmitter = transmitter
         self._timeout_s = timeout_s
         self._last = (-1, -1)

@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gened.flowgraphs.radios.radio_events import EVENTS, EventReporter
 from gened.monitor import causes
@@ -21,10 +21,10 @@ from gened.monitor.causes import CAUSES, Occurrence, ReceiverCounters, StreamClo
 from gened.monitor.driver_output import flush_drivers, letter_counts
 
 if TYPE_CHECKING:
-    from gened.flowgraphs.radios.protocols import RadioSink, RadioSource
-    from gened.flowgraphs.receiver import Receiver
+    from gened.flowgraphs.radios.profiles import RadioProfile
     from gened.flowgraphs.transmitter import Transmitter
     from gened.gr_blocks.pdu.facts import FrameFacts
+    from gened.gr_blocks.signal_probe import signal_probe
 
 POLL_S = 0.2
 WINDOW_S = 5.0
@@ -47,12 +47,48 @@ GRAVEST = (
 Show = Callable[[str], None]
 
 
+class WatchedEnd(Protocol):
+    """A source or sink of samples with its driver, where it has one; see `flowgraphs.radios.protocols`."""
+
+    @property
+    def events(self) -> EventReporter:
+        """Counts the events of the driver."""
+
+    def poll(self) -> None:
+        """Asks the driver for events."""
+
+
+class WatchedDetector(Protocol):
+    """What counts samples, preambles and headers."""
+
+    def stats(self) -> dict[str, int]:
+        """Counters by name, those of `phy.sync.detector.DetectorStats` among them."""
+
+
+class WatchedReceiver(Protocol):
+    """Members of a receiver that its monitor reads."""
+
+    @property
+    def profile(self) -> RadioProfile:
+        """Source of the samples."""
+
+    @property
+    def source(self) -> WatchedEnd:
+        """The source itself."""
+
+    @property
+    def detector(self) -> WatchedDetector:
+        """The burst detector."""
+
+    @property
+    def probe(self) -> signal_probe | None:
+        """Level of the samples; None where it is not measured."""
+
+
 class _Monitor:
     """The part that both sides share: the events of the radio and the reporter of causes."""
 
-    def __init__(
-        self, where: str, letter: str, end: RadioSource | RadioSink, show: Show, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, where: str, letter: str, end: WatchedEnd, show: Show, clock: Callable[[], float]) -> None:
         self._letter = letter
         self._begin_s = clock()
         self._n_letters = 0
@@ -100,7 +136,7 @@ class ReceiverMonitor(_Monitor):
         clock: Seconds that only rise.
     """
 
-    def __init__(self, receiver: Receiver, show: Show, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, receiver: WatchedReceiver, show: Show, *, clock: Callable[[], float] = time.monotonic) -> None:
         profile = receiver.profile
         hardware = profile.hardware
         super().__init__("receiver", "O", receiver.source, show, clock)

@@ -10,7 +10,7 @@
     report    u8  (empty)       facts about a frame, as plain values; `error` and `error_code` when it failed
 
 Entries that a block does not know travel on, so a name or a caption given with a picture is still there in the report.
-At the end of a flowgraph the dictionary becomes a typed record, see `facts.py`.
+At the end of a flowgraph the dictionary becomes a typed record, see `frame_meta.py` and `facts.py`.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from fractions import Fraction
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pmt
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from gened.errors import FrameError, GenedError
 from gened.gr_blocks.pdu.facts import FrameFacts, SentFacts
+from gened.gr_blocks.pdu.frame_meta import Image as Image
+from gened.gr_blocks.pdu.frame_meta import Mask as Mask
+from gened.gr_blocks.pdu.frame_meta import Meta as Meta
+from gened.gr_blocks.pdu.frame_meta import checked_meta as _checked
+from gened.gr_blocks.pdu.frame_meta import facts_from_meta as facts_from_meta
+from gened.gr_blocks.pdu.frame_meta import plain as plain
+from gened.gr_blocks.pdu.frame_meta import received_meta, sent_facts_from_meta
 from gened.gr_blocks.pdu.pdus import PduError, from_pdu, from_vector, meta_from_pdu, to_pdu
 from gened.gr_blocks.phy.equalizer.demodulator import Capture
 from gened.gr_blocks.phy.framing.header import Header
 from gened.gr_blocks.phy.framing.rate import MAX_DENOMINATOR, MAX_NUMERATOR
 from gened.gr_blocks.phy.ofdm.waveform import WAVEFORM
 from gened.gr_blocks.phy.types import Encoded, Frame, ImageSize, PartialBytes, Received, ReceivedFrame
-from gened.hostile import Count, Finite, Flag, T, Text, UInt16, UInt32, checked, prepare
+from gened.hostile import Count, Finite, Flag, Text, UInt16, UInt32, prepare
 from gened.models.codecs.encode_options import EncodeOptions
 
 MIN_SIDE = 64
 MAX_SIDE = 4096
 """Pictures are 64x64 to 4096x4096; the header has 12 bits for each side."""
 
-Image = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.uint8]
-"""[H, W] uint8, 255 is important."""
-Meta = dict[str, Any]
 Settings = TypeVar("Settings", bound=EncodeOptions)
-
-_VECTOR_KEYS = ("side_info", "text", "partial_text", "partial_text_is_sure", "noise_var", "constellation", "mask")
 
 
 def _to_bytes(value: object) -> bytes:
@@ -67,15 +67,6 @@ SnrDb = Annotated[Finite, Field(ge=-100, le=100)]
 MaybeNan = Annotated[float, Field(strict=True)]
 """A measured figure; NaN when nothing could be measured."""
 Side = Annotated[int, Field(strict=True, ge=1, le=MAX_SIDE)]
-
-
-def _checked(kind: type[T], meta: Mapping[str, Any]) -> T:
-    return checked(kind, meta, where="the PDU's ", error=PduError)
-
-
-def plain(meta: Mapping[str, Any]) -> Meta:
-    """The dictionary without its vectors: what fits into a report."""
-    return {key: value for key, value in meta.items() if not isinstance(value, np.ndarray) and key not in _VECTOR_KEYS}
 
 
 # Pictures
@@ -364,16 +355,8 @@ def received_to_pdu(frame: ReceivedFrame) -> Any:
     received = frame.received
     return to_pdu(
         {
-            "session": frame.session, "frame": frame.number, "codec_id": frame.codec_id, "height": received.size.height,
-            "width": received.size.width, "rate_num": received.rate.numerator, "rate_den": received.rate.denominator,
-            "snr_design_db": received.snr_design_db, "side_info": received.side_info, "noise_var": received.noise_var,
-            "text": frame.text, "has_text": frame.has_text, "n_bursts": frame.n_bursts,
-            **_partial_to_meta(frame.partial_text),
-            "n_bursts_received": frame.n_bursts_received, "snr_est_db": frame.snr_est_db,
-            "cfo_est_cps": frame.cfo_est_norm, "sfo_est_ppm": frame.sfo_est_ppm, "on_air_samples": frame.on_air_samples,
-            "caption_symbols": frame.text_symbols, "side_symbols": frame.side_symbols,
-            "analog_symbols": len(received.symbols),
-            "erased_fraction": frame.erased_fraction, "constellation": frame.constellation, "evm_db": frame.evm_db,
+            **received_meta(frame), "side_info": received.side_info, "noise_var": received.noise_var,
+            "text": frame.text, **_partial_to_meta(frame.partial_text), "constellation": frame.constellation,
         },
         received.symbols,
     )  # fmt: skip
@@ -423,25 +406,6 @@ def _partial_to_meta(partial: PartialBytes | None) -> Meta:
 # Facts and reports
 
 
-def facts_from_meta(meta: Mapping[str, Any], sample_rate: float) -> FrameFacts:
-    """What a received or decoded PDU's dictionary says about its frame, as a record, in physical units too.
-
-    Args:
-        meta: Of a received PDU, a picture or a report; its vectors and entries of other names are left out.
-        sample_rate: Hz; gives `cfo_est_hz` and `airtime_s`.
-
-    Raises:
-        PduError: An entry is of another type or out of bounds, or the frame has no number.
-    """
-    values = plain(meta)
-    cfo_est_norm, on_air_samples = values.get("cfo_est_cps"), values.get("on_air_samples")
-    if isinstance(cfo_est_norm, float):
-        values["cfo_est_hz"] = cfo_est_norm * sample_rate
-    if isinstance(on_air_samples, int):
-        values["airtime_s"] = on_air_samples / sample_rate
-    return _checked(FrameFacts, values)
-
-
 def facts_from_pdu(message: Any, sample_rate: float) -> FrameFacts:
     """As `facts_from_meta`, for a received PDU or a report, of which no vector is read.
 
@@ -457,7 +421,7 @@ def sent_facts_from_pdu(message: Any) -> SentFacts:
     Raises:
         PduError: Not a PDU, or an entry is of another type or out of bounds.
     """
-    return _checked(SentFacts, plain(meta_from_pdu(message, names=_SENT_NAMES)))
+    return sent_facts_from_meta(meta_from_pdu(message, names=_SENT_NAMES))
 
 
 _FACT_NAMES = frozenset(FrameFacts.wire_names()) | {"cfo_est_norm"} - {"mask"}
@@ -478,4 +442,4 @@ def report_from_pdu(message: Any) -> Meta:
     return from_pdu(message)[0]
 
 
-prepare(_PictureMeta, _EncodedMeta, _CaptureMeta, _TextMeta, _ReceivedMeta, _NumberMeta, FrameFacts, SentFacts)
+prepare(_PictureMeta, _EncodedMeta, _CaptureMeta, _TextMeta, _ReceivedMeta, _NumberMeta)

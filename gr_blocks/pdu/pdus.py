@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pmt
 
-from gened.errors import GenedError
+from gened.gr_blocks.pdu.frame_meta import PduError as PduError
 
 AnyArray = npt.NDArray[Any]
 
@@ -27,10 +27,6 @@ MAX_ITEMS = 3 * 4096 * 4096
 """Longest vector accepted: a picture of 4096x4096 RGB bytes."""
 MAX_META = 128
 """Most entries of a dictionary accepted."""
-
-
-class PduError(GenedError):
-    """A message is not a PDU of the kind that this port takes."""
 
 
 _VECTORS = (

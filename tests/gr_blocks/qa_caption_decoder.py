@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gened.gr_blocks import picture_editor
 from gened.gr_blocks.caption_decoder import caption_decoder
+from gened.gr_blocks.pdu import edit_queue
 from gened.gr_blocks.pdu.frame_pdus import received_from_pdu, received_to_pdu
 from gened.gr_blocks.pdu.pdus import from_pdu
 from gened.gr_blocks.phy.framing.records import Records, pack_records
@@ -77,7 +77,7 @@ def test_a_damaged_caption_is_told_as_such_and_is_no_caption(bench: Any) -> None
     assert (meta["caption"], meta["caption_partial"], meta["crc_ok"]) == (None, "a r\ufffdd fox!", False)
     assert again.partial_text is not None and again.partial_text.data == packed
     assert np.array_equal(again.partial_text.is_sure, left.is_sure)
-    assert picture_editor._text(meta) == ""  # what an editor would be told
+    assert edit_queue._text(meta) == ""  # what an editor would be told
     assert texts.wait(1, 0.05) == []
     assert block.stats()["n_partial_texts"] == 1
 
