@@ -266,6 +266,10 @@ class ChildProcess:
         environment: Mapping[str, str] | None = None,
         folder: str | None = None,
     ) -> None:
+        if not hasattr(os, "killpg"):
+            raise LinkError(
+                "a link and its workers are processes in sessions of their own, which Windows lacks; run it under WSL"
+            )
         content = pickle.dumps(argument)
         self._log: BinaryIO | None = None
         if has_log and not is_debugging():

@@ -69,6 +69,20 @@ def machine_load() -> float | None:
         return None
 
 
+def peak_memory_mib(*, with_children: bool = False) -> float | None:
+    """Largest memory of this process so far, MiB; None where the system does not count it, as Windows.
+
+    Args:
+        with_children: Whether the largest of the processes that it has ended counts, too.
+    """
+    try:
+        import resource
+    except ImportError:
+        return None
+    processes = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)[: 1 + with_children]
+    return round(max(resource.getrusage(process).ru_maxrss for process in processes) / 1024, 1)
+
+
 def _command_name(program: str) -> str:
     """Name of the program; "gened" for `python -m gened`, too."""
     path = Path(program)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from dataclasses import asdict
 from enum import StrEnum
@@ -85,13 +84,6 @@ def pictures_progress(*, quiet: bool) -> Progress:
 
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet)
-
-
-def peak_memory_mib() -> float:
-    """Of this process, or of the largest that it has ended."""
-    return round(
-        max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024, 1
-    )
 
 
 @from_records
@@ -181,7 +173,7 @@ def evaluate(
     from gened.models.evaluation.run.per_picture import write_csv
     from gened.models.evaluation.run.settings import settings_used
     from gened.models.evaluation.run.workers import EditorPlan
-    from gened.provenance import machine_load, run_meta
+    from gened.provenance import machine_load, peak_memory_mib, run_meta
 
     load_at_start = machine_load()
     snrs_db = options.parse_numbers(snr)
@@ -269,7 +261,7 @@ def evaluate(
         ),
         load_at_start=load_at_start,
         left_out=[asdict(one) for one in found.left_out],
-        peak_memory_mib=peak_memory_mib(),
+        peak_memory_mib=peak_memory_mib(with_children=True),
     )  # fmt: skip
     result = {"meta": {**run_meta(sys.argv, seed=seed), **about}, "rows": found.rows}
     text = json.dumps(result | ({"pictures": found.pictures} if per_picture else {}), indent=1, allow_nan=False)

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import os
-import resource
 import time
 from pathlib import Path
 
 import numpy as np
 
 from gened.doctor.findings import Finding, Level, Visit, check
+from gened.provenance import machine_load
 
 GOVERNORS = "sys/devices/system/cpu"
 SOCKET_BUFFERS = ("rmem_max", "wmem_max")
@@ -31,8 +31,8 @@ MIN_HELD_S = 0.1
 @check("Machine")
 def processor(visit: Visit) -> list[Finding]:
     """Cores, load and the processor's clock."""
-    n_cores = len(os.sched_getaffinity(0))
-    load = os.getloadavg()[0]
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    load = machine_load() or 0.0  # Windows counts none
     text = f"{n_cores} core{'' if n_cores == 1 else 's'}, load {load:.1f}"
     level: Level = "ok"
     step = ""
@@ -114,6 +114,10 @@ def usb_limit(root: Path) -> list[Finding]:
 def priority(visit: Visit) -> list[Finding]:
     """Whether UHD may run its threads first."""
     if visit.driver != "uhd":
+        return []
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
         return []
     highest = resource.getrlimit(resource.RLIMIT_RTPRIO)[1]
     if highest == resource.RLIM_INFINITY or highest > 0:

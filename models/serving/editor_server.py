@@ -15,7 +15,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import logging
-import resource
 import sys
 import threading
 import time
@@ -41,6 +40,7 @@ from gened.models.serving.editor_protocol import (
     pack_refused,
     unpack_ask,
 )
+from gened.provenance import peak_memory_mib
 
 DEFAULT_ADDRESS = "tcp://127.0.0.1:5560"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -151,7 +151,7 @@ class EditorServer:
             "uptime_s": round(time.monotonic() - self._begun_s, 1), "waiting": waiting, "in_work": in_work,
             "queue_len": self._queue_len, **{key: self._counts[key] for key in ("edited", "failed", "refused", "bad")},
             "latency_ms": {f"p{p}": round(float(np.percentile(latencies, p)), 1) for p in PERCENTILES},
-            "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "peak_memory_mib": peak_memory_mib(),
         }  # fmt: skip
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available():
