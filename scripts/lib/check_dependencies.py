@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checks that an interpreter has the packages that gr-gened depends on; `cmake --install` runs it.
+"""Checks that an interpreter has the packages that gr-gened depends on with GNU Radio; `cmake --install` runs it.
 
     python scripts/lib/check_dependencies.py pyproject.toml [FOLDER]
 
@@ -44,7 +44,8 @@ def main(arguments: list[str]) -> int:
         return 2
     sys.path[:] = [*arguments[1:], *sys.path[1:]]
     project = tomllib.loads(Path(arguments[0]).read_text())["project"]
-    missing = [text for requirement in project["dependencies"] if (text := problem(requirement))]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["gnuradio"]]
+    missing = [text for requirement in wanted if (text := problem(requirement))]
     for text in missing:
         print(text, file=sys.stderr)
     return 1 if missing else 0

@@ -103,7 +103,7 @@ setup_environment() {
   install_torch
   say "python: installing the packages pinned in constraints.txt"
   install_pip setuptools packaging # the tools that the next line builds with
-  install_pip --no-build-isolation --editable "$ROOT[networks,train,metrics,clip,editor,heic,radio,docs,dev]"
+  install_pip --no-build-isolation --editable "$ROOT[gnuradio,networks,train,metrics,clip,editor,heic,radio,docs,dev]"
   install_pip --no-deps "${CARRIERS[@]}"
   check_environment
   environment_stamp >"$VENV/.gened-stamp"
