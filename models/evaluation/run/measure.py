@@ -177,7 +177,7 @@ def _received(codec: Codec, item: Item, setting: Setting, encoded: Encoded) -> t
     received, has_caption = (
         (_through_channel(frame, setting), arrives(caption, *_caption_channel(setting)))
         if setting.over == "channel"
-        else _through_waveform(frame, setting)
+        else through_waveform(frame, setting)
     )
     return received, has_caption and setting.captions != "none"
 
@@ -258,7 +258,7 @@ def _caption_channel(setting: Setting) -> tuple[ChannelConfig, np.random.Generat
     return replace(setting.channel, snr_db=setting.snr_db), np.random.default_rng([setting.seed, CAPTION_STREAM])
 
 
-def _through_waveform(frame: Frame, setting: Setting) -> tuple[Received | None, bool]:
+def through_waveform(frame: Frame, setting: Setting) -> tuple[Received | None, bool]:
     """Send as complex samples through the sample channel and the whole receiver.
 
     Returns:

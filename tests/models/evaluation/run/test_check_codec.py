@@ -14,6 +14,7 @@ import pytest
 from unfair_codecs import FairCodec, install
 
 from gened.errors import CodecError, GenedError
+from gened.gr_blocks.phy.channel.noise import complex_noise
 from gened.gr_blocks.phy.types import Encoded, ImageSize, Received
 from gened.models.codecs.base import Decoded
 from gened.models.codecs.registry import BUILT_IN
@@ -157,8 +158,15 @@ def test_each_fault_is_found_by_its_rule(codec: Any, faults: dict[str, str]) -> 
 def test_a_loss_in_the_waveform_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     text = trial_of(FairCodec()).whiteness()
     assert "PAPR" in text and "over the waveform" in text
-    monkeypatch.setattr(checking, "MAX_LOSS_DB", -5.0)
-    with pytest.raises(CodecError, match="a loss of more than -5 dB"):
+    whole = checking.through_waveform
+
+    def noisier(frame: Any, setting: Any) -> Any:
+        received, has_caption = whole(frame, setting)
+        noise = complex_noise(np.random.default_rng(0), len(received.symbols), 1e-2)  # as much again as at 20 dB
+        return replace(received, symbols=received.symbols + noise), has_caption
+
+    monkeypatch.setattr(checking, "through_waveform", noisier)
+    with pytest.raises(CodecError, match=r"the waveform costs 3\.\d\d dB of SNR.* a loss of more than 1\.5 dB"):
         trial_of(FairCodec()).whiteness()
 
 
