@@ -187,7 +187,7 @@ def report(result: dict[str, Any]) -> list[Table | str]:
     for (system, metric, channel, rate), rows in groups.items():
         figure = FIGURES[metric]
         table = Table(title=f"{figure.title}, {channel}, rate {rate}: {system} against {result['reference']}")
-        for name in ("SNR dB", "against", "mean", "difference", "95 % from", "95 % to", "pictures"):
+        for name in ("SNR dB", "reference", "system", "difference", "95 % from", "95 % to", "pictures"):
             table.add_column(name, justify="right", no_wrap=True)
         for row in rows:
             ends = row["difference_ci95"] or (None, None)
@@ -202,14 +202,14 @@ def report(result: dict[str, Any]) -> list[Table | str]:
 
 def _sentence(row: dict[str, Any], reference: str) -> str:
     """A Bjontegaard delta in words."""
-    title, pattern = FIGURES[row["metric"]].title, FIGURES[row["metric"]].pattern
+    metric, pattern = row["metric"], FIGURES[row["metric"]].pattern
     at = f"{row['snr_db']:g} dB" if row["rate"] is None else f"rate {row['rate']}"
     what = "symbols" if row["bd_x_unit"] == "%" else "SNR"
     across = "unknown" if row["bd_x"] is None else f"{row['bd_x']:+.2f} {row['bd_x_unit']}"
     along = "unknown" if row["bd"] is None else f"{row['bd']:+{pattern}}"
     return (
-        f"{row['system']} against {reference}, {row['channel']}, {at}: Bjontegaard delta of {title} {along}"
-        f"{_range(row['bd_ci95'], pattern)}, of {what} for the same {title} {across}{_range(row['bd_x_ci95'], '.2f')}"
+        f"{row['system']} against {reference}, {row['channel']}, {at}: Bjontegaard delta of {metric} {along}"
+        f"{_range(row['bd_ci95'], pattern)}; {what} for the same {metric} {across}{_range(row['bd_x_ci95'], '.2f')}"
     )
 
 
