@@ -18,6 +18,7 @@ from gened.commands.exit_codes import epilog, exit_code
 from gened.commands.gnuradio_options import REMEDY
 from gened.commands.signals import Interrupted, raise_on_signals
 from gened.errors import GenedError
+from gened.threads import wait_passively
 
 LINK = "The link"
 CODECS = "Codecs"
@@ -172,6 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code; see `exit_codes`.
     """
     raise_on_signals()
+    wait_passively()
     try:
         status = app(args=None if arguments is None else list(arguments), prog_name="gened", standalone_mode=False)
         return status if isinstance(status, int) else 0

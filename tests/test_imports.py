@@ -26,7 +26,7 @@ BASE = "gened base"
 """Modules of `gened` that every part may use; they use one another alone."""
 BASE_MODULES = {
     "gened", "gened.errors", "gened.addresses", "gened.hostile", "gened.paths", "gened.processes", "gened.provenance",
-    "gened.option_fields",
+    "gened.option_fields", "gened.threads",
 }  # fmt: skip
 PHY = "gened.gr_blocks.phy"
 SERVING = "gened.models.serving"

@@ -19,6 +19,7 @@ from gened.gr_blocks.phy.channel.config import ChannelConfig
 from gened.link.config import EditConfig
 from gened.models.codecs.encode_options import MAX_SEED, EncodeOptions
 from gened.option_fields import Options, parse_name_values
+from gened.threads import limit_threads
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -144,6 +145,7 @@ def evaluate(
     workers: Annotated[
         int, typer.Option("--workers", min=1, max=256, help="Processes that share the pictures and the cores.")
     ] = 1,
+    threads: options.Threads = None,
     batch: Annotated[
         int,
         typer.Option("--batch", min=1, max=1024, help="Pictures of one size that go through the codec together."),
@@ -163,6 +165,8 @@ def evaluate(
     quiet: options.Quiet = False,
 ) -> None:
     """Measure a codec: PSNR, MS-SSIM and more at each SNR over a folder of pictures, without radio or sockets."""
+    if threads is not None:
+        limit_threads(threads)  # before PyTorch is loaded
     from rich.console import Console
 
     from gened.models.codecs.registry import load_codec
@@ -221,6 +225,7 @@ def evaluate(
             limit=limit,
             cache=cache,
             workers=workers,
+            threads=threads,
             batch=batch,
             codec_name=codec_name,
             device=device,
@@ -253,6 +258,7 @@ def evaluate(
         captions=captions.value,
         seeds=seeds,
         workers=workers,
+        threads=threads,
         batch=batch,
         editor=None if plan is None else asdict(plan),
         settings=settings_used(

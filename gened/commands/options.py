@@ -106,6 +106,13 @@ Live = Annotated[
     ),
 ]  # fmt: skip
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", min=1, max=1024, help="Threads of PyTorch and BLAS in each process.",
+        show_default="all cores, divided among the processes",
+    ),
+]  # fmt: skip
 Device = Annotated[str, typer.Option("--device", help="PyTorch device: cpu or cuda.")]
 
 

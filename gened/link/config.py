@@ -321,6 +321,8 @@ class ReceiveConfig:
     """Leave report.json, side_by_side.png and constellation.png of the first frame in `out` too."""
     without_gnuradio: bool = False
     """Whether the NumPy chain receives in place of the GNU Radio flowgraph; from a recording or the emulator only."""
+    threads: Annotated[int | None, Option("--threads", min=1, max=1024, shown_default="half of the cores")] = None
+    """Threads of PyTorch and BLAS in the process that decodes."""
     live_s: float | None = None
     """Period of the live figures, s; None: none."""
     argv: tuple[str, ...] = ()

@@ -194,6 +194,7 @@ class NumpyReceiver:
         on_edited: See there.
         editor: See there.
         edit_strength: See there.
+        n_threads: See there.
 
     Raises:
         GenedError: The source cannot be opened.
@@ -215,6 +216,7 @@ class NumpyReceiver:
         on_edited: OnPicture,
         editor: EditorClient | None = None,
         edit_strength: float = 1.0,
+        n_threads: int | None = None,
     ) -> None:
         require_packages()
         self.profile = profile
@@ -222,7 +224,7 @@ class NumpyReceiver:
         self.detector = _Detector(self._receiver)
         names = tuple(name for name in codecs if name)
         options = {"codecs": names, "options": {name: dict(codec_options or {}) for name in names}}
-        self.decoder = _Decoder(Worker(CODEC_SERVICE, options, queue_len=QUEUE_LEN))
+        self.decoder = _Decoder(Worker(CODEC_SERVICE, options, queue_len=QUEUE_LEN, n_threads=n_threads))
         self._decoding = DecodeQueue(self.decoder.worker, self._decoded, self._failed)
         self._editor = editor
         self._editing = EditQueue(edit_strength, self._edited)

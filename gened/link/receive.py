@@ -116,7 +116,7 @@ def _receiver(
         "codecs": config.codecs, "codec_options": config.codec_options, "timeout_s": ASSEMBLY_S,
         "on_frame": inbox.frame, "on_picture": inbox.picture, "on_edited": inbox.edited,
         "editor": None if editor is None else editor.client,
-        "edit_strength": 1.0 if config.edit is None else config.edit.strength,
+        "edit_strength": 1.0 if config.edit is None else config.edit.strength, "n_threads": config.threads,
     }  # fmt: skip
     if config.without_gnuradio:
         from gened.link.numpy_receiver import NumpyReceiver

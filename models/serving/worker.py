@@ -26,6 +26,7 @@ from typing import Any
 
 from gened.errors import LinkError
 from gened.processes import ChannelClosedError, ChildProcess, Failure, Parent, load, one_line
+from gened.threads import PASSIVE, limits
 
 DEFAULT_QUEUE_LEN = 8
 DEFAULT_TIMEOUT_S = 120.0  # a 4096x4096 picture takes some 20 s through a network on one core
@@ -274,8 +275,9 @@ class Worker:
         self._stop_child(grace_s=0.0)
         if self._closing:
             raise LinkError("the worker was closed")
-        threads = {f"{name}_NUM_THREADS": str(self._n_threads) for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")}
-        self._child = ChildProcess(SERVE_JOBS, (self._service, self._options), environment=threads)
+        waiting = {name: os.environ.get(name, value) for name, value in PASSIVE.items()}
+        environment = {**waiting, **limits(self._n_threads)}
+        self._child = ChildProcess(SERVE_JOBS, (self._service, self._options), environment=environment)
         self.stats.n_starts += 1
         return self._child
 

@@ -207,6 +207,7 @@ def run_evaluation(
     clip: str | None = None,
     cache: Path | None = None,
     workers: int = 1,
+    threads: int | None = None,
     batch: int = 1,
     codec_name: str | None = None,
     device: str = "cpu",
@@ -238,6 +239,7 @@ def run_evaluation(
         clip: Folder or name of the CLIP for `clip_score`.
         cache: Folder in which scores are kept between runs; None: none are kept.
         workers: Number of processes among which the pictures are divided.
+        threads: Threads of PyTorch and BLAS in each of several processes; None: the cores, divided among them.
         batch: Pictures of one size that are encoded and decoded together; times are then divided by their number.
         codec_name: Name or folder of the codec, for the processes to load.
         device: PyTorch device of the codec in those processes.
@@ -270,7 +272,7 @@ def run_evaluation(
     if workers > 1:
         if codec_name is None:
             raise ConfigError("several workers need the codec by name, each loads its own")
-        answers = measure_in_processes(codec_name, device, plan, workers, report)
+        answers = measure_in_processes(codec_name, device, plan, workers, report, threads=threads)
     else:
         answers = measure_here(codec, plan, report)
     shown: list[Shown] = []

@@ -262,7 +262,13 @@ def _batches(plan: Plan) -> list[range]:
 
 
 def measure_in_processes(
-    codec: str, device: str, plan: Plan, n_workers: int, progress: Callable[[int, int], None]
+    codec: str,
+    device: str,
+    plan: Plan,
+    n_workers: int,
+    progress: Callable[[int, int], None],
+    *,
+    threads: int | None = None,
 ) -> list[PictureScores]:
     """As `measure_here`, in worker processes; each takes the next batch when it has finished one.
 
@@ -272,12 +278,13 @@ def measure_in_processes(
         plan: What is measured.
         n_workers: Number of processes.
         progress: Called with pictures done and to do.
+        threads: Threads of PyTorch and BLAS in each process; None: the cores, divided among the processes.
 
     Raises:
         GenedError: As in one process; or a process died.
     """
     n_pictures = len(plan.paths)
-    n_threads = max(1, (os.cpu_count() or 1) // n_workers)
+    n_threads = threads or max(1, (os.cpu_count() or 1) // n_workers)
     done: queue.SimpleQueue[tuple[Worker, JobResult]] = queue.SimpleQueue()
     found: dict[int, list[PictureScores]] = {}
     batches = _batches(plan)
