@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -23,11 +24,13 @@ from gened.errors import ConfigError
 from gened.gr_blocks.phy.channel.config import ChannelConfig
 from gened.link.config import EditConfig
 from gened.models.codecs.encode_options import EncodeOptions
+from gened.models.evaluation.plots.style import PlotStyle
 from gened.option_fields import Options
 
 
 @from_records
 def plot(
+    style: Given[PlotStyle],
     encode: Annotated[Given[EncodeOptions], Options(without=("snr_db", "seed"))],
     channel: Annotated[
         Given[ChannelConfig], Options(without=("snr_db", "freq_offset_hz", "sfo_ppm", "erasure", "seed"))
@@ -44,6 +47,15 @@ def plot(
         str, typer.Option("--x", metavar="KEY", help="snr_db, payload_symbols or any other number.")
     ] = "snr_db",
     y: Annotated[str, typer.Option("--y", metavar="KEY", help="psnr_db, psnr_fg_db, st_lpips, ...")] = "psnr_db",
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by",
+            metavar="KEY",
+            help="One line for each value of this key of a row, such as variant.",
+            show_default=False,
+        ),
+    ] = None,  # fmt: skip
     sheet: Annotated[bool, typer.Option("--sheet", help="Instead: originals beside what codecs make of them.")] = False,
     data: Annotated[
         Path | None, typer.Option("--data", help="Sheet: folder of pictures, or one with images/ and masks/.")
@@ -98,7 +110,8 @@ def plot(
         raise ConfigError("name the results to draw: gened plot RESULT.json... --out FILE.png; or ask for a --sheet")
     else:
         from gened.models.evaluation.plots.curves import plot as run
-        from gened.models.evaluation.plots.curves import read_result
+        from gened.models.evaluation.plots.lines import read_results
 
-        run([(path.stem, read_result(path)) for path in results], out, x=x, y=y)
+        for remark in run(read_results(results), out, x=x, y=y, by=by, style=style.make()):
+            print(f"gened plot: {remark}", file=sys.stderr)
     print(out)

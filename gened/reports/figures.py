@@ -7,16 +7,15 @@ neither limit a caption to four lines nor place a picture without resampling it 
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from scipy.ndimage import binary_erosion
 
 from gened.gr_blocks.phy.types import ComplexArray
+from gened.models.data.fonts import Font, load_font
 from gened.models.data.images import Mask, Pixels
 from gened.reports.report import FrameReport
 
@@ -32,18 +31,6 @@ N_COLUMNS = 4
 MAX_CAPTION_LINES = 4
 MAX_POINTS = 5000
 
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
-
-def _font(size: int, style: str = "") -> Font:
-    """DejaVu Sans, which comes with matplotlib; Pillow's own font where that is missing."""
-    spec = importlib.util.find_spec("matplotlib")
-    if spec is not None and spec.origin is not None:
-        path = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / f"DejaVuSans{style}.ttf"
-        if path.is_file():
-            return ImageFont.truetype(str(path), size)
-    return ImageFont.load_default(size)
-
 
 def _panel(pixels: Pixels | None, size: tuple[int, int], note: str, mask: Mask | None) -> Image.Image:
     """A picture in its place with what is important outlined, or a grey field that says why there is none."""
@@ -55,7 +42,7 @@ def _panel(pixels: Pixels | None, size: tuple[int, int], note: str, mask: Mask |
         )
         return panel if mask is None else _outlined(panel, mask)
     field = Image.new("RGB", size, FAINT)
-    ImageDraw.Draw(field).text((size[0] / 2, size[1] / 2), note, fill=GREY, font=_font(18), anchor="mm")
+    ImageDraw.Draw(field).text((size[0] / 2, size[1] / 2), note, fill=GREY, font=load_font(18), anchor="mm")
     return field
 
 
@@ -147,7 +134,7 @@ def side_by_side(
         panels.append(("edited", edited, "", None))
     width = 2 * MARGIN + len(panels) * column + (len(panels) - 1) * GAP
     caption, caption_ink = _caption(report)
-    caption_font = _font(22, "-Oblique" if caption_ink == INK else "")
+    caption_font = load_font(22, "-Oblique" if caption_ink == INK else "")
     lines = wrapped(caption, caption_font, width - 2 * MARGIN, MAX_CAPTION_LINES)
     figures = figures_of(report)
     caption_top = MARGIN + 34 + size[1] + 22
@@ -157,16 +144,16 @@ def side_by_side(
     draw = ImageDraw.Draw(page)
     for index, (title, pixels, note, outline) in enumerate(panels):
         left = MARGIN + index * (column + GAP)
-        draw.text((left, MARGIN), title, fill=INK, font=_font(20, "-Bold"))
+        draw.text((left, MARGIN), title, fill=INK, font=load_font(20, "-Bold"))
         page.paste(_panel(pixels, size, note, outline), (left + (column - size[0]) // 2, MARGIN + 34))
     detail = f"frame {report.frame}, {shape[1]} x {shape[0]} pixels"
-    draw.text((MARGIN + 2 * column + GAP, MARGIN + 3), detail, fill=GREY, font=_font(16), anchor="ra")
+    draw.text((MARGIN + 2 * column + GAP, MARGIN + 3), detail, fill=GREY, font=load_font(16), anchor="ra")
     if edited is not None:
         by = "" if report.editor_ms is None else f"in {report.editor_ms:,.0f} ms; a guess, not a photograph"
-        draw.text((width - MARGIN, MARGIN + 3), by, fill=GREY, font=_font(16), anchor="ra")
+        draw.text((width - MARGIN, MARGIN + 3), by, fill=GREY, font=load_font(16), anchor="ra")
     if mask is not None:
         note = f"outlined: important, {100 * np.mean(mask >= 128):.0f} %"
-        draw.text((MARGIN + column, MARGIN + 3), note, fill=GREY, font=_font(16), anchor="ra")
+        draw.text((MARGIN + column, MARGIN + 3), note, fill=GREY, font=load_font(16), anchor="ra")
     for index, line in enumerate(lines):
         draw.text((MARGIN, caption_top + 32 * index), line, fill=caption_ink, font=caption_font)
     _draw_figures(draw, figures, figures_top, width)
@@ -185,7 +172,7 @@ def _caption(report: FrameReport) -> tuple[str, str]:
 
 def _draw_figures(draw: ImageDraw.ImageDraw, figures: Sequence[tuple[str, str]], top: int, width: int) -> None:
     """A table of label over value, `N_COLUMNS` a row, each as wide as it needs."""
-    label_font, value_font = _font(14), _font(19)
+    label_font, value_font = load_font(14), load_font(19)
     draw.line((MARGIN, top - 12, width - MARGIN, top - 12), fill=FAINT, width=2)
     columns = [figures[index::N_COLUMNS] for index in range(N_COLUMNS)]
     needed = [

@@ -1,191 +1,62 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plots of results of `gened evaluate`: one line per codec, with its 95 % interval as a band where it is known."""
+"""Plots of results of `gened evaluate`: one line per codec, with its 95 % interval as a band where it is known.
+
+Texts stay texts: TrueType fonts (Type 42) in PDF, which publishers accept, and characters in SVG.
+"""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
+import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gened.errors import ConfigError
 from gened.models.evaluation.metrics.registry import FIGURES
-from gened.models.evaluation.run.evaluate import ROW_KEYS
+from gened.models.evaluation.plots.lines import (
+    COUNTS,
+    LABELS,
+    Line,
+    Results,
+    lines,
+    picture_size,
+    unequal,
+)
+from gened.models.evaluation.plots.style import SIZES, PlotStyle, Size, line_styles, parse_limits
 from gened.models.evaluation.run.files import require_writable
 
-LABELS = {
-    "snr_db": "SNR (Es/N0), dB",
-    **{figure.key: figure.axis for figure in FIGURES.values()},
-    "lpips": "LPIPS (lower is better)",
-    "lost_fraction": "lost pictures, fraction",
-    "rate": "rate, complex symbols per source value",
-    "analog_symbols": "analogue symbols per picture",
-    "side_symbols": "side symbols per picture",
-    "caption_symbols": "caption symbols per picture",
-    "payload_symbols": "transmitted symbols per picture",
-    "encode_ms": "encoding, ms",
-    "decode_ms": "decoding, ms",
-    "editor_ms": "editing, ms",
-}
-"""Keys of a row that an axis may show, with their names."""
-REQUIRED_KEYS = (
-    "codec", "editor", "channel", "rate", "snr_db", "n", "analog_symbols", "side_symbols", "caption_symbols",
-    "payload_symbols", "psnr_db", "psnr_db_ci95", "lost_fraction", "encode_ms", "decode_ms", "editor_ms",
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
+    from matplotlib.transforms import Bbox
+
+PLACES = (
+    "upper left", "upper right", "lower left", "lower right", "center right", "center left", "upper center",
+    "lower center", "center",
 )  # fmt: skip
-"""Keys that every result has. Figures of metrics that were registered later are unknown in older results."""
-COUNTS = ("rate", "analog_symbols", "side_symbols", "payload_symbols")
-"""Abscissas along which a line joins several rates; along any other, its rate is constant."""
-COLORS = ("#0b6e99", "#c4511d", "#3f7d3a", "#7a4ea3", "#a5243d", "#8a6d00", "#16181d", "#5b7f8c")
-MARKERS = "osD^vPX*"
-MANY_LINES = 6
-SIZE_INCHES, DPI = (7.0, 4.6), 160
+"""Places of a legend inside the axes, the most usual first."""
+CLEARANCE = 4.0
+"""Smallest distance between the legend and a line, points."""
+MAX_LEGEND = 0.6
+"""Largest share of the width and of the height of the axes that a legend inside them may take."""
+LEGEND_FONT = 0.9
+"""Size of the legend's texts, in units of the font size."""
+EM = 0.56
+"""Mean width of a character, in units of the font size."""
+GREY, FAINT, WARNING = "#666c78", "#d9dce2", "#9c2f00"
+BAND_ALPHA = 0.13
 
 
-@dataclass(frozen=True)
-class Line:
-    """One line of a figure."""
-
-    label: str
-    x: list[float]
-    y: list[float]
-    low: list[float] | None
-    """Lower end of the interval at each point; None where a point has none."""
-    high: list[float] | None
-
-
-def read_result(path: Path) -> dict[str, Any]:
-    """A file that `gened evaluate --out` wrote.
-
-    Raises:
-        ConfigError: It is none.
-    """
-    try:
-        result = json.loads(path.read_text())
-        rows = result["rows"]
-        if not isinstance(result["meta"], dict) or not rows or not all(set(REQUIRED_KEYS) <= set(row) for row in rows):
-            raise KeyError
-        result["rows"] = [{**dict.fromkeys(ROW_KEYS), **row} for row in rows]
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} is no result of gened evaluate; make one with --out") from error
-    return dict(result)
-
-
-def _number(row: dict[str, Any], key: str) -> float | None:
-    value = row[key]
-    return None if value is None else float(Fraction(value)) if key == "rate" else float(value)
-
-
-def _size(meta: dict[str, Any]) -> str:
-    return f"{meta['resize']}x{meta['resize']}" if meta.get("resize") else "full size"
-
-
-def _traits(result: dict[str, Any], row: dict[str, Any], x: str) -> dict[str, str]:
-    """The properties that are constant along a line, most important first; labels name those that differ."""
-    meta = result["meta"]
-    traits = {
-        "codec": str(row["codec"]),
-        "editor": "" if row["editor"] == "none" else f"edited by {row['editor']}",
-        "rate": f"rate {row['rate']}",
-        "snr_db": f"{row['snr_db']:g} dB",
-        "channel": str(row["channel"]),
-        "size": _size(meta),
-        "data": str((meta.get("data") or {}).get("name", "")),
-        "mask": {"none": "no mask", "truth": "true mask"}.get(str(meta.get("mask")), "codec's mask"),
-        "focus": "" if meta.get("focus") is None else f"focus {meta['focus']:g}",
-    }
-    for key in COUNTS if x in COUNTS else (x,):
-        traits.pop(key, None)
-    if x not in COUNTS and x != "snr_db":
-        traits.pop("snr_db")
-    return traits
-
-
-def lines(results: Sequence[tuple[str, dict[str, Any]]], *, x: str, y: str) -> list[Line]:
-    """The lines of a figure, in the order in which the results name them.
-
-    Args:
-        results: Name of the file and what it holds.
-        x: Key along the abscissa.
-        y: Key along the ordinate.
-
-    Raises:
-        ConfigError: A key that cannot be shown, or one that no row has a value for.
-    """
-    for key in (x, y):
-        if key not in LABELS:
-            raise ConfigError(f"'{key}' cannot be an axis; known are {', '.join(LABELS)}")
-    groups: dict[tuple[tuple[str, str], ...], list[tuple[str, dict[str, Any]]]] = {}
-    for source, result in results:
-        for row in result["rows"]:
-            if _number(row, x) is not None and _number(row, y) is not None:
-                groups.setdefault(tuple(_traits(result, row, x).items()), []).append((source, row))
-    if not groups:
-        raise ConfigError(f"no row holds both {x} and {y}; see --metrics of gened evaluate for what it can measure")
-    found = [part for traits, rows in groups.items() for part in _parts(dict(traits), rows, x)]
-    labels = _labels([traits for traits, _ in found])
-    return [
-        _line(label, sorted(rows, key=lambda row: _number(row, x) or 0.0), x, y)
-        for label, (_, rows) in zip(labels, found, strict=True)
-    ]
-
-
-def _parts(
-    traits: dict[str, str], rows: list[tuple[str, dict[str, Any]]], x: str
-) -> list[tuple[dict[str, str], list[dict[str, Any]]]]:
-    """One line if each abscissa occurs once; one line per file if several files hold the same point."""
-    if len({_number(row, x) for _, row in rows}) == len(rows):
-        return [({**traits, "source": ""}, [row for _, row in rows])]
-    return [
-        ({**traits, "source": name}, [row for source, row in rows if source == name])
-        for name in dict.fromkeys(source for source, _ in rows)
-    ]
-
-
-def _labels(traits: list[dict[str, str]]) -> list[str]:
-    """The codec, and as many further traits as distinguish the lines."""
-    chosen = [[trait["codec"]] for trait in traits]
-    for key in traits[0]:
-        counts = Counter(map(tuple, chosen))
-        if key == "codec" or max(counts.values()) == 1 or len({trait[key] for trait in traits}) == 1:
-            continue
-        for texts, trait in zip(chosen, traits, strict=True):
-            if trait[key]:
-                texts.append(trait[key])
-    return [", ".join(texts) for texts in chosen]
-
-
-def _line(label: str, rows: list[dict[str, Any]], x: str, y: str) -> Line:
-    intervals = [row.get(f"{y}_ci95") for row in rows]
-    known = [interval for interval in intervals if interval is not None]
-    has_band = len(known) == len(rows)
-    return Line(
-        label,
-        [_number(row, x) or 0.0 for row in rows],
-        [_number(row, y) or 0.0 for row in rows],
-        [float(low) for low, _ in known] if has_band else None,
-        [float(high) for _, high in known] if has_band else None,
-    )
-
-
-def _subtitle(results: Sequence[tuple[str, dict[str, Any]]], x: str) -> str:
-    """The properties that all lines share: data, size, channel, rate or SNR."""
-    parts: list[set[str]] = [set(), set(), set(), set()]
-    for _, result in results:
-        meta, data = result["meta"], result["meta"].get("data")
-        parts[0].add(f"{data['pictures']} pictures of {data['name']}" if data else f"{result['rows'][0]['n']} pictures")
-        parts[1].add(_size(meta))
-        for row in result["rows"]:
-            parts[2].add(str(row["channel"]))
-            parts[3].add(f"{row['snr_db']:g} dB" if x in COUNTS else f"rate {row['rate']}")
-    return ", ".join(next(iter(part)) for part in parts if len(part) == 1)
-
-
-def plot(results: Sequence[tuple[str, dict[str, Any]]], out: Path, *, x: str = "snr_db", y: str = "psnr_db") -> None:
+def plot(
+    results: Results,
+    out: Path,
+    *,
+    x: str = "snr_db",
+    y: str = "psnr_db",
+    by: str | None = None,
+    style: PlotStyle | None = None,
+) -> list[str]:
     """Write a plot; the suffix of the file selects the format (png, pdf, svg).
 
     Args:
@@ -193,32 +64,180 @@ def plot(results: Sequence[tuple[str, dict[str, Any]]], out: Path, *, x: str = "
         out: The picture file.
         x: Key along the abscissa.
         y: Key along the ordinate.
+        by: A further key of a row; each of its values is a line of its own.
+        style: Size, texts and axes.
+
+    Returns:
+        What the user must know besides the plot: in which conditions the lines differ. The plot marks it, too.
 
     Raises:
-        ConfigError: See `lines`; or a suffix that matplotlib does not know.
+        ConfigError: See `lines`; a suffix that matplotlib does not know; or a style that does not fit the lines.
     """
+    import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    found = lines(results, x=x, y=y)
+    style = style or PlotStyle()
+    found = lines(results, x=x, y=y, by=by)
+    names = _names(found, style)
+    _check_log(found, style)
     require_writable(out)
-    figure = Figure(figsize=SIZE_INCHES, dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    kinds = figure.canvas.get_supported_filetypes()
-    if out.suffix[1:].lower() not in kinds:
+    kind = out.suffix[1:].lower()
+    kinds = FigureCanvasAgg(Figure()).get_supported_filetypes()
+    if kind not in kinds:
         raise ConfigError(f"'{out.name}' is no kind of picture; end it in one of .{', .'.join(sorted(kinds))}")
-    axes = figure.add_subplot()
-    for index, line in enumerate(found):
-        color = COLORS[index % len(COLORS)]
-        axes.plot(line.x, line.y, color=color, marker=MARKERS[index % len(MARKERS)], markersize=5, label=line.label)
-        if line.low is not None and line.high is not None:
-            axes.fill_between(line.x, line.low, line.high, color=color, alpha=0.13, linewidth=0)
-    axes.set_xlabel(LABELS[x])
-    axes.set_ylabel(LABELS[y])
-    axes.set_title(_subtitle(results, x), fontsize="small", color="#666c78", loc="left")
-    axes.grid(color="#d9dce2", linewidth=0.6)
+    with mpl.rc_context(_settings(style.page)):
+        figure = Figure(figsize=(style.page.width, style.page.height), dpi=style.page.dpi, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        has_bands = _draw(axes, found, names, style)
+        _write_texts(axes, results, found, x=x, y=y, style=style, has_bands=has_bands)
+        _place_legend(figure, axes, style)
+        figure.savefig(out, **_without_date(kind))
+    return [f"the lines are not measured alike: {_marked(found, details=True)}"] if unequal(found) else []
+
+
+def _settings(size: Size) -> dict[str, Any]:
+    """Settings of matplotlib: fonts that publishers accept, and widths that fit the size of the texts."""
+    scale = size.font / 10
+    return {
+        "pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "gened",
+        "font.size": size.font, "axes.linewidth": 0.8 * scale, "lines.linewidth": 1.5 * scale,
+        "lines.markersize": 5 * scale, "grid.linewidth": 0.6 * scale, "axes.unicode_minus": True,
+    }  # fmt: skip
+
+
+def _without_date(kind: str) -> dict[str, Any]:
+    """Options of `savefig` that leave out the date, so that the same results give the same file."""
+    dated = {"pdf": "CreationDate", "svg": "Date"}
+    return {"metadata": {dated[kind]: None}} if kind in dated else {}
+
+
+def _names(found: Sequence[Line], style: PlotStyle) -> list[str]:
+    if not style.labels:
+        return [line.label for line in found]
+    if len(style.labels) != len(found):
+        raise ConfigError(
+            f"{len(style.labels)} of --label for {len(found)} lines; the lines are {'; '.join(e.label for e in found)}"
+        )
+    return list(style.labels)
+
+
+def _check_log(found: Sequence[Line], style: PlotStyle) -> None:
+    for is_log, name, limits in (
+        (style.is_log_x, "x", style.x_limits),
+        (style.is_log_y, "y", style.y_limits),
+    ):
+        values = [value for line in found for value in (line.x if name == "x" else line.y)]
+        values += [end for end in parse_limits(limits) if end is not None]
+        if is_log and min(values) <= 0:
+            raise ConfigError(f"--log-{name}: a logarithmic axis cannot show {min(values):g}")
+
+
+def _draw(axes: Axes, found: Sequence[Line], names: Sequence[str], style: PlotStyle) -> bool:
+    """Draws lines and bands; returns whether there are bands."""
+    has_bands = False
+    for line, name, look in zip(found, names, line_styles(len(found)), strict=True):
+        axes.plot(line.x, line.y, color=look.color, marker=look.marker, linestyle=look.dashes, label=name)
+        if line.low is not None and line.high is not None and not style.has_no_bands:
+            axes.fill_between(line.x, line.low, line.high, color=look.color, alpha=BAND_ALPHA, linewidth=0)
+            has_bands = True
+    if style.is_log_x:
+        axes.set_xscale("log")
+    if style.is_log_y:
+        axes.set_yscale("log")
+    axes.set_xlim(*parse_limits(style.x_limits))
+    axes.set_ylim(*parse_limits(style.y_limits))
+    axes.grid(color=FAINT)
     axes.spines[["top", "right"]].set_visible(False)
-    if y in FIGURES and (note := FIGURES[y].note):
-        figure.supxlabel(note, fontsize="x-small", color="#666c78")
-    axes.legend(frameon=False, fontsize="medium" if len(found) <= MANY_LINES else "x-small")
-    figure.savefig(out)
+    return has_bands
+
+
+def _write_texts(
+    axes: Axes, results: Results, found: Sequence[Line], *, x: str, y: str, style: PlotStyle, has_bands: bool
+) -> None:
+    """Title, names of the axes, and below them what a reader must know."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    axes.set_xlabel(LABELS[x] if style.x_label is None else style.x_label)
+    axes.set_ylabel(LABELS[y] if style.y_label is None else style.y_label)
+    small = 0.8 * style.page.font
+    title = _shared(results, x, has_bands) if style.title is None else style.title
+    if title:
+        axes.set_title(_wrapped(title, style.page, small), fontsize=small, color=GREY, loc="left")
+    notes = [f"Not measured alike: {_marked(found)}."] if unequal(found) else []
+    if y in FIGURES and FIGURES[y].note:
+        notes.append(FIGURES[y].note)
+    if notes:
+        smallest = 0.7 * style.page.font
+        text = "\n".join(_wrapped(note, style.page, smallest) for note in notes)
+        figure.supxlabel(text, fontsize=smallest, color=WARNING if unequal(found) else GREY)
+
+
+def _marked(found: Sequence[Line], *, details: bool = False) -> str:
+    """The conditions in which lines differ, with their values on request."""
+    marked = unequal(found)
+    return ", ".join(f"{name} ({', '.join(values)})" if details else name for name, values in marked.items())
+
+
+def _shared(results: Results, x: str, has_bands: bool) -> str:
+    """The properties that all lines share: data, size, channel, rate or SNR."""
+    parts: list[set[str]] = [set(), set(), set(), set()]
+    for _, result in results:
+        meta, data = result["meta"], result["meta"].get("data")
+        parts[0].add(f"{data['pictures']} pictures of {data['name']}" if data else f"{result['rows'][0]['n']} pictures")
+        parts[1].add(picture_size(meta))
+        for row in result["rows"]:
+            parts[2].add(str(row["channel"]))
+            parts[3].add(f"{row['snr_db']:g} dB" if x in COUNTS else f"rate {row['rate']}")
+    shared = [next(iter(part)) for part in parts if len(part) == 1]
+    return ", ".join([*shared, "bands: 95 % intervals"] if has_bands else shared)
+
+
+def _wrapped(text: str, size: Size, font: float) -> str:
+    """A text in lines that fit the width of the plot."""
+    return textwrap.fill(text, max(12, int(72 * (size.width - 0.5) / (EM * font))))
+
+
+# The legend
+
+
+def _place_legend(figure: Figure, axes: Axes, style: PlotStyle) -> None:
+    """Places the legend where it covers no line: inside the axes if it fits there, otherwise below them."""
+    if style.legend == "none":
+        return
+    font = LEGEND_FONT * style.page.font
+    if style.legend == "auto":
+        for place in PLACES:
+            legend = axes.legend(frameon=False, loc=place, fontsize=font)
+            figure.draw_without_rendering()
+            if not _covers(legend, axes, style.page):
+                return
+            legend.remove()
+    handles, names = axes.get_legend_handles_labels()
+    names = [_wrapped(name, style.page, 1.2 * font) for name in names]  # there are handles, too
+    for n_columns in range(min(4, len(names)), 0, -1):
+        legend = figure.legend(
+            handles, names, frameon=False, loc="outside lower center", ncols=n_columns, fontsize=font
+        )
+        figure.draw_without_rendering()
+        box = legend.get_window_extent()
+        if box.width <= figure.bbox.width or n_columns == 1:
+            break
+        legend.remove()
+    if style.size in SIZES:  # a preset is a width; the legend takes none of the height of the axes
+        figure.set_size_inches(style.page.width, style.page.height + box.height / figure.dpi)
+
+
+def _covers(legend: Legend, axes: Axes, size: Size) -> bool:
+    """Whether a legend covers a part of a line or a band, or takes most of the axes."""
+    clearance = CLEARANCE * size.dpi / 72
+    box: Bbox = legend.get_window_extent().padded(clearance)
+    inside = axes.get_window_extent()
+    if box.width > MAX_LEGEND * inside.width or box.height > MAX_LEGEND * inside.height:
+        return True
+    paths = [line.get_transform().transform_path(line.get_path()) for line in axes.get_lines()]
+    if any(path.intersects_bbox(box, filled=False) for path in paths):
+        return True
+    bands = [band.get_transform().transform_path(path) for band in axes.collections for path in band.get_paths()]
+    return any(path.intersects_bbox(box, filled=True) for path in bands)

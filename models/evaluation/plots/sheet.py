@@ -7,20 +7,20 @@ pictures keep their pixels.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from scipy.ndimage import binary_erosion
 
 from gened.errors import ConfigError
 from gened.models.captioning.base import Captioner
 from gened.models.codecs.base import Codec, Picture
 from gened.models.data.evaluation_set import Item, Mask, find_pictures, read_captions, read_item
+from gened.models.data.fonts import Font, load_font
 from gened.models.data.images import Pixels, to_uint8
 from gened.models.editing.base import Editor, EditRequest
 from gened.models.evaluation.metrics.pixel_metrics import MASK_FOUND, masked_psnr_db, psnr_db, rounded
@@ -36,8 +36,6 @@ FONT_SIZE = 15
 JPEG_QUALITY = 88
 """Quality of a sheet that is written as .jpg."""
 INK, GREY, FAINT, PAPER, OUTLINE, HALO = "#16181d", "#666c78", "#d9dce2", "#ffffff", (255, 214, 10), (16, 17, 20)
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 class Cell(NamedTuple):
@@ -154,16 +152,6 @@ def make_rows(
     return rows
 
 
-def _font(size: int, style: str = "") -> Font:
-    """DejaVu Sans, which comes with matplotlib; Pillow's own font where that is missing."""
-    spec = importlib.util.find_spec("matplotlib")
-    if spec is not None and spec.origin is not None:
-        path = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / f"DejaVuSans{style}.ttf"
-        if path.is_file():
-            return ImageFont.truetype(str(path), size)
-    return ImageFont.load_default(size)
-
-
 def _fitted(text: str, font: Font, width: int) -> str:
     """The text, shortened to `width` pixels by an ellipsis."""
     if font.getlength(text) <= width:
@@ -204,7 +192,7 @@ def draw(rows: Sequence[Row], headings: Sequence[str], note: str = "") -> Image.
     height = top + sum(size[1] + LINE + GAP for size in sizes) + MARGIN
     sheet = Image.new("RGB", (2 * MARGIN + len(headings) * (column + GAP) - GAP, height), PAPER)
     pen = ImageDraw.Draw(sheet)
-    font, bold = _font(FONT_SIZE), _font(FONT_SIZE, "-Bold")
+    font, bold = load_font(FONT_SIZE), load_font(FONT_SIZE, "-Bold")
     lefts = [MARGIN + index * (column + GAP) for index in range(len(headings))]
     if note:
         pen.text((MARGIN, MARGIN), _fitted(note, font, sheet.width - 2 * MARGIN), fill=GREY, font=font)

@@ -13,7 +13,6 @@ have captions, and nothing else is done: a threshold must not be chosen on the p
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import sys
 import time
@@ -25,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from gened.errors import ConfigError, GenedError
 from gened.models.captioning.base import MAX_BYTES, Captioner, cut_to_bytes
@@ -35,6 +34,7 @@ from gened.models.captioning.registry import load_captioner
 from gened.models.codecs.base import Map, Picture
 from gened.models.data.evaluation_set import Item, find_pictures, read_item
 from gened.models.data.folders import read_caption_lines
+from gened.models.data.fonts import Font, load_font
 from gened.models.data.images import Pixels, to_float, to_uint8
 from gened.models.data.shards import (
     JSON_SUFFIX,
@@ -233,18 +233,6 @@ N_LINES = 3
 FONT_SIZE = 16
 INK, GREY, PAPER = "#16181d", "#666c78", "#ffffff"
 
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
-
-def _font(size: int) -> Font:
-    """DejaVu Sans, which comes with matplotlib; Pillow's own font where that is missing."""
-    spec = importlib.util.find_spec("matplotlib")
-    if spec is not None and spec.origin is not None:
-        path = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
-        if path.is_file():
-            return ImageFont.truetype(str(path), size)
-    return ImageFont.load_default(size)
-
 
 def _wrapped(text: str, font: Font, width: int) -> list[str]:
     """Lines no wider than `width` pixels, at most `N_LINES`; what does not fit ends in an ellipsis."""
@@ -260,7 +248,7 @@ def _wrapped(text: str, font: Font, width: int) -> list[str]:
 
 def draw_sheet(pictures: Sequence[Pixels], captions: Sequence[str], humans: Sequence[str]) -> Image.Image:
     """Pictures in a grid, beneath each its caption, and in grey what a person said."""
-    font = _font(FONT_SIZE)
+    font = load_font(FONT_SIZE)
     height = CELL + 2 * N_LINES * LINE + GAP
     n_rows = -(-len(pictures) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * (CELL + GAP) + GAP, n_rows * height + GAP), PAPER)

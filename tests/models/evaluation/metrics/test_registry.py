@@ -16,7 +16,7 @@ from gened.models.data.evaluation_set import Item
 from gened.models.evaluation.metrics.base import Figures, Metric
 from gened.models.evaluation.metrics.metric_set import MetricSet, parse_metrics
 from gened.models.evaluation.metrics.registry import DEFAULT, FIGURES, METRICS, Figure, MetricSpec
-from gened.models.evaluation.plots.curves import LABELS
+from gened.models.evaluation.plots.lines import LABELS
 from gened.models.evaluation.run.evaluate import ROW_KEYS, TABLE_LINES
 from gened.paths import child_environment
 
