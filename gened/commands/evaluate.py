@@ -18,6 +18,7 @@ from gened.errors import ConfigError
 from gened.gr_blocks.phy.channel.config import ChannelConfig
 from gened.link.config import EditConfig
 from gened.models.codecs.encode_options import MAX_SEED, EncodeOptions
+from gened.models.evaluation.metrics.registry import DEFAULT, metrics_help
 from gened.option_fields import Options, parse_name_values
 from gened.threads import limit_threads
 
@@ -92,7 +93,7 @@ def evaluate(
     data: Data,
     encode: Annotated[Given[EncodeOptions], Options(without=("snr_db", "seed"))],
     channel: Annotated[Given[ChannelConfig], Options(without=("snr_db", "seed"))],
-    edit: Annotated[Given[EditConfig], Options(without=("keys", "timeout_s"), defaults={"editor": "", "device": ""})],
+    edit: Annotated[Given[EditConfig], Options(defaults={"editor": "", "device": ""})],
     codec: options.CodecName = "",
     codec_option: options.CodecOption = None,
     resize: Resize = None,
@@ -108,9 +109,9 @@ def evaluate(
         typer.Option(
             "--metrics",
             metavar="NAME,...",
-            help="Of psnr, ms_ssim, masks, st_lpips, brisque, kid, recognition, clip_score; all: the first five.",
+            help=metrics_help(),
         ),
-    ] = "psnr,ms_ssim,masks",
+    ] = ",".join(DEFAULT),
     clip: Annotated[
         str | None,
         typer.Option("--clip", metavar="NAME_OR_FOLDER", help="CLIP model for clip_score.", show_default=False),
@@ -121,6 +122,15 @@ def evaluate(
     captioner: Annotated[
         str, typer.Option("--captioner", metavar="NAME", help="Describes pictures without captions, for the editor.")
     ] = "layout",
+    captioner_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--captioner-option",
+            metavar="NAME=VALUE",
+            help="Option of the captioner, such as model=FOLDER; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     captions: Annotated[
         Captions,
         typer.Option(
@@ -196,11 +206,13 @@ def evaluate(
     plan = None
     editor = edit["editor"]
     if editor and editor != "none":
-        if "://" in editor:
-            raise ConfigError("evaluation loads its editor itself: name a backend, not a service")
+        if cache is not None and "://" in editor:
+            raise ConfigError("--cache cannot know the weights of a service; leave it out, or name a backend")
         plan = EditorPlan(
             editor, device=edit["device"] or options.default_device(editor), options=dict(edit["options"]),
             strength=edit["strength"], words=edit_words.value, captioner=captioner,
+            captioner_options=parse_name_values(captioner_option or ()), timeout_s=edit["timeout_s"],
+            keys=None if edit["keys"] is None else str(edit["keys"]),
         )  # fmt: skip
     is_kept = out is not None or json_only
     fingerprint = evaluation_fingerprint(chosen, settings.rate, over.value) if is_kept else None

@@ -35,9 +35,7 @@ def plot(
     channel: Annotated[
         Given[ChannelConfig], Options(without=("snr_db", "freq_offset_hz", "sfo_ppm", "erasure", "seed"))
     ],
-    edit: Annotated[
-        Given[EditConfig], Options(without=("keys", "device", "strength", "timeout_s"), defaults={"editor": ""})
-    ],
+    edit: Annotated[Given[EditConfig], Options(without=("device", "strength"), defaults={"editor": ""})],
     results: Annotated[
         list[Path] | None,
         typer.Argument(metavar="RESULT.json...", help="Files of gened evaluate --out.", show_default=False),
@@ -86,9 +84,11 @@ def plot(
         extras = Extras(draws_masks=draw_mask)
         if edit["editor"] not in ("", "none"):
             from gened.models.captioning.registry import load_captioner
-            from gened.models.editing.registry import load_editor
+            from gened.models.serving.remote_editor import editor_at
 
-            backend = load_editor(edit["editor"], device=device, **edit["options"])
+            backend = editor_at(
+                edit["editor"], device=device, options=edit["options"], keys=edit["keys"], timeout_s=edit["timeout_s"]
+            )
             extras = Extras(draw_mask, backend, load_captioner("layout"))
 
         snrs_db = options.parse_numbers(snr)

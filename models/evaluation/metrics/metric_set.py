@@ -11,7 +11,7 @@ from gened.errors import ConfigError
 from gened.models.codecs.base import Map, Picture
 from gened.models.data.evaluation_set import Item
 from gened.models.evaluation.metrics.base import Figures, Metric, Resources
-from gened.models.evaluation.metrics.registry import DEFAULT, FIGURES, METRICS
+from gened.models.evaluation.metrics.registry import DEFAULT, FIGURES, METRICS, names_of_all
 
 
 def parse_metrics(text: str) -> tuple[str, ...]:
@@ -22,7 +22,7 @@ def parse_metrics(text: str) -> tuple[str, ...]:
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     if names == ["all"]:
-        return tuple(name for name, spec in METRICS.items() if spec.choice != "named")
+        return names_of_all()
     unknown = [name for name in names if name not in METRICS]
     if unknown or not names:
         raise ConfigError(f"metric '{unknown[0] if unknown else text}'; known are {', '.join(METRICS)}, or all")

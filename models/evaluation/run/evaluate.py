@@ -268,6 +268,7 @@ def run_evaluation(
         batch=batch, codec_options=codec_options or {}, skip_bad=skip_bad,
         captions=captions,
     )  # fmt: skip
+    edited_name = None if editor is None else editor.backend()
     report = progress or (lambda _done, _total: None)
     if workers > 1:
         if codec_name is None:
@@ -288,7 +289,7 @@ def run_evaluation(
     pictures: list[dict[str, Any]] = []
     for level, snr_db in enumerate(plan.snrs_db):
         at_level = [one.scores[level] for one in shown]
-        for edited_by in (None,) if editor is None else (None, editor.name):
+        for edited_by in (None,) if edited_name is None else (None, edited_name):
             row = _row(codec, name, encode.rate, snr_db, at_level, plan.metrics, edited_by)
             rows.append(row)
             pictures += entries(row, shown, level, plan.metrics)

@@ -23,12 +23,12 @@ from gened.models.codecs.encode_options import MAX_SEED, EncodeOptions
 from gened.models.codecs.registry import load_codec
 from gened.models.data.evaluation_set import Item, read_captions, read_item
 from gened.models.editing.base import Editor
-from gened.models.editing.registry import load_editor
 from gened.models.evaluation.metrics.metric_set import MetricSet
 from gened.models.evaluation.metrics.registry import DEFAULT
 from gened.models.evaluation.run.cache import ScoreCache
 from gened.models.evaluation.run.caption_link import Captions
 from gened.models.evaluation.run.measure import Judges, MaskSource, Over, Score, Sent, Setting, score, send, send_batch
+from gened.models.serving.remote_editor import RemoteEditor, editor_at, is_address
 from gened.models.serving.worker import JobResult, Worker
 
 SERVICE = "gened.models.evaluation.run.workers:PictureService"
@@ -47,12 +47,39 @@ class EditorPlan:
     """The editor of the received pictures, and its words."""
 
     name: str
+    """A backend, or the address of a service."""
     device: str = "cpu"
     options: dict[str, Any] = field(default_factory=dict)
     strength: float = 1.0
     words: Words = "right"
     captioner: str = "layout"
     """Captioner for the pictures of a data set without captions."""
+    captioner_options: dict[str, Any] = field(default_factory=dict)
+    keys: str | None = None
+    """Folder with the CURVE keys of the client, for a service."""
+    timeout_s: float = 60.0
+    """Time limit of a picture, for a service."""
+
+    def load(self) -> Editor:
+        """The editor itself.
+
+        Raises:
+            EditorError: It cannot be loaded, or no service answers.
+        """
+        keys = None if self.keys is None else Path(self.keys)
+        return editor_at(self.name, device=self.device, options=self.options, keys=keys, timeout_s=self.timeout_s)
+
+    def backend(self) -> str:
+        """The name of the backend; a service is asked for it.
+
+        Raises:
+            EditorError: No service answers.
+        """
+        if not is_address(self.name):
+            return self.name
+        remote = RemoteEditor(self.name, keys=None if self.keys is None else Path(self.keys))
+        remote.close()
+        return remote.name
 
 
 @dataclass(frozen=True)
@@ -128,9 +155,9 @@ class Evaluator:
         editor: Editor | None = None
         self._captioner: Captioner | None = None
         if plan.editor is not None:
-            editor = load_editor(plan.editor.name, device=plan.editor.device, **plan.editor.options)
+            editor = plan.editor.load()
             if plan.editor.words != "none" and any(path.name not in self._captions for path in plan.paths):
-                self._captioner = load_captioner(plan.editor.captioner)
+                self._captioner = load_captioner(plan.editor.captioner, **plan.editor.captioner_options)
         strength = 1.0 if plan.editor is None else plan.editor.strength
         self._judges = Judges(MetricSet(plan.metrics, clip=plan.clip), editor, strength)
 

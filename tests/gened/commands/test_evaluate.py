@@ -17,8 +17,12 @@ from skimage import data
 
 from gened.cli import main
 from gened.commands.signals import SIGNALS
+from gened.errors import GenedError
 from gened.models.evaluation.metrics.registry import FIGURES, METRICS
+from gened.models.evaluation.run import evaluate as running
 from gened.models.evaluation.run.evaluate import ROW_KEYS
+from gened.models.evaluation.run.workers import EditorPlan
+from tests.support.evaluation_results import data_set, result
 
 
 class Done(NamedTuple):
@@ -156,3 +160,53 @@ def test_evaluate_passes_on_erasure_snr_error_and_refinement(run: Runner, masked
     assert (meta["refine"], meta["erasure"], meta["snr_error_db"]) == (2, 0.1, 3.0)
     assert_one_line(run(*evaluate, "--codec", "softcast", "--refine", "2"), 6, "refine")
     assert_one_line(run(*evaluate, "--codec", "softcast", "--erasure", "2"), 2, "erasure")
+
+
+def test_the_captioner_gets_its_options(
+    run: Runner, masked: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plans: list[EditorPlan] = []
+
+    def measure(*_: object, editor: EditorPlan, **__: object) -> list[dict[str, object]]:
+        plans.append(editor)
+        raise GenedError("seen enough")
+
+    monkeypatch.setattr(running, "evaluate", measure)
+    evaluate = ("evaluate", "--data", masked, "--codec", "softcast", "--editor", "realesrgan", "-q")
+    options = ("--captioner", "transformers", "--captioner-option", "model=folder", "--captioner-option", "max_words=7")
+    assert_one_line(run(*evaluate, *options), 1, "seen enough")
+    (plan,) = plans
+    assert (plan.captioner, plan.captioner_options) == ("transformers", {"model": "folder", "max_words": 7})
+    address = ("evaluate", "--data", masked, "--codec", "softcast", "--editor", "tcp://127.0.0.1:5560", "-q")
+    assert_one_line(run(*address, "--cache", tmp_path), 2, "--cache cannot know the weights of a service")
+    run(*address, "--editor-keys", tmp_path, "--edit-timeout", "5")
+    assert (plans[1].name, plans[1].keys, plans[1].timeout_s) == ("tcp://127.0.0.1:5560", str(tmp_path), 5.0)
+
+
+def test_plot_says_what_lines_do_not_share_and_refuses_a_zigzag(run: Runner, tmp_path: Path) -> None:
+    variants = result("one")
+    variants["rows"] = [{**row, "variant": name} for name in ("full", "small") for row in variants["rows"]]
+    contents = {
+        "kodak": result("one", meta=data_set("kodak")),
+        "sod": result("two", meta=data_set("sod")),
+        "variants": variants,
+    }
+    for name, content in contents.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    out = tmp_path / "figure.svg"
+    done = run("plot", tmp_path / "kodak.json", tmp_path / "sod.json", "--out", out)
+    assert (done.returncode, done.stdout.strip()) == (0, str(out))
+    assert done.stderr == "gened plot: the lines are not measured alike: data set (kodak, sod)\n"
+    assert "Not measured alike: data set." in out.read_text()
+    assert run("plot", tmp_path / "kodak.json", tmp_path / "kodak.json", "--out", out).stderr == ""
+    assert_one_line(run("plot", tmp_path / "variants.json", "--out", out), 2, "variants holds 2 rows", "--by variant")
+    done = run(
+        "plot", tmp_path / "variants.json", "--by", "variant", "--out", out, "--size", "one-column", "--title", "Mine",
+        "--label", "all of it", "--label", "less", "--x-limits=-1,10", "--y-limits", "0,40", "--no-bands",
+        "--x-label", "SNR", "--y-label", "quality", "--legend", "below", "--font-size", "7",
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    drawn = out.read_text()
+    assert all(f">{text}</text>" in drawn for text in ("Mine", "all of it", "less", "SNR", "quality"))
+    assert f'width="{72 * 3.5:g}pt"' in drawn
+    assert_one_line(run("plot", tmp_path / "kodak.json", "--size", "a4"), 2, "'a4' is no size")

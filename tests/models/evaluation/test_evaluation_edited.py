@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import threading
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +18,7 @@ from skimage import data
 
 from gened.errors import EditorError
 from gened.gr_blocks.phy.types import Received
+from gened.link.control import free_ports
 from gened.models.captioning.detector import Detection
 from gened.models.codecs.base import Decoded
 from gened.models.codecs.encode_options import EncodeOptions
@@ -25,6 +27,8 @@ from gened.models.editing.base import Edited, EditRequest, unedited
 from gened.models.evaluation.run import workers
 from gened.models.evaluation.run.evaluate import ROW_KEYS, evaluate, table
 from gened.models.evaluation.run.workers import EditorPlan
+from gened.models.serving import remote_editor
+from gened.models.serving.editor_server import EditorServer
 
 pytest.importorskip("torch", reason="kernel distance and recognition are networks")
 
@@ -74,8 +78,47 @@ class Brightener:
 @pytest.fixture
 def brightener(monkeypatch: pytest.MonkeyPatch) -> Brightener:
     editor = Brightener()
-    monkeypatch.setattr(workers, "load_editor", lambda name, **_: editor)
+    monkeypatch.setattr(remote_editor, "load_editor", lambda name, **_: editor)
     return editor
+
+
+def test_captions_come_from_the_captioner_with_its_options(
+    pictures: Path, brightener: Brightener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pictures / "captions.jsonl").unlink()
+    made: list[tuple[str, dict[str, Any]]] = []
+
+    class Namer:
+        def describe(self, _: Any) -> str:
+            return "a thing"
+
+    def load(name: str, **options: Any) -> Namer:
+        made.append((name, options))
+        return Namer()
+
+    monkeypatch.setattr(workers, "load_captioner", load)
+    plan = EditorPlan("brightener", captioner="mine", captioner_options={"model": "folder"})
+    evaluate(SoftCast(), pictures, snrs_db=[10.0], metrics=("psnr",), editor=plan)
+    assert made == [("mine", {"model": "folder"})]
+    assert {request.text for request in brightener.seen} == {"a thing"}
+
+
+def test_an_editor_by_address_measures_as_the_same_editor_here(pictures: Path, brightener: Brightener) -> None:
+    here = evaluate(SoftCast(), pictures, snrs_db=[10.0], metrics=("psnr",), editor=EditorPlan("brightener"))
+    address = f"tcp://127.0.0.1:{free_ports(1)[0]}"
+    stop, ready = threading.Event(), threading.Event()
+    server = EditorServer(lambda _: brightener, "brightener", address=address)
+    thread = threading.Thread(target=server.serve, args=(stop, lambda _: ready.set()))
+    thread.start()
+    try:
+        assert ready.wait(60)
+        there = evaluate(SoftCast(), pictures, snrs_db=[10.0], metrics=("psnr",), editor=EditorPlan(address))
+    finally:
+        stop.set()
+        thread.join(20)
+    assert there[1]["psnr_db"] == pytest.approx(here[1]["psnr_db"], abs=0.01)  # 8 bits on the way back
+    assert there[1]["psnr_db"] != there[0]["psnr_db"]
+    assert [row["editor"] for row in there] == ["none", "brightener"]
 
 
 def test_a_row_before_and_a_row_after_of_the_same_frames(pictures: Path, brightener: Brightener) -> None:

@@ -3,19 +3,31 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
+from gened.cli import main
 from gened.errors import ConfigError
 from gened.models.codecs.base import Map, Picture
 from gened.models.data.evaluation_set import Item
 from gened.models.evaluation.metrics.base import Figures, Metric
 from gened.models.evaluation.metrics.metric_set import MetricSet, parse_metrics
-from gened.models.evaluation.metrics.registry import DEFAULT, FIGURES, METRICS, Figure, MetricSpec
+from gened.models.evaluation.metrics.registry import (
+    DEFAULT,
+    FIGURES,
+    METRICS,
+    Figure,
+    MetricSpec,
+    metrics_help,
+    metrics_table,
+    names_of_all,
+)
 from gened.models.evaluation.plots.lines import LABELS
 from gened.models.evaluation.run.evaluate import ROW_KEYS, TABLE_LINES
 from gened.paths import child_environment
@@ -51,6 +63,26 @@ def test_every_figure_has_its_key_in_a_row_its_line_in_a_table_and_its_name_on_a
         assert figure.key in {key for key, _, _ in TABLE_LINES}
         assert (f"{figure.key}_ci95" in ROW_KEYS) == figure.has_interval
     assert len(set(ROW_KEYS)) == len(ROW_KEYS)
+
+
+def test_the_documentation_names_every_metric_and_what_all_means() -> None:
+    """The help and the table of the page are generated; a page that is out of date fails."""
+    page = (Path(__file__).parents[4] / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert metrics_table() in page, metrics_table()
+    names, _, of_all = metrics_help().removeprefix("Of ").removesuffix(".").partition("; all: ")
+    assert tuple(names.split(", ")) == tuple(METRICS)
+    assert tuple(of_all.split(", ")) == parse_metrics("all") == names_of_all()
+    for name, spec in METRICS.items():
+        assert spec.source, name
+        (line,) = [line for line in metrics_table().splitlines() if line.startswith(f"| `{name}` |")]
+        assert all(f"`{key}`" in line for key in spec.keys)
+        assert ("`all`" in line) == (name in parse_metrics("all"))
+
+
+def test_the_help_of_evaluate_names_every_metric(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["evaluate", "--help"])
+    words = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert metrics_help() in re.sub(r"[╭╮╰╯─]+", " ", words)
 
 
 def test_a_metric_gives_the_figures_that_it_is_registered_with() -> None:
