@@ -171,7 +171,7 @@ def test_the_captioner_gets_its_options(
         plans.append(editor)
         raise GenedError("seen enough")
 
-    monkeypatch.setattr(running, "evaluate", measure)
+    monkeypatch.setattr(running, "run_evaluation", measure)
     evaluate = ("evaluate", "--data", masked, "--codec", "softcast", "--editor", "realesrgan", "-q")
     options = ("--captioner", "transformers", "--captioner-option", "model=folder", "--captioner-option", "max_words=7")
     assert_one_line(run(*evaluate, *options), 1, "seen enough")
