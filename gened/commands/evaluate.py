@@ -88,6 +88,14 @@ def pictures_progress(*, quiet: bool) -> Progress:
     return Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet)
 
 
+def say_left_out(data: Path) -> None:
+    """Says on stderr which files of a folder are not evaluated."""
+    from gened.models.data.folders import left_out
+
+    for reason in left_out(data, is_nested=False):
+        print(f"left out: {reason}", file=sys.stderr)
+
+
 @from_records
 def evaluate(
     data: Data,
@@ -200,6 +208,7 @@ def evaluate(
         if path is not None:
             require_writable(path)
     names = parse_metrics(metrics)
+    say_left_out(data)
     codec_name = options.default_codec(codec)
     codec_options = parse_name_values(codec_option or ())
     chosen = load_codec(codec_name, device=device, **codec_options)

@@ -18,6 +18,7 @@ from gened.commands.evaluate import (
     OverOption,
     Resize,
     pictures_progress,
+    say_left_out,
 )
 from gened.commands.generated import Given, from_records
 from gened.errors import ConfigError
@@ -81,6 +82,7 @@ def plot(
         from gened.models.evaluation.plots.sheet import Extras, make_sheet
         from gened.models.evaluation.run.measure import Setting
 
+        say_left_out(data)
         extras = Extras(draws_masks=draw_mask)
         if edit["editor"] not in ("", "none"):
             from gened.models.captioning.registry import load_captioner

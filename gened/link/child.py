@@ -10,11 +10,12 @@ from the process   events, see `events`; the last one is `Done`, or the failure 
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from gened.link.events import BurstsDropped, Done, LinkEvent, Ready, to_wire
+from gened.link.events import BurstsDropped, Done, LinkEvent, Notice, Ready, to_wire
 from gened.processes import ChannelClosedError, Parent
 
 if TYPE_CHECKING:
@@ -41,6 +42,27 @@ class _Process:
         with contextlib.suppress(ChannelClosedError, OSError):
             while True:
                 self.permits.release(int(self._channel.receive()))
+
+
+class _Remarks(logging.Handler):
+    """Sends warnings about photographs, such as a colour profile that is converted, to the supervisor."""
+
+    def __init__(self, process: _Process) -> None:
+        super().__init__(logging.WARNING)
+        self._process = process
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._process.send(Notice(f"transmitter: {record.getMessage()}"))
+
+
+@contextlib.contextmanager
+def _remarks(process: _Process) -> Iterator[None]:
+    logger, handler = logging.getLogger("gened.models.data"), _Remarks(process)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _role(function: Callable[[_Process, Any], None]) -> Callable[[Parent, Any], None]:
@@ -74,7 +96,8 @@ def transmit(process: _Process, config: TransmitConfig) -> None:
     """The transmitter; takes a permit before each frame."""
     from gened.link.transmit import run_transmit
 
-    run_transmit(config, stop=process.stop, on_event=process.send, permits=process.permits)
+    with _remarks(process):
+        run_transmit(config, stop=process.stop, on_event=process.send, permits=process.permits)
 
 
 @_role

@@ -6,7 +6,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from gened.models.data.folders import find_mask, find_pictures, pictures_folder, read_caption_lines
+from gened.models.data.folders import find_mask, find_pictures, left_out, pictures_folder, read_caption_lines
 from gened.models.data.importing.found import Found, Item, Mask, need_folder
 from gened.models.data.reading import FOREGROUND, fit_mask, read_mask
 from gened.models.data.shards import image_errors_as_config
@@ -35,7 +35,7 @@ def find(source: Path) -> Found:
                 is_upright=True,
             )
         )
-    return Found(items)
+    return Found(items, left_out(source))
 
 
 def _mask(path: Path, height: int, width: int) -> Mask:

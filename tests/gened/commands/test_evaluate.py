@@ -18,11 +18,13 @@ from skimage import data
 from gened.cli import main
 from gened.commands.signals import SIGNALS
 from gened.errors import GenedError
+from gened.models.data import srgb
 from gened.models.evaluation.metrics.registry import FIGURES, METRICS
 from gened.models.evaluation.run import evaluate as running
 from gened.models.evaluation.run.evaluate import ROW_KEYS
 from gened.models.evaluation.run.workers import EditorPlan
 from tests.support.evaluation_results import data_set, result
+from tests.support.icc_profiles import DISPLAY_P3, rgb_profile
 
 
 class Done(NamedTuple):
@@ -210,3 +212,38 @@ def test_plot_says_what_lines_do_not_share_and_refuses_a_zigzag(run: Runner, tmp
     assert all(f">{text}</text>" in drawn for text in ("Mine", "all of it", "less", "SNR", "quality"))
     assert f'width="{72 * 3.5:g}pt"' in drawn
     assert_one_line(run("plot", tmp_path / "kodak.json", "--size", "a4"), 2, "'a4' is no size")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("evaluate", "--snr", "10", "--metrics", "psnr"), ("plot", "--sheet", "--snr", "10"), ("data", "import")],
+    ids=["evaluate", "sheet", "import"],
+)
+def test_what_is_converted_or_left_out_is_said_once(
+    run: Runner,
+    tmp_path: Path,
+    command: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder = tmp_path / "set"
+    (folder / "more").mkdir(parents=True)
+    picture = Image.fromarray(data.chelsea()).resize((96, 80))
+    for name in ("a.png", "b.png", "more/c.png"):
+        picture.save(folder / name, icc_profile=rgb_profile("Display P3", DISPLAY_P3, 2.2))
+    (folder / "raw.dng").touch()
+    monkeypatch.setattr(srgb, "_said", set())
+    out = tmp_path / "out.png"
+    if command[0] == "data":
+        done = run(*command, "folder", folder, tmp_path / "shards", "-q")
+        assert "left out: 1 file that is no picture by its name (raw.dng)\n" in done.stdout
+        assert "3 pictures" in done.stdout
+    else:
+        done = run(*command, "--data", folder, "--codec", "softcast", "-q", "--out", out)
+        assert "left out: 1 file that is no picture by its name (raw.dng)\n" in done.stderr
+        assert done.stderr.count("left out: 1 picture in a folder below (more/c.png)\n") == 1
+    assert done.returncode == 0, done.stderr
+    # Warnings go to stderr by themselves; pytest takes them away.
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{folder / 'a.png'} has the colour profile 'Display P3'; its colours are converted to sRGB"
+    ]

@@ -26,7 +26,7 @@ from gened.link import loopback
 from gened.link.children import Child, Role, end_all
 from gened.link.config import AirConfig, LoopbackConfig, ReceiveConfig, TransmitConfig
 from gened.link.control import free_ports
-from gened.link.events import LinkEvent
+from gened.link.events import LinkEvent, Notice
 from gened.link.link_errors import ChildDiedError, NoFrameError
 from gened.link.loopback import run_loopback
 from gened.models.codecs.encode_options import EncodeOptions
@@ -35,6 +35,7 @@ from gened.models.data.reading import ImageSizeError
 from gened.processes import Failure
 from gened.reports.figures import MASK_INK
 from gened.reports.report import FrameReport, Report
+from tests.support.icc_profiles import DISPLAY_P3, rgb_profile
 
 CAPTION = "a gradient with a disc — für Prüfzwecke"
 
@@ -130,6 +131,28 @@ def test_every_frame_crosses_with_its_caption_and_figures(tmp_path: Path) -> Non
     assert not any("mask" in name for name in names)
     assert Report.model_validate_json((tmp_path / "out" / "report.json").read_text()) == report
     assert {role for role, _ in events} == {"air", "transmit", "receive"}
+
+
+def test_what_the_reader_of_photographs_says_reaches_the_user(tmp_path: Path) -> None:
+    """A colour profile and 12 bits in 16 are converted, and said once however often they are sent."""
+    p3, deep = tmp_path / "p3.png", tmp_path / "deep.png"
+    ramp = np.repeat(np.arange(0, 4096, 52, dtype=np.uint16)[None], 64, axis=0)
+    Image.fromarray(ramp).save(deep)
+    colours = np.stack([ramp // 16, 255 - ramp // 16, ramp // 32], axis=2).astype(np.uint8)
+    Image.fromarray(colours).save(p3, icc_profile=rgb_profile("Display P3", DISPLAY_P3, 2.2))
+    notices: list[str] = []
+
+    def take(role: Role, event: LinkEvent) -> None:
+        if isinstance(event, Notice):
+            notices.append(event.line)
+
+    run_loopback(link([p3, deep], tmp_path / "out", n_frames=4), stop=threading.Event(), on_progress=take)
+    assert notices == [
+        f"transmitter: {p3} has the colour profile 'Display P3'; its colours are converted to sRGB",
+        f"transmitter: {deep} has 16 bits per pixel and no value above 4095: it is read as 4095 = white",
+    ]
+    assert np.abs(load_image(tmp_path / "out" / "sent-0000.png").astype(int) - colours).max() > 10
+    assert load_image(tmp_path / "out" / "sent-0001.png").max() > 250
 
 
 def test_what_is_important_crosses_and_gains(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gened.models.data.fonts import load_font
 from gened.reports.figures import (
     MARGIN,
     MASK_INK,
     PANEL_SIDE,
-    _font,
     constellation,
     figures_of,
     side_by_side,
@@ -100,7 +100,7 @@ def test_the_caption_and_the_figures_change_what_is_drawn() -> None:
 
 @pytest.mark.parametrize("text", ["word " * 300, "x" * 3000, "ü猫\x00\n\t" * 50, ""])
 def test_any_caption_fits_the_page(text: str) -> None:
-    font = _font(22)
+    font = load_font(22)
     lines = wrapped(text, font, 600, 4)
     assert 1 <= len(lines) <= 4 and all(font.getlength(line) <= 600 for line in lines)
     side_by_side(flat(64, 64, RED), None, checked_report({**FACTS, "caption": text}))
@@ -108,7 +108,7 @@ def test_any_caption_fits_the_page(text: str) -> None:
 
 def test_wrapping_keeps_every_word_that_fits() -> None:
     text = "the quick brown fox jumps over the lazy dog " * 3
-    assert " ".join(wrapped(text, _font(22), 400, 20)) == text.strip()
+    assert " ".join(wrapped(text, load_font(22), 400, 20)) == text.strip()
 
 
 def test_constellation_shows_symbols_where_they_are() -> None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The reader of picture files, by way of its three users: every kind of picture gives link, evaluation and training
-the same pixels, and these are the right ones."""
+"""The reader of picture files, by way of its users: every kind of picture gives link, transmitter, evaluation, sheets,
+training and imports the same pixels, and these are the right ones."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ import pytest
 from PIL import Image, ImageCms
 
 from gened.errors import ConfigError, GenedError
+from gened.link.config import TransmitConfig
+from gened.link.photographs import Photographs
+from gened.models.codecs.softcast.codec import SoftCast
 from gened.models.data import reading, srgb
 from gened.models.data.evaluation_set import read_item
 from gened.models.data.images import load_image, load_mask, to_uint8
 from gened.models.data.importing.make import import_data
 from gened.models.data.reading import ImageSizeError, NotAnImageError, fit_mask, read_mask, read_picture
 from gened.models.data.training_set import load_photographs
+from gened.models.evaluation.plots.sheet import make_rows
+from gened.models.evaluation.run.measure import Setting
 from tests.support.icc_profiles import (
     ADOBE_RGB,
     DISPLAY_P3,
@@ -43,8 +48,21 @@ def by_training(path: Path) -> np.ndarray:
     return photograph.pixels
 
 
+def by_transmitter(path: Path) -> np.ndarray:
+    return Photographs(TransmitConfig(photos=(path,))).frame(0, None).image
+
+
+def by_sheet(path: Path) -> np.ndarray:
+    (row,) = make_rows([SoftCast()], path.parent, snrs_db=(20.0,), setting=Setting())
+    pixels = row.cells[0].pixels
+    assert pixels is not None
+    return pixels
+
+
 USERS = pytest.mark.parametrize(
-    "load", [load_image, by_evaluation, by_training], ids=["link", "evaluation", "training"]
+    "load",
+    [load_image, by_evaluation, by_training, by_transmitter, by_sheet],
+    ids=["link", "evaluation", "training", "transmitter", "sheet"],
 )
 
 
@@ -294,6 +312,37 @@ def test_evaluation_computes_as_it_did(tmp_path: Path, resize: int | None) -> No
         picture = picture.resize((resize, resize), Image.Resampling.BICUBIC)
     expected = np.ascontiguousarray(np.asarray(picture, np.float32).transpose(2, 0, 1) / 255)
     assert np.array_equal(read_item(tmp_path, tmp_path / "a.jpg", resize, {}).x, expected)
+
+
+@pytest.mark.parametrize("kind", [*DEEP, "P3", "CMYK", "alpha"])
+def test_an_import_reads_every_kind_as_the_link_does(tmp_path: Path, kind: str) -> None:
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+    path = source / ("a.tif" if kind in DEEP or kind == "CMYK" else "a.png")
+    if kind in DEEP:
+        Image.fromarray(DEEP[kind]).save(path)
+    elif kind == "P3":
+        Image.fromarray(colors()).save(path, icc_profile=rgb_profile("Display P3", DISPLAY_P3, 2.2))
+    elif kind == "CMYK":
+        inks = np.zeros((64, 80, 4), np.uint8)
+        inks[..., 0] = grey_ramp()
+        Image.fromarray(inks, "CMYK").save(path, icc_profile=cmyk_profile("neutral inks", (100, 75, 50, 25, 0)))
+    else:
+        Image.fromarray(np.dstack([rgb(grey_ramp()), 255 - grey_ramp()])).save(path)
+    import_data("folder", source, out)
+    (photograph,) = load_photographs(out, min_side=1)
+    difference = np.abs(photograph.pixels.astype(int) - load_image(path).astype(int))
+    assert difference.mean() < 3 and difference.max() <= 40  # JPEG, quality 92, of blocks with sharp edges
+
+
+def test_an_import_tells_what_it_leaves_out(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "more").mkdir(parents=True)
+    Image.fromarray(colors()).save(source / "more" / "a.png")
+    (source / "notes.txt").touch()
+    done = import_data("folder", source, tmp_path / "out")
+    assert done.pictures == 1
+    assert done.left_out == ("1 file that is no picture by its name (notes.txt)",)
 
 
 def test_an_import_reads_as_the_link_does(tmp_path: Path) -> None:
