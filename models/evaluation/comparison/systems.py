@@ -15,7 +15,7 @@ import numpy as np
 
 from gened.errors import ConfigError
 from gened.models.evaluation.metrics.registry import FIGURES
-from gened.models.evaluation.plots.curves import read_result
+from gened.models.evaluation.plots.lines import read_result
 
 Axis = Literal["snr_db", "payload_symbols"]
 """Abscissa of the curves between which a Bjontegaard delta is computed."""

@@ -40,9 +40,11 @@ COUNTS = ("rate", "analog_symbols", "side_symbols", "payload_symbols")
 CONDITIONS = {
     "rate": "rate", "snr_db": "SNR", "channel": "channel", "size": "picture size", "data": "data set",
     "n_pictures": "data set", "content": "data set", "mask": "mask", "erasure": "lost symbols",
-    "snr_error": "SNR mismatch",
+    "snr_error": "SNR mismatch", "captions": "captions",
 }  # fmt: skip
 """Traits that two lines must share to be compared, with their names in messages."""
+CAPTIONS = {"sent": "captions sent", "none": "no captions", "paper": "426 caption symbols each"}
+"""Values of `--captions` in labels; unknown in older results."""
 ALWAYS_MARKED = ("size", "data", "n_pictures", "content")
 """Conditions whose difference is marked even where each codec was measured under all of them."""
 
@@ -169,6 +171,7 @@ def _traits(result: dict[str, Any], row: dict[str, Any], x: str, by: str | None)
         "mask": {"none": "no mask", "truth": "true mask"}.get(str(meta.get("mask")), "codec's mask"),
         "erasure": f"{erasure:.3g} of the symbols lost" if erasure else "no symbol lost",
         "snr_error": f"SNR mismatch {mismatch_db:+g} dB" if mismatch_db else "no SNR mismatch",
+        "captions": CAPTIONS.get(str(meta.get("captions")), ""),
         "focus": "" if meta.get("focus") is None else f"focus {meta['focus']:g}",
     }
     for key in COUNTS if x in COUNTS else (x,):

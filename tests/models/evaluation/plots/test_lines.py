@@ -143,13 +143,17 @@ def test_lines_that_were_measured_alike_are_not_marked() -> None:
             result("two", meta={**data_set("kodak"), "snr_error_db": -3}),
             {"SNR mismatch": ["no SNR mismatch", "SNR mismatch -3 dB"]},
         ),
+        (
+            result("two", meta={**data_set("kodak"), "captions": "none"}),
+            {"captions": ["captions sent", "no captions"]},
+        ),
     ],
-    ids=["data", "pictures", "size", "channel", "rate", "mask", "erasure", "mismatch"],
+    ids=["data", "pictures", "size", "channel", "rate", "mask", "erasure", "mismatch", "captions"],
 )
 def test_lines_that_were_not_measured_alike_are_marked_and_named(
     other: dict[str, object], expected: dict[str, list[str]]
 ) -> None:
-    results = [("a", result("one", meta=data_set("kodak"))), ("b", other)]
+    results = [("a", result("one", meta={**data_set("kodak"), "captions": "sent"})), ("b", other)]
     found = lines(results, x="snr_db", y="psnr_db")
     assert unequal(found) == expected
     for line, value in zip(found, next(iter(expected.values())), strict=True):
