@@ -59,6 +59,10 @@ class TransmitterEnd(Protocol):
     def n_samples_sent(self) -> int:
         """Samples that have left the modulator since `start`."""
 
+    @property
+    def n_bad_symbols(self) -> int:
+        """Analogue symbols that were not finite or too large, and were sent as 0."""
+
     def start(self) -> None:
         """Starts its threads and its worker process."""
 

@@ -128,6 +128,11 @@ class NumpyTransmitter:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="gened-modulator", daemon=True)
 
+    @property
+    def n_bad_symbols(self) -> int:
+        """Analogue symbols that were not finite or too large, and were sent as 0."""
+        return self.counters.as_dict().get("n_bad_symbols", 0)
+
     def start(self) -> None:
         """Opens the socket, and starts the modulator's thread and the worker.
 

@@ -81,8 +81,8 @@ def run_transmit(
         config: The transmitter.
         stop: Ends the run early.
         on_event: Called with `Ready` when the channel emulator has answered or the radio runs, and with the `SentFacts`
-            of each frame when it has left; with a radio also with a `Notice` for each fault, and with `Ended`; any
-            thread.
+            of each frame when it has left; with a `Notice` for each fault, and with `Ended`, without a radio only at
+            the end and only if there was a fault; any thread.
         permits: One is taken before each frame, so that a supervisor can hold the sender back; None: no such limit.
 
     Returns:
@@ -171,6 +171,7 @@ def _send_to_air(run: _Run) -> None:
             finally:
                 transmitter.stop()
                 transmitter.wait()
+                _name_bad_symbols(run.outbox, transmitter.n_bad_symbols)
     finally:
         control.close()
 
@@ -188,6 +189,16 @@ def _announcing(config: TransmitConfig, outbox: _Outbox, control: SenderControl)
     transmitter.announcer = burst_announcer(control.announce)
     transmitter.connect(transmitter.modulator, transmitter.announcer)
     return transmitter
+
+
+def _name_bad_symbols(outbox: _Outbox, n_bad: int) -> None:
+    """Names symbols that were sent as 0; with a radio, the monitor does that."""
+    if n_bad:
+        from gened.monitor.causes import CAUSES
+
+        cause = CAUSES["bad symbols"]
+        send(outbox.on_event, Notice(f"transmitter: {n_bad} x {cause}"))
+        send(outbox.on_event, Ended({cause.name: n_bad}))
 
 
 def _send_all(run: _Run, transmitter: TransmitterEnd) -> None:

@@ -67,7 +67,20 @@ class TransposedCodec(FairCodec):
         return replace(decoded, x_hat=decoded.x_hat.transpose(1, 2, 0))
 
 
-CODECS = (FairCodec, LoudCodec, GreedyCodec, TransposedCodec)
+class PatchyCodec(FairCodec):
+    """The first of its symbols are no numbers."""
+
+    name = "patchy"
+    n_bad = 3
+
+    def encode(self, *arguments: Any, **settings: Any) -> Encoded:
+        encoded = super().encode(*arguments, **settings)
+        symbols = encoded.symbols.copy()
+        symbols[: self.n_bad] = np.nan
+        return replace(encoded, symbols=symbols)
+
+
+CODECS = (FairCodec, LoudCodec, GreedyCodec, TransposedCodec, PatchyCodec)
 
 
 def install(folder: Path) -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 
 pytest.importorskip("gnuradio", reason="the link's ends are GNU Radio flowgraphs")
 
+from unfair_codecs import install
 from waiting import wait_until
 
 from gened.errors import CodecError
@@ -37,6 +38,7 @@ from gened.reports.figures import MASK_INK
 from gened.reports.report import FrameReport, Report
 from tests.support.icc_profiles import DISPLAY_P3, rgb_profile
 
+SUPPORT = Path(__file__).resolve().parents[2] / "support"
 CAPTION = "a gradient with a disc — für Prüfzwecke"
 
 
@@ -224,6 +226,27 @@ def test_frames_that_are_lost_are_told_and_the_others_still_come(tmp_path: Path)
     lost = report.frames[1]
     assert (lost.psnr_db, lost.caption, lost.snr_est_db, lost.erased_fraction) == (None, None, None, 1.0)
     assert lost.analog_symbols == report.frames[0].analog_symbols
+
+
+def test_symbols_that_are_no_numbers_are_named_and_cost_no_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path / "plug-in")
+    before = os.environ.get("PYTHONPATH", "")
+    folders = [str(tmp_path / "plug-in"), str(SUPPORT), *([before] if before else [])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(folders))
+    config = link([photograph(tmp_path / "one.png", 96, 128)], tmp_path / "out", n_frames=2, codec="patchy")
+    config = replace(config, receive=replace(config.receive, codecs=("patchy",)))
+    notices: list[str] = []
+
+    def note(_: str, event: LinkEvent) -> None:
+        if isinstance(event, Notice):
+            notices.append(event.line)
+
+    report = run_loopback(config, stop=threading.Event(), on_progress=note)
+    assert [frame.received is not None for frame in report.frames] == [True, True]
+    assert report.meta["causes"] == {"bad symbols": 6}
+    assert sum("bad symbols" in line for line in notices) >= 1
 
 
 def test_nothing_received_ends_in_one_line_and_a_report(tmp_path: Path) -> None:

@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from unfair_codecs import FairCodec, GreedyCodec, LoudCodec
+from unfair_codecs import GreedyCodec, LoudCodec, PatchyCodec
 
 from gened.errors import CodecError
-from gened.gr_blocks.phy.types import Encoded, ImageSize, Received
+from gened.gr_blocks.phy.types import ImageSize, Received
 from gened.models.codecs.base import encode_picture
 from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.data.images import to_float
@@ -56,18 +55,6 @@ def test_a_codec_that_breaks_the_contract_sends_nothing(image: Any, make: Any, f
     service._by_name[codec.name] = codec
     with pytest.raises(CodecError, match=f"^codec {codec.name}: .*{fault}"):
         service.encode(codec.name, image, options=EncodeOptions(rate=RATE))
-
-
-class PatchyCodec(FairCodec):
-    """Some of its symbols are no numbers."""
-
-    n_bad = 3
-
-    def encode(self, *arguments: Any, **settings: Any) -> Encoded:
-        encoded = super().encode(*arguments, **settings)
-        symbols = encoded.symbols.copy()
-        symbols[: self.n_bad] = np.nan
-        return replace(encoded, symbols=symbols)
 
 
 def test_a_few_symbols_that_are_no_numbers_do_not_cost_the_picture(image: Any) -> None:
