@@ -12,6 +12,10 @@ import numpy.typing as npt
 
 ComplexArray = npt.NDArray[np.complex64]
 FloatArray = npt.NDArray[np.float32]
+MAX_SYMBOL = 1e3
+"""Magnitude from which an equalised symbol, whose mean power is 1, is a fault."""
+NOISE_VAR_RANGE = (1e-6, 1e6)
+"""Noise variances of -60 to 60 dB: beyond it their inverses leave the digits of float32."""
 
 
 class ImageSize(NamedTuple):
@@ -61,6 +65,24 @@ class Received:
     """Analogue and side symbols per source value, (analogue + side) / (3 H W)."""
     snr_design_db: float
     """Es/N0 for which the encoder designed the symbols, dB; from the header."""
+
+    def usable(self, n: int) -> tuple[ComplexArray, FloatArray]:
+        """The first n symbols and their noise variances, as a decoder can use them whatever arrived.
+
+        Symbols that are missing, not finite, larger than `MAX_SYMBOL` or without a noise variance are 0, with the noise
+        variance inf. Other noise variances are limited to `NOISE_VAR_RANGE`.
+
+        Returns:
+            [n] complex64 and [n] float32, both writable copies.
+        """
+        symbols, noise_var = np.zeros(n, np.complex64), np.full(n, np.inf, np.float32)
+        count = min(n, len(self.symbols), len(self.noise_var))
+        given, given_var = self.symbols[:count], self.noise_var[:count]
+        good = np.isfinite(given) & np.isfinite(given_var) & (given_var >= 0)
+        good &= np.abs(np.where(good, given, 0)) < MAX_SYMBOL
+        symbols[:count] = np.where(good, given, 0)
+        noise_var[:count] = np.where(good, np.clip(np.where(good, given_var, 1), *NOISE_VAR_RANGE), np.inf)
+        return symbols, noise_var
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ ChannelKind = Literal["awgn", "rayleigh-block", "rayleigh-fast", "rician-block",
 KINDS: tuple[str, ...] = get_args(ChannelKind)
 OTHER_NAMES = {"rician": "rician-block"}
 """Usual names of a channel of which there is one kind only."""
+FADE_FLOOR = 1e-4
+"""Least squared gain of a symbol that is equalised: one 40 dB below the mean is lost in any case, and divisions stay
+finite."""
 
 
 def full_name(kind: str) -> str:

@@ -215,12 +215,7 @@ class DeepJscc:
 
     def _arrived(self, received: Received, n: int) -> _Arrived:
         """What a frame brought, lost where it is no number."""
-        symbols, noise_var = np.zeros(n, np.complex64), np.full(n, np.inf, np.float32)
-        count = min(n, len(received.symbols), len(received.noise_var))
-        given, given_var = received.symbols[:count], received.noise_var[:count]
-        good = np.isfinite(given) & np.isfinite(given_var) & (given_var >= 0) & (np.abs(given) < 1e3)
-        symbols[:count] = np.where(good, given, 0)
-        noise_var[:count] = np.where(good, np.clip(given_var, 1e-6, 1e6), np.inf)
+        symbols, noise_var = received.usable(n)
         side = received.side_info
         scale_db = UNKNOWN_SCALE_DB if side is None or len(side) != 1 else SCALE_MIN_DB + SCALE_STEP_DB * side[0]
         pairs = np.stack([symbols.real, symbols.imag]).reshape(2, self.symbols_per_patch, -1)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from gened.models.channel import ChannelDraws, transmit
 from gened.models.codecs.deepjscc.config import DeepJsccConfig
 from gened.models.codecs.deepjscc.decoder import DecoderNetwork
 from gened.models.codecs.deepjscc.encoder import EncoderNetwork
@@ -138,17 +139,17 @@ class DeepJsccNetwork(nn.Module):
         result: Tensor = picture + self.decoder(picture, u_hat, reliability, embedding).float()
         return result
 
-    def forward(self, x: Tensor, snr_db: Tensor, lost: Tensor, noise: Tensor, *, group: int = 1) -> Tensor:
-        """Through an AWGN channel with erasures.
+    def forward(self, x: Tensor, snr_db: Tensor, draws: ChannelDraws, *, group: int = 1) -> Tensor:
+        """Through a channel.
 
         Args:
             x: [B, 3, H, W].
-            snr_db: [B].
-            lost: Erasures, bool, [B, 256, h, w].
-            noise: Standard normal, same shape.
+            snr_db: Design SNR and SNR of the channel, [B].
+            draws: Gains, noise and losses of the symbols, [B, 128, h, w].
             group: See `encode`.
         """
         coded = self.encode(x, snr_db, group=group)
-        noise_var = (0.5 * 10 ** (-snr_db / 10))[:, None, None, None].expand_as(noise)
-        reals = coded.reals + noise * noise_var.sqrt()
-        return self.decode(reals, torch.where(lost, torch.inf, noise_var), snr_db, coded.log_scale)
+        received = transmit(coded.reals.unflatten(1, (-1, 2)).movedim(2, -1), snr_db, draws)  # [B, 128, h, w, 2]
+        reals = received.symbols.movedim(-1, 2).flatten(1, 2)  # [B, 256, h, w]: channels 2 i and 2 i + 1 are a symbol
+        noise_var = received.noise_var.repeat_interleave(2, 1) / 2
+        return self.decode(reals, noise_var, snr_db, coded.log_scale)

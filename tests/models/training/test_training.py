@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from gened.errors import ConfigError
+from gened.models.channel import SymbolChannel
 from gened.models.codecs.deepjscc.config import DeepJsccConfig
 from gened.models.codecs.deepjscc.network import DeepJsccNetwork, water_filling
 from gened.models.data.training_set import CropSampler, load_photographs
@@ -131,9 +132,9 @@ def test_the_untrained_network_is_the_linear_code(shards: Path) -> None:
         model.mean.copy_(torch.from_numpy(linear.mean))
         model.log_variance.copy_(torch.from_numpy(np.log(linear.variance)))
     x = torch.from_numpy(sampler.batch(100, 2)).float() / 255
-    zeros = torch.zeros(2, 256, 2, 2)
+    quiet = SymbolChannel().draw((2, 128, 2, 2))._replace(noise=torch.zeros(2, 128, 2, 2, dtype=torch.complex64))
     with torch.no_grad():
-        x_hat = model(x, torch.full((2,), 40.0), zeros.bool(), zeros)
+        x_hat = model(x, torch.full((2,), 40.0), quiet)
         patches = torch.nn.functional.pixel_unshuffle(x, 32) - model.mean[:, None, None]
         projected = torch.einsum("oi,oj,bjhw->bihw", model.basis, model.basis, patches) + model.mean[:, None, None]
     assert float((x_hat - torch.nn.functional.pixel_shuffle(projected, 32)).abs().max()) < 0.02

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from gened.errors import ConfigError
+from gened.models.channel import ChannelDraws, SymbolChannel
 from gened.models.codecs.deepjscc.config import DeepJsccConfig
 from gened.models.codecs.deepjscc.network import DeepJsccNetwork
 from gened.models.data.training_set import CropSampler
@@ -42,21 +43,19 @@ FIRST_LINEAR_CROP = 1 << 40
 FIRST_VALIDATION_CROP = 1 << 41
 
 
-def channel_draw(
-    config: DeepJsccTraining, step: int, shape: tuple[int, int, int, int]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """SNR, lost symbols and noise of the whole batch of one step, a function of seed and step alone.
+def channel_draw(config: DeepJsccTraining, step: int, shape: tuple[int, int, int, int]) -> tuple[Tensor, ChannelDraws]:
+    """SNR and channel of the whole batch of one step, a function of seed and step alone.
 
     Args:
         config: Ranges and seed.
         step: Number of the step.
-        shape: [B, 256, h, w], real values per batch.
+        shape: [B, 128, h, w], symbols per batch.
 
     Returns:
-        SNR in dB [B]; lost symbols [B, 256, h, w] bool; standard normal noise [B, 256, h, w].
+        SNR in dB [B]; noise and lost symbols.
     """
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-    n, channels, height, width = shape
+    n = shape[0]
     snr_db = config.snr_min_db + (config.snr_max_db - config.snr_min_db) * torch.rand(n, generator=generator)
     if step < config.first_share * config.steps and not config.warm_start:
         snr_db = torch.full((n,), config.first_snr_db)
@@ -65,10 +64,7 @@ def channel_draw(
         * config.max_erasure
         * (torch.rand(n, generator=generator) < config.erasure_share)
     )
-    # A complex symbol is two reals, channels 2 i and 2 i + 1: they are lost together.
-    lost = torch.rand(n, channels // 2, height, width, generator=generator) < fraction[:, None, None, None]
-    noise = torch.randn(shape, generator=generator)
-    return snr_db, lost.repeat_interleave(2, dim=1), noise
+    return snr_db, SymbolChannel(erasure=fraction).draw(shape, generator=generator)
 
 
 def log_error(x_hat: Tensor, x: Tensor) -> Tensor:
@@ -189,11 +185,13 @@ class DeepJsccRun(Run):
         """The loss of the next step on these crops, [B, 3, crop, crop] uint8."""
         x = batch.to(self.device).float().div_(255).contiguous(memory_format=torch.channels_last)
         patches = self.config.crop // self.trainer.model.config.patch
-        shape = (self.config.batch, self.trainer.model.config.reals_per_patch, patches, patches)
+        shape = (self.config.batch, self.trainer.model.config.reals_per_patch // 2, patches, patches)
         own = slice(self.rank * len(x), (self.rank + 1) * len(x))  # of the draw for the batch of all processes
-        snr_db, lost, noise = (v[own].to(self.device) for v in channel_draw(self.config, self.trainer.step, shape))
+        all_snr_db, all_draws = channel_draw(self.config, self.trainer.step, shape)
+        snr_db = all_snr_db[own].to(self.device)
+        draws = ChannelDraws(*(part[own].to(self.device) for part in all_draws))
         with torch.autocast(self.device.type, torch.bfloat16):
-            x_hat = self.trainer.model(x, snr_db, lost, noise, group=self.config.group)
+            x_hat = self.trainer.model(x, snr_db, draws, group=self.config.group)
         return log_error(x_hat.float(), x)
 
     def keep(self) -> dict[str, float]:
@@ -221,14 +219,12 @@ def validate(model: nn.Module, crops: Tensor, out: Path) -> dict[str, float]:
     device = model.basis.device
     x = crops.to(device).float() / 255
     patches = x.shape[-1] // model.config.patch
-    noise = torch.randn(
-        len(x), model.config.reals_per_patch, patches, patches, generator=torch.Generator().manual_seed(7)
-    ).to(device)
-    lost = torch.zeros_like(noise, dtype=torch.bool)
+    shape = (len(x), model.config.reals_per_patch // 2, patches, patches)
+    draws = SymbolChannel().draw(shape, generator=7, device=device)
     figures, rows = {}, [x]
     for snr_db in VALIDATION_SNRS_DB:
         with torch.autocast(device.type, torch.bfloat16):
-            x_hat = model(x, torch.full((len(x),), snr_db, device=device), lost, noise).float().clamp(0, 1)
+            x_hat = model(x, torch.full((len(x),), snr_db, device=device), draws).float().clamp(0, 1)
         rows.append(x_hat)
         figures[f"psnr_db_at_{snr_db:g}"] = mean_psnr_db(x_hat, x)
     write_sheet([row[:N_SAMPLES] for row in rows], out / SAMPLES_FILE)

@@ -11,6 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from gened.gr_blocks.phy.channel.config import ChannelConfig
+from gened.gr_blocks.phy.channel.noise import complex_noise
+from gened.gr_blocks.phy.channel.symbol_channel import apply_symbols
 from gened.gr_blocks.phy.types import ImageSize, Received
 from gened.models.codecs.analog.blocks import BLOCK
 from gened.models.codecs.analog.linear import Analysis, LinearCoder, LinearEstimate, block_importance
@@ -105,7 +108,7 @@ class Sender:
         for number in numbers:
             analysis, sample = self._analysed(number, validation_snr_db)
             rng = np.random.default_rng([self.config.seed, number, 2])
-            noises.append((rng.normal(size=len(analysis.z)) * np.sqrt(_sigma2(analysis.snr_db))).astype(np.float32))
+            noises.append(complex_noise(rng, len(analysis.z) // 2, 10 ** (-analysis.snr_db / 10)).view(np.float32))
             samples.append(sample)
             analyses.append(analysis)
         return Flight(collate(samples), analyses, noises)
@@ -147,14 +150,8 @@ class Sender:
         importance, weight_q = block_importance(_soft(mask), focus, size)
         analysis = self.coder.analyse(picture, rate=rate, snr_db=snr_db, importance=importance, weight_q=weight_q)
         encoded = self.coder.pack(analysis)
-        n = len(encoded.symbols)
-        noise_var = np.float32(10 ** (-arriving_db / 10))
-        noise = (rng.normal(size=n) + 1j * rng.normal(size=n)) * np.sqrt(noise_var / 2)
-        variances = np.where(rng.random(n) < lost, np.float32(np.inf), noise_var)
-        received = Received(
-            (encoded.symbols + noise).astype(np.complex64), variances, encoded.side_info, size, rate, snr_db
-        )
-        estimate = self.coder.estimate(received)
+        symbols, noise_var = apply_symbols(encoded.symbols, ChannelConfig(snr_db=arriving_db, erasure=lost), rng)
+        estimate = self.coder.estimate(Received(symbols, noise_var, encoded.side_info, size, rate, snr_db))
         assert estimate is not None  # the side information is intact
         return self._sample(x, estimate.padded_picture(), estimate, mask, focus, rate)
 
