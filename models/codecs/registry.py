@@ -9,17 +9,15 @@ uses NumPy alone, or the constructor raises `CodecError`.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-import inspect
 import json
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, cast
 
 from gened.errors import CodecError
 from gened.models.codecs.base import Codec
+from gened.models.plugins import construct, installed, load_target
 
 ENTRY_POINT_GROUP = "gened.codecs"
 BUILT_IN: dict[str, str] = {
@@ -33,26 +31,22 @@ BUILT_IN: dict[str, str] = {
 CodecFactory = Callable[..., Codec]
 
 
-def _others() -> dict[str, str]:
-    return {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
+def _targets() -> dict[str, str]:
+    return installed(ENTRY_POINT_GROUP) | BUILT_IN
 
 
 def codec_names() -> list[str]:
     """Names that `load_codec` knows, sorted."""
-    return sorted(BUILT_IN | _others())
+    return sorted(_targets())
 
 
 def _factory(name: str) -> CodecFactory:
-    targets = _others() | BUILT_IN
+    targets = _targets()
     if name not in targets:
         raise CodecError(
             f"unknown codec {name!r}; known are {', '.join(sorted(targets))}, or give a folder with weights"
         )
-    module, _, attribute = targets[name].partition(":")
-    try:
-        return cast(CodecFactory, getattr(importlib.import_module(module), attribute))
-    except ModuleNotFoundError as error:
-        raise CodecError(f"codec {name} needs the Python package {error.name}, which is not installed") from error
+    return cast(CodecFactory, load_target("codec", name, targets[name], CodecError))
 
 
 def is_folder(name: str) -> bool:
@@ -73,7 +67,7 @@ def load_codec(name: str, *, device: str = "cpu", **options: Any) -> Codec:
             "numpy".
     """
     if not is_folder(name):
-        return _make(name, _factory(name), device=device, options=options)
+        return _made(name, device=device, options=options)
     folder = Path(name)
     try:
         architecture = json.loads((folder / "config.json").read_text())["codec"]
@@ -83,20 +77,12 @@ def load_codec(name: str, *, device: str = "cpu", **options: Any) -> Codec:
         ) from error
     if not isinstance(architecture, str):
         raise CodecError(f"{folder}/config.json names no codec; known are {', '.join(codec_names())}")
-    return _make(architecture, _factory(architecture), folder, device=device, options=options)
+    return _made(architecture, folder, device=device, options=options)
 
 
-def _make(name: str, factory: CodecFactory, *folder: Path, device: str, options: Mapping[str, Any]) -> Codec:
-    """The codec, made with those options that its constructor has a keyword for.
-
-    Raises:
-        CodecError: It has no such option, or does not take its value.
-    """
-    known = [key for key in inspect.signature(factory).parameters if key not in ("folder", "device")]
-    for key in options:
-        if key not in known:
-            raise CodecError(f"codec {name} has no option '{key}'; it has {', '.join(known) or 'none'}")
-    return factory(*folder, device=device, **options)
+def _made(name: str, *folder: Path, device: str, options: Mapping[str, Any]) -> Codec:
+    """The codec called `name`, with its own weights or those in a folder."""
+    return cast(Codec, construct("codec", name, _factory(name), CodecError, *folder, device=device, options=options))
 
 
 def default_codec(*, device: str = "cpu") -> str:

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gened.errors import ConfigError
+from gened.models.plugins import installed
 from gened.paths import PACKAGE, TRAINING_CONFIGS, WEIGHTS
 
+ENTRY_POINT_GROUP = "gened.trainings"
+"""Entry-point group of the trainings of other packages."""
 Config = TypeVar("Config", bound="Schedule")
 
 
@@ -44,16 +47,24 @@ class Schedule:
 
 
 def config_file(config: Path) -> Path:
-    """The file itself, or the configuration of that name that ships with the package.
+    """The file itself, the configuration of that name that ships with the package, or the installed training so named.
 
     Raises:
-        ConfigError: There is neither; the message lists the names.
+        ConfigError: There is none of them; the message lists the names.
     """
     for candidate in (config, TRAINING_CONFIGS / f"{config}.toml"):
         if candidate.is_file():
             return candidate
-    names = ", ".join(sorted(path.stem for path in TRAINING_CONFIGS.glob("*.toml")))
+    if _is_installed(config):
+        return config
+    shipped = sorted(path.stem for path in TRAINING_CONFIGS.glob("*.toml"))
+    names = ", ".join([*shipped, *sorted(installed(ENTRY_POINT_GROUP).keys() - shipped)])
     raise ConfigError(f"no configuration {config}; give a TOML file, or one of {names}")
+
+
+def _is_installed(name: Path) -> bool:
+    """Whether this is no file but the name of a training of another package."""
+    return not name.is_file() and str(name) in installed(ENTRY_POINT_GROUP)
 
 
 def weights_folder(name: str) -> Path:
@@ -71,11 +82,13 @@ def weights_folder(name: str) -> Path:
 
 
 def load_toml(path: Path) -> dict[str, Any]:
-    """The keys of a training configuration, unchecked.
+    """The keys of a training configuration, unchecked; an installed training has its defaults.
 
     Raises:
         ConfigError: The file cannot be read, or is not TOML.
     """
+    if _is_installed(path):
+        return {"codec": str(path)}
     try:
         return tomllib.loads(path.read_text())
     except (OSError, ValueError) as error:

@@ -1,23 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The registry of trainings. A new one is a module with a `TRAINING`, and a line in `TRAININGS`."""
+"""The registry of trainings: built-in ones, and those of other packages in the entry-point group `gened.trainings`.
+
+A new one is a module with a `TRAINING`, and a line in `TRAININGS`. In another package it is an entry point,
+"module:TRAINING"; `gened train NAME` then runs it with the defaults of its configuration.
+"""
 
 from __future__ import annotations
 
-import importlib
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import cast
 
 import torch
 
 from gened.errors import ConfigError
+from gened.models.plugins import installed, load_target
 from gened.models.training.fingerprint import fingerprint
 from gened.models.training.folder import remove_training, require_apart, require_unused, require_writable
 from gened.models.training.processes import default_threads, join_processes, rank_and_size, usable_device
 from gened.models.training.progress import Progress
 from gened.models.training.run import RunOptions, Training
-from gened.models.training.schedule import Schedule, load_toml, read_config
+from gened.models.training.schedule import ENTRY_POINT_GROUP, Schedule, load_toml, read_config
 from gened.models.training.state import read_state, require_same_training
 
 TRAININGS: dict[str, str] = {
@@ -34,15 +37,25 @@ def training(codec: str, where: str = "the configuration") -> Training:
     """The training that is registered under a name.
 
     Raises:
-        ConfigError: Unknown name; the message begins with `where` and lists the known ones.
+        ConfigError: Unknown name; the message begins with `where` and lists the known ones. Or a training of another
+            package that cannot be loaded.
     """
-    if codec not in TRAININGS:
-        raise ConfigError(f"{where}: codec = {codec!r} has no training; known are {', '.join(TRAININGS)}")
-    return cast(Training, importlib.import_module(TRAININGS[codec]).TRAINING)
+    targets = installed(ENTRY_POINT_GROUP) | TRAININGS
+    if codec not in targets:
+        raise ConfigError(f"{where}: codec = {codec!r} has no training; known are {', '.join(training_names())}")
+    found = load_target("training", codec, targets[codec], ConfigError, attribute="TRAINING")
+    if not isinstance(found, Training):
+        raise ConfigError(f"training {codec} ({targets[codec]}) is a {type(found).__name__}, not a Training")
+    return found
+
+
+def training_names() -> list[str]:
+    """Names of all trainings, the built-in ones first."""
+    return [*TRAININGS, *sorted(installed(ENTRY_POINT_GROUP).keys() - TRAININGS)]
 
 
 def training_for(path: Path) -> Training:
-    """The training that a configuration file is for.
+    """The training that a configuration is for: a file, or the name of an installed training.
 
     Raises:
         ConfigError: The file cannot be read, is not TOML, or its codec has no training.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+from installing import install_entry_points
 
 from gened.gr_blocks.phy.types import Encoded, Received
 from gened.models.codecs.base import Decoded, Picture
@@ -47,7 +48,4 @@ class SharpeningCodec:
 
 def install(folder: Path) -> None:
     """Makes the codec known by an entry point to every process that has the folder on its path."""
-    place = folder / "sharpening-1.0.dist-info"
-    place.mkdir(parents=True)
-    (place / "METADATA").write_text("Metadata-Version: 2.1\nName: sharpening\nVersion: 1.0\n")
-    (place / "entry_points.txt").write_text("[gened.codecs]\nsharpening = sharpening_codec:SharpeningCodec\n")
+    install_entry_points(folder, "sharpening", {"gened.codecs": {"sharpening": "sharpening_codec:SharpeningCodec"}})

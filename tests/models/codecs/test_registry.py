@@ -87,7 +87,9 @@ def test_a_codec_that_needs_pytorch_says_which_do_without() -> None:
 
 def test_other_peoples_codecs_come_in_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("theirs", "gened.models.codecs.softcast.codec:SoftCast", registry.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.ENTRY_POINT_GROUP else [])
+    monkeypatch.setattr(
+        "gened.models.plugins.entry_points", lambda group: [point] if group == registry.ENTRY_POINT_GROUP else []
+    )
     assert "theirs" in registry.codec_names()
     assert registry.load_codec("theirs").name == "softcast"
 

@@ -12,11 +12,13 @@ from typing import Literal
 
 import pytest
 import torch
+from installing import install_entry_points
 from torch import Tensor, nn
 
 from gened.errors import ConfigError
 from gened.models.training import trainings
 from gened.models.training.loop import STATE_FILE, Trainer
+from gened.models.training.overview import overview
 from gened.models.training.run import Run, RunOptions, Training
 from gened.models.training.schedule import Schedule
 
@@ -85,6 +87,56 @@ def test_a_configuration_goes_by_its_file_or_by_its_name() -> None:
     assert config_file(Path("paper")) == config_file(path) == path
     with pytest.raises(ConfigError, match="no configuration papers; give a TOML file, or one of .*paper"):
         config_file(Path("papers"))
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package with a training of a line, and broken ones."""
+    folder = tmp_path / "installed"
+    points = {
+        "line": "training_of_a_line", "broken": "broken_training:TRAINING", "number": "training_of_a_line:NUMBER",
+        "absent": "no_such_training", "deepjscc": "broken_training",
+    }  # fmt: skip
+    install_entry_points(folder, "line", {"gened.trainings": points})
+    (folder / "broken_training.py").write_text("raise RuntimeError('no licence\\n found')\n")
+    monkeypatch.syspath_prepend(folder)
+    module = ModuleType("training_of_a_line")
+    module.TRAINING, module.NUMBER = Training(LineTraining, LineRun), 3  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_installed_training_goes_by_its_name_with_its_defaults(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from gened.models.training.schedule import config_file
+
+    trainings.train(config_file(Path("line")), data=tmp_path, out=tmp_path / "out", steps=2)
+    assert capsys.readouterr().out.startswith("a line, prepared in")
+    config = tmp_path / "steep.toml"
+    config.write_text('codec = "line"\nslope = 9.0\n')
+    assert trainings.training_for(config).config is LineTraining
+    with pytest.raises(ConfigError, match="no configuration lime; give a TOML file, or one of .*paper.* line"):
+        config_file(Path("lime"))
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_broken_training_is_named_in_one_line_and_the_others_work() -> None:
+    for name, message in [
+        ("broken", r"training broken \(broken_training:TRAINING\) cannot be loaded: RuntimeError: no licence found"),
+        ("number", r"training number \(training_of_a_line:NUMBER\) is a int, not a Training"),
+        ("absent", "training absent needs the Python package no_such_training, which is not installed"),
+    ]:
+        with pytest.raises(ConfigError, match=f"^{message}$"):
+            trainings.training(name)
+    assert trainings.training("line").config is LineTraining
+    assert trainings.training("deepjscc").config.__name__ == "DeepJsccTraining"  # ours, whatever others call theirs
+    lines = {line.split()[0]: line for line in overview().splitlines()}
+    assert lines["line"].split()[:3] == ["line", "line", "12000"] and "Training of another package" in lines["line"]
+    assert "cannot be loaded: RuntimeError: no licence found" in lines["broken"]
+    assert lines["deepjscc"].split()[1] == "deepjscc"
+    with pytest.raises(ConfigError, match="lime.* has no training; known are deepjscc, .*absent, broken, line, number"):
+        trainings.training("lime")
 
 
 def test_every_configuration_of_the_package_is_of_a_registered_training() -> None:
