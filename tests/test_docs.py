@@ -20,7 +20,19 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "lab
 BY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 MAX_COLUMNS = 120
 WRAPPED = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-FOLDERS = ("docs", "flowgraphs", "gened", "gr_blocks", "hw_config", "labs", "models", "results", "scripts", "tests")
+FOLDERS = (
+    "docs",
+    "examples",
+    "flowgraphs",
+    "gened",
+    "gr_blocks",
+    "hw_config",
+    "labs",
+    "models",
+    "results",
+    "scripts",
+    "tests",
+)
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`]+)`")
 PATH = re.compile(rf"(?:{'|'.join(FOLDERS)})/[\w./*<>-]*")
