@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -18,8 +19,13 @@ from gened.commands.exit_codes import epilog, exit_code
 from gened.commands.gnuradio_options import REMEDY
 from gened.commands.signals import Interrupted, raise_on_signals
 from gened.errors import GenedError
+from gened.paths import use_a_home
 from gened.threads import wait_passively
 
+FILE_ERRORS = (
+    errno.EACCES, errno.EDQUOT, errno.EISDIR, errno.ENOENT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS,
+)  # fmt: skip
+"""Errors of the system that a user's files or disk cause. Those of sockets are faults of this program."""
 LINK = "The link"
 CODECS = "Codecs"
 TOOLS = "Tools"
@@ -174,6 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     raise_on_signals()
     wait_passively()
+    use_a_home()
     try:
         status = app(args=None if arguments is None else list(arguments), prog_name="gened", standalone_mode=False)
         return status if isinstance(status, int) else 0
@@ -196,6 +203,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # the reader has gone; the interpreter flushes once more at its end
         return 0
+    except OSError as error:
+        if os.environ.get("GENED_DEBUG") == "1" or error.errno not in FILE_ERRORS:
+            raise
+        return _told(f"{error.filename or 'a file'} cannot be used: {error.strerror}", 1)
 
 
 def _wrong_usage(error: Exception) -> int:

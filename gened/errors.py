@@ -6,11 +6,13 @@
     ├── FrameError       a frame cannot be sent as asked (too large, bad lengths)
     ├── ImageError       a file is not a usable picture
     ├── CodecError       unknown codec, wrong weights, a rate the codec cannot do
-    │   └── OtherWeightsError    no codec here has the sender's number
+    │   ├── OtherWeightsError    no codec here has the sender's number
+    │   └── DecoderError         a codec fails on a received frame
     ├── CaptionerError   a captioner that lacks its model or cannot work
     ├── EditorError      unknown editor, missing weights, a picture it cannot edit
     ├── LinkError        sockets, ports, processes, time limits
     ├── NoGnuRadioError  GNU Radio is not installed, and this needs it
+    ├── MissingPackageError      a Python package is not installed
     └── NotReadyError    something stands in the way of an experiment
 
 What comes off the air is data, not an error: receivers count and drop, they do not raise.
@@ -50,6 +52,12 @@ class OtherWeightsError(CodecError):
     code = "other-weights"
 
 
+class DecoderError(CodecError):
+    """The codec that a received header names fails on the frame, or its result breaks the contract."""
+
+    code = "decoder-failed"
+
+
 class CaptionerError(GenedError):
     """Unknown captioner, a missing model, or a picture that it cannot describe."""
 
@@ -64,6 +72,15 @@ class LinkError(GenedError):
 
 class NoGnuRadioError(GenedError):
     """GNU Radio is not installed, and this needs it."""
+
+
+class MissingPackageError(GenedError):
+    """A Python package is not installed."""
+
+    @classmethod
+    def of(cls, package: str) -> MissingPackageError:
+        """The error for a package that cannot be imported."""
+        return cls(f"{package} is not installed; `gened check` says what is missing and how to get it")
 
 
 class NotReadyError(GenedError):

@@ -22,6 +22,7 @@ import importlib
 import json
 import os
 import pickle
+import re
 import select
 import signal
 import socket
@@ -35,7 +36,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, BinaryIO
 
-from gened.errors import GenedError, LinkError
+from gened.errors import GenedError, LinkError, MissingPackageError
 from gened.paths import child_environment
 
 MAX_PICKLE = 2**30
@@ -46,6 +47,7 @@ PARENT_POLL_S = 0.5
 """Period at which a child checks that its parent is alive, where the closed socket does not show it."""
 LOG_TAIL = 2000
 """Bytes at the end of a log in which its last line is looked for."""
+MISSING = re.compile(r"No module named '([\w.]+)'")
 KILL_S = 2.0
 """Time for a killed process to disappear."""
 
@@ -221,9 +223,14 @@ class Failure:
     def error(self, otherwise: type[GenedError]) -> GenedError:
         """An exception to raise in this process: of the most special class that is loaded here.
 
+        A package that the other process could not import is a `MissingPackageError`.
+
         Args:
             otherwise: Class where the exception is not of this program.
         """
+        missing = MISSING.search(self.text) if self.kind == "ModuleNotFoundError" else None
+        if missing is not None and not missing[1].startswith("gened"):
+            return MissingPackageError.of(missing[1])
         known = {kind.__name__: kind for kind in _subclasses(GenedError)}
         return next((known[name] for name in self.ours if name in known), otherwise)(self.line)
 

@@ -20,9 +20,10 @@ class picture_editor(MessageBlock):  # noqa: N801
     """Sends each picture to the editing service; no handler waits for it.
 
     Ports: `pictures` in; `pictures` out, one per picture and in the same order: the edited picture with `edited` true,
-    or the unchanged one with `edited` false and `edit_reason`: the service is absent, slow or busy, has crashed, or
-    sent a malformed reply. Both have `editor_ms` and `edit_backend`. Caption, mask and SNR of a picture are sent with
-    it. The connection lasts as long as the flowgraph runs. Counters: `n_edited`, `n_unedited`.
+    or the unchanged one with `edited` false and `edit_reason`. `edit_failed` is true if the service is absent, slow or
+    busy, has crashed, or sent a malformed reply, and false if the editor leaves the picture as it is. All have
+    `editor_ms` and `edit_backend`. Caption, mask and SNR of a picture are sent with it. The connection lasts as long as
+    the flowgraph runs. Counters: `n_edited`, `n_unedited`.
 
     Args:
         address: Address of the service that `gened editor serve` runs.

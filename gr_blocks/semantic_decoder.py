@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gened.errors import DecoderError
 from gened.gr_blocks.pdu.frame_meta import noise_var_mean
 from gened.gr_blocks.pdu.frame_pdus import Meta, picture_to_pdu, plain, received_from_pdu, report_to_pdu
 from gened.gr_blocks.pdu.message_block import MessageBlock
 from gened.gr_blocks.phy.types import ReceivedFrame
-from gened.models.serving.worker import CODEC_SERVICE, JobResult, Worker
+from gened.models.serving.worker import CODEC_SERVICE, JobResult, Worker, WorkerClosedError
+from gened.processes import one_line
 
 QUEUE_LEN = 32
 """Most frames that wait for the worker."""
@@ -23,8 +25,8 @@ class semantic_decoder(MessageBlock):  # noqa: N801
 
     Ports: `frames` in; `pictures` and `reports` out. A picture has a `mask` if the codec knows the importance. A report
     is sent for a frame that was refused or could not be decoded, with `error` and, for some errors, `error_code`. A
-    frame that meets a full queue is refused. The worker starts with the flowgraph; a worker of its own ends with it.
-    Counters: `n_decoded`, `n_refused`, `n_failed`.
+    frame that meets a full queue is refused. Frames that wait when the flowgraph ends have neither. The worker starts
+    with the flowgraph; a worker of its own ends with it. Counters: `n_decoded`, `n_refused`, `n_failed`.
 
     Args:
         codecs: Names or folders of codecs to try besides those of the registry.
@@ -83,11 +85,22 @@ class semantic_decoder(MessageBlock):  # noqa: N801
         """Publishes the worker's answer; called on the worker's thread."""
         meta, pixels = result.tag
         self._queued_pixels -= pixels
+        if result.error_code == WorkerClosedError.code:
+            return  # the flowgraph ends: the frame was neither decoded nor did its decoder fail
         if result.error is not None:
-            self.counters.report("n_failed", f"frame {meta['frame']}: {result.error}")
-            self.publish("reports", report_to_pdu(meta, error=result.error, error_code=result.error_code))
+            self._fail(meta, result.error, result.error_code)
             return
-        answer = result.value
+        try:
+            answer = result.value
+            facts = {**meta, "codec": answer.codec, "decode_ms": answer.decode_ms, "is_lost": answer.is_lost}
+            picture = picture_to_pdu(answer.image, facts, answer.mask)
+        except Exception as exc:  # whatever the worker returns, the frame must end as a picture or as a report
+            self._fail(meta, f"the decoder's result is no picture: {one_line(exc)}", None)
+            return
         self.counters.add("n_decoded")
-        facts = {**meta, "codec": answer.codec, "decode_ms": answer.decode_ms, "is_lost": answer.is_lost}
-        self.publish("pictures", picture_to_pdu(answer.image, facts, answer.mask))
+        self.publish("pictures", picture)
+
+    def _fail(self, meta: Meta, error: str, code: str | None) -> None:
+        """Reports a frame that was not decoded; without a code of its own the error is the decoder's."""
+        self.counters.report("n_failed", f"frame {meta['frame']}: {error}")
+        self.publish("reports", report_to_pdu(meta, error=error, error_code=code or DecoderError.code))

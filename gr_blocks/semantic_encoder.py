@@ -78,8 +78,8 @@ class semantic_encoder(MessageBlock):  # noqa: N801
         self.session = secrets.randbelow(2**16) if session is None or session < 0 else session % 2**16
         self._is_owner = worker is None
         self.worker = worker or Worker(
-            CODEC_SERVICE, {"device": device, "options": {codec: dict(codec_options or {})}}, queue_len=queue_len,
-            n_threads=n_threads or None, timeout_s=encode_limit_s(options.refine_steps),
+            CODEC_SERVICE, {"codecs": (codec,), "device": device, "options": {codec: dict(codec_options or {})}},
+            queue_len=queue_len, n_threads=n_threads or None, timeout_s=encode_limit_s(options.refine_steps),
         )  # fmt: skip
 
     def start(self) -> bool:

@@ -10,5 +10,5 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib/steps.sh"
 setup
 cd "$ROOT"
 lint_steps
-step "pytest" 1800 pytest_parallel -m "not slow" "$@"
+step "pytest" 2700 pytest_parallel -m "not slow" "$@"
 finish

@@ -23,7 +23,7 @@ main() {
   step "cmake install" 120 cmake --install "$BUILD"
   step "ctest" 900 ctest --test-dir "$BUILD" --output-on-failure --timeout 300 --no-tests=error
   step "grcc" 600 compile_flowgraphs
-  step "pytest" 1800 pytest_coverage "$@"
+  step "pytest" 2700 pytest_coverage "$@"
   lint_steps
   docs_steps
   finish
@@ -39,7 +39,7 @@ compile_flowgraphs() {
   for flowgraph in "${flowgraphs[@]}"; do
     echo "$flowgraph"
     GRC_BLOCKS_PATH="$STAGING/share/gnuradio/grc/blocks" QT_QPA_PLATFORM=offscreen \
-      timeout -k 10 120 "$PYTHON" "$(command -v grcc)" --output "$out" "$flowgraph" >"$out/log" 2>&1 || {
+      timeout -k 10 100 "$PYTHON" "$(command -v grcc)" --output "$out" "$flowgraph" >"$out/log" 2>&1 || {
       cat "$out/log"
       return 1
     }

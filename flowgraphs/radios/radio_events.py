@@ -12,11 +12,13 @@ import collections
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 LOG_EVERY_S = 10.0
 """Shortest interval between two lines per letter: a radio may report thousands of events per second."""
+MAX_DETAILS = 8
+"""Number of different details that are reported of an event that is reported once per detail."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class EventReporter:
         on_event: Called with each line; None: the logger `gened.radio`.
         clock: Monotonic clock, seconds.
         table: Meaning of the events, by letter or name.
+        once: Events of which only the first of each detail has a line, of at most `MAX_DETAILS` different details.
     """
 
     def __init__(
@@ -77,9 +80,12 @@ class EventReporter:
         *,
         clock: Callable[[], float] = time.monotonic,
         table: Mapping[str, object] = EVENTS,
+        once: Collection[str] = (),
     ) -> None:
         self._where = where
         self._table = table
+        self._once = frozenset(once)
+        self._details: dict[str, set[str]] = {name: set() for name in self._once}
         self._emit = on_event or logging.getLogger("gened.radio").warning
         self._clock = clock
         self._counts: collections.Counter[str] = collections.Counter()
@@ -99,13 +105,25 @@ class EventReporter:
         """
         with self._lock:
             self._counts[letter] += n
-            self._pending[letter] += n
-            now_s = self._clock()
-            if now_s - self._emitted_s.get(letter, -LOG_EVERY_S) < LOG_EVERY_S:
-                return
-            self._emitted_s[letter] = now_s
-            n_pending = self._pending.pop(letter)
+            if letter in self._once:
+                n_pending = n
+                if not self._is_new(letter, detail):
+                    return
+            else:
+                self._pending[letter] += n
+                now_s = self._clock()
+                if now_s - self._emitted_s.get(letter, -LOG_EVERY_S) < LOG_EVERY_S:
+                    return
+                self._emitted_s[letter] = now_s
+                n_pending = self._pending.pop(letter)
         self._emit(self._line(letter, n_pending, detail))
+
+    def _is_new(self, letter: str, detail: str) -> bool:
+        details = self._details[letter]
+        if detail in details or len(details) >= MAX_DETAILS:
+            return False
+        details.add(detail)
+        return True
 
     def tell_to(self, on_event: Callable[[str], None]) -> None:
         """Replaces the callback that receives the lines."""

@@ -27,7 +27,11 @@ EXIT_CODES = (
     ExitCode(8, "no frame was received within the time limit", ("NoFrameError",)),
     ExitCode(9, "one of the processes died", ("ChildDiedError",)),
     ExitCode(10, "another failure of sockets, processes or samples", ("LinkError",)),
-    ExitCode(11, "GNU Radio or a Python package is not installed", ("ModuleNotFoundError", "NoGnuRadioError")),
+    ExitCode(
+        11,
+        "GNU Radio or a Python package is not installed",
+        ("ModuleNotFoundError", "NoGnuRadioError", "MissingPackageError"),
+    ),
     ExitCode(12, "unknown editor or captioner, or one that lacks its model", ("EditorError", "CaptionerError")),
     ExitCode(13, "something stands in the way of an experiment; `gened doctor` tells what", ("NotReadyError",)),
     ExitCode(130, "interrupted by Ctrl-C (128 plus the number of the signal)"),

@@ -168,9 +168,11 @@ def caption_config(given: Given[CaptionConfig], *, without_torch: bool) -> Capti
     """The captioner; None for "none".
 
     Raises:
-        GenedError: An unknown captioner, or a value out of range.
+        GenedError: An unknown captioner, a value out of range, or options without a captioner.
     """
     if given["captioner"] in ("", "none"):
+        if given["options"]:
+            raise ConfigError("--captioner-option is for the captioner that --captioner names; name one")
         return None
     if given["captioner"] == "layout" and without_torch:
         return given.make(options={"detects": False, **given["options"]})
@@ -181,9 +183,11 @@ def edit_config(given: Given[EditConfig]) -> EditConfig | None:
     """The editor; None for "none".
 
     Raises:
-        GenedError: An unknown editor, or a value out of range.
+        GenedError: An unknown editor, a value out of range, or options without an editor.
     """
     if given["editor"] in ("", "none"):
+        if given["options"]:
+            raise ConfigError("--editor-option is for the editor that --editor names; name one")
         return None
     return given.make(device=given["device"] or default_device(given["editor"]))
 

@@ -17,6 +17,7 @@ from gened.commands import options, radio_options
 from gened.commands.generated import Given, from_records
 from gened.commands.gnuradio_options import NoGnuRadio, is_without_gnuradio
 from gened.commands.signals import stop_on_signals
+from gened.errors import DecoderError
 from gened.link.config import KeepConfig, ReceiveConfig
 from gened.option_fields import Options
 
@@ -59,6 +60,7 @@ def receive(
 
     from gened.gr_blocks.pdu.facts import FrameFacts
     from gened.link.events import Ended
+    from gened.link.link_errors import require_picture
     from gened.link.receive import run_receive
     from gened.monitor.driver_output import drivers_to_stderr
     from gened.monitor.live_figures import Figures, line
@@ -107,6 +109,7 @@ def receive(
     if json_only:
         frames = [dict.fromkeys(FrameFacts.wire_names()) | facts.to_wire() for facts in received]
         print(json.dumps({"frames": frames, "causes": causes}, indent=1))
+    require_picture(received)
 
 
 def line_of(event: LinkEvent) -> str:
@@ -120,6 +123,8 @@ def line_of(event: LinkEvent) -> str:
 
 
 def _line_of_frame(facts: FrameFacts) -> str:
+    if facts.error_code == DecoderError.code:
+        return f"frame {facts.frame}: no picture"  # the reason is that of the cause, which has a line of its own
     if facts.error is not None:
         return f"frame {facts.frame}: {facts.error}"
     partial = facts.caption_partial

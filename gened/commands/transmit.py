@@ -86,7 +86,7 @@ def line_of(event: LinkEvent) -> str:
     if not isinstance(event, SentFacts):
         return event.line if isinstance(event, Notice) else "transmitter: ready"
     if event.error is not None:
-        return f"frame {event.frame}: {event.error}"
+        return f"frame {event.frame} not sent"  # the reason is that of the cause, which has a line of its own
     return (
         f"frame {event.frame} sent: {event.analog_symbols} analogue, {event.side_symbols} side "
         f"and {event.caption_symbols} caption symbols in {event.n_bursts or 1} bursts, "

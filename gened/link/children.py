@@ -71,6 +71,10 @@ class Child:
         """Whether the process is gone."""
         return self._process.has_ended()
 
+    def wait_for_end(self, timeout_s: float) -> bool:
+        """Whether the process is gone within so many seconds."""
+        return self._process.wait(timeout_s)
+
     def exit_text(self) -> str:
         """How the process ended, with the last line of its log where there is one."""
         return self._process.exit_text()

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
 
 from gened.errors import CaptionerError, LinkError
 from gened.link.config import CaptionConfig
@@ -16,7 +16,7 @@ MAX_BYTES = 106
 MAX_TEXT_BYTES = 2000
 """A frame carries little more; see `phy.records`."""
 
-log = logging.getLogger(__name__)
+OnFailure = Callable[[str], None]
 
 
 class Describer:
@@ -24,13 +24,15 @@ class Describer:
 
     Args:
         config: The captioner.
+        on_failure: Called with the reason whenever a photograph cannot be described.
 
     Raises:
         CaptionerError: The captioner cannot be made, for want of a model above all.
     """
 
-    def __init__(self, config: CaptionConfig) -> None:
+    def __init__(self, config: CaptionConfig, on_failure: OnFailure | None = None) -> None:
         self._config = config
+        self._on_failure = on_failure
         self._known: dict[int, str] = {}
         options = {"captioner": config.captioner, "options": dict(config.options), "device": config.device}
         self._worker = Worker(SERVICE, options)
@@ -41,12 +43,12 @@ class Describer:
             raise CaptionerError(str(error)) from error
 
     def __call__(self, index: int, image: Pixels, mask: Mask | None) -> str:
-        """The words for a photograph; none where it cannot be described.
+        """The caption of a photograph; empty if it cannot be described.
 
         Args:
             index: Of the photograph.
             image: [H, W, 3] uint8.
-            mask: [H, W] uint8, what its sender holds for important.
+            mask: Importance of the pixels, [H, W] uint8, 255 is important; None: unknown.
         """
         if index not in self._known:
             try:
@@ -54,8 +56,9 @@ class Describer:
                     "describe", image=image, max_bytes=self._config.max_bytes, mask=mask
                 )
             except LinkError as error:
-                log.warning("photograph %d is sent without words: %s", index, error)
                 self._known[index] = ""
+                if self._on_failure is not None:
+                    self._on_failure(str(error))
         return self._known[index]
 
     def close(self) -> None:

@@ -9,21 +9,23 @@ EditorClient <-- ZeroMQ, 5560 ----------------------> EditorServer -> backend
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gened.errors import EditorError, GenedError
 from gened.link.children import Child, end_all
 from gened.link.config import EditConfig
 from gened.link.control import free_ports
+from gened.link.events import Ready
 from gened.models.serving.editor_client import EditorClient
 from gened.processes import Failure
 
 LOADING_S = 300.0
 """Time that a backend on this machine may take to load; pictures wait for it as far as the queue reaches."""
 
-log = logging.getLogger(__name__)
+DEATH_S = 1.0
+"""Time for a process whose connection ended to be gone."""
 
 
 @dataclass(frozen=True)
@@ -48,27 +50,41 @@ class EditorSide:
 
     def __init__(self, config: EditConfig) -> None:
         self._child: Child | None = None
-        self._is_lost = False
+        self._is_ready = self._is_lost = False
         address, patience_s = config.editor, None
         if not config.is_remote:
             address, patience_s = f"tcp://127.0.0.1:{free_ports(1)[0]}", LOADING_S
             self._child = Child("editor", ServiceConfig(config.editor, config.device, config.options, address))
-        self.client = EditorClient(address, keys=config.keys, timeout_s=config.timeout_s, patience_s=patience_s)
+        self.client = EditorClient(
+            address, keys=config.keys, timeout_s=config.timeout_s, patience_s=patience_s, why_lost=self._why_lost
+        )
 
     def poll(self) -> None:
-        """Checks the process of the backend; where it has failed, pictures no longer wait for it."""
+        """Checks the process of the backend; where it has failed, pictures no longer wait for it.
+
+        Raises:
+            EditorError: The backend cannot be loaded, with these options above all.
+        """
         if self._child is None or self._is_lost:
             return
         for event in self._child.events():
+            self._is_ready = self._is_ready or isinstance(event, Ready)
             if isinstance(event, Failure):
-                self._lose(event.line)
+                self._lose(event.error(EditorError))
         if not self._is_lost and self._child.has_ended() and not self._child.has_events():
-            self._lose(f"the editor's process died ({self._child.exit_text()})")
+            self._lose(EditorError(f"the editor's process died ({self._child.exit_text()})"))
 
-    def _lose(self, reason: str) -> None:
+    def _lose(self, error: GenedError) -> None:
         self._is_lost = True
-        log.warning("pictures are delivered as they are received: %s", reason)
-        self.client.give_up(reason)
+        self.client.give_up(str(error))
+        if not self._is_ready:
+            raise error
+
+    def _why_lost(self) -> str | None:
+        """Why the connection has ended; None where the process lives on. Called by a thread of the client's."""
+        if self._child is None or not self._child.wait_for_end(DEATH_S):
+            return None
+        return f"the editor's process died ({self._child.exit_text()})"
 
     @property
     def pid(self) -> int | None:

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from gened.errors import LinkError
 from gened.gr_blocks.pdu.facts import FrameFacts
 from gened.gr_blocks.phy.types import ComplexArray, ReceivedFrame
 from gened.link.config import ReceiveConfig
@@ -54,6 +55,8 @@ class Inbox:
         """Facts of the frames that are complete, in the order in which they were decoded."""
         self.monitor: ReceiverMonitor | None = None
         """Receives the facts of each frame."""
+        self.fault: LinkError | None = None
+        """Why a picture could not be written; None as long as all could."""
         self.live = LiveFigures()
         self.status: Status | None = None
         """Latest status of the channel emulator."""
@@ -65,6 +68,7 @@ class Inbox:
         """Edited picture of the same frame."""
         self.symbols: tuple[ComplexArray, ComplexArray] | None = None
         """Digital and analogue symbols of the first frame."""
+        self._out = config.out
         self._has_editor = config.edit is not None
         self._pictures = None if config.out is None else PictureFolder(config.out, config.is_numbered)
         self._on_event = on_event
@@ -92,7 +96,10 @@ class Inbox:
             self._complete(facts)
             return
         if self._pictures is not None:
-            facts = self._write(self._pictures, image, mask, facts)
+            try:
+                facts = self._write(self._pictures, image, mask, facts)
+            except OSError as error:
+                facts = self._failed(facts, error)
         if self.first is None:
             self.first, self._first_key = (image, mask), facts.key
         if self._has_editor:
@@ -102,10 +109,12 @@ class Inbox:
 
     def edited(self, image: Pixels | None, _mask: Mask | None, edited: FrameFacts) -> None:
         """Takes a picture that the editor has returned, changed or not."""
+        if self.monitor is not None:
+            self.monitor.edited(edited)
         facts = self._waiting.pop(edited.key, None) or FrameFacts(frame=edited.frame, session=edited.session)
         facts = replace(
-            facts, edited=edited.edited, edit_reason=edited.edit_reason, edit_backend=edited.edit_backend,
-            editor_ms=edited.editor_ms,
+            facts, edited=edited.edited, edit_failed=edited.edit_failed, edit_reason=edited.edit_reason,
+            edit_backend=edited.edit_backend, editor_ms=edited.editor_ms,
         )  # fmt: skip
         if image is not None and edited.edited:
             is_first = self._first_key == edited.key
@@ -113,9 +122,18 @@ class Inbox:
                 self.first_edited = image
             if self._pictures is not None:
                 names = self._pictures.names("edited", *self._numbers(facts), is_first=is_first)
-                self._pictures.write(names, image)
-                facts = replace(facts, edited_picture=names[-1])
+                try:
+                    self._pictures.write(names, image)
+                    facts = replace(facts, edited_picture=names[-1])
+                except OSError as error:
+                    facts = self._failed(facts, error)
         self._complete(facts)
+
+    def _failed(self, facts: FrameFacts, error: OSError) -> FrameFacts:
+        """Keeps the reason why a picture cannot be written, which ends the run."""
+        line = f"cannot write a picture into {self._out}: {error.strerror}"
+        self.fault = self.fault or LinkError(line)
+        return replace(facts, error=line)
 
     def _complete(self, facts: FrameFacts) -> None:
         self.frames.append(facts)

@@ -24,9 +24,9 @@ from gened.gr_blocks.pdu.facts import FrameFacts, SentFacts
 from gened.link.children import Child, Role, end_all
 from gened.link.config import LoopbackConfig
 from gened.link.events import BurstsDropped, Done, Ended, LinkEvent, ProcessEvent, Ready
-from gened.link.link_errors import ChildDiedError, NoFrameError
+from gened.link.link_errors import ChildDiedError, NoFrameError, require_picture
 from gened.link.receive import ASSEMBLY_S
-from gened.models.serving.worker import encode_limit_s
+from gened.models.serving.worker import DEFAULT_TIMEOUT_S, encode_limit_s
 from gened.paths import make_folder
 from gened.processes import Failure
 from gened.reports.loopback_report import RunSettings, make_report
@@ -37,6 +37,9 @@ WINDOW = 4
 """Largest number of frames under way: permitted, not yet decoded."""
 LOST_S = ASSEMBLY_S + 2.0
 """Time without any frame after which the frames under way are given up."""
+N_HOPELESS = 3
+"""Number of frames, none of which could be decoded, after which no more are sent; each may take the time limit of a
+decoder that hangs."""
 POLL_S = 0.1
 OLD_FILES = (
     "sent*.png",
@@ -62,6 +65,7 @@ def run_loopback(config: LoopbackConfig, *, stop: threading.Event, on_progress: 
 
     Raises:
         NoFrameError: No frame arrived; the report was written all the same.
+        CodecError: No frame that arrived could be decoded; the report was written all the same.
         ChildDiedError: A process ended when it should not have.
         GenedError: The error of a process: a picture, a codec, a port.
     """
@@ -93,6 +97,8 @@ def run_loopback(config: LoopbackConfig, *, stop: threading.Event, on_progress: 
         raise NoFrameError(
             run.no_frame or f"none of {n_frames} frames arrived; the report in {config.out} says what was sent"
         )
+    if not stop.is_set():
+        require_picture(run.received.values())
     return report
 
 
@@ -129,9 +135,14 @@ def _roles(config: LoopbackConfig) -> dict[Role, Any]:
 
 
 def _patience_s(config: LoopbackConfig) -> float:
-    """Time that the receiver waits for a frame: a sender that refines its pictures may send none for long."""
+    """Time that the receiver waits for a frame: a sender that refines or describes pictures may send none for long."""
     n_steps = config.transmit.encode.refine_steps
-    return config.receive.timeout_s + (encode_limit_s(n_steps) if n_steps else 0.0)
+    is_described = config.transmit.describe is not None and not config.transmit.captions
+    return (
+        config.receive.timeout_s
+        + (encode_limit_s(n_steps) if n_steps else 0.0)
+        + (2 * DEFAULT_TIMEOUT_S if is_described else 0.0)  # the captioner's loading, and its first caption
+    )
 
 
 class _Run:
@@ -191,10 +202,15 @@ class _Run:
     def _is_over(self, until_ready: bool) -> bool:
         if until_ready and set(self.children) <= self._ready:
             return True
-        if {"transmit", "receive"} <= self._done:
+        if {"transmit", "receive"} <= self._done or self._is_hopeless():
             return True
         has_all = set(self.sent) <= self._given_up | set(self.received)
         return self._config.radio is not None and "transmit" in self._done and has_all
+
+    def _is_hopeless(self) -> bool:
+        """Whether decoding has failed often enough, and never worked."""
+        frames = self.received.values()
+        return len(frames) >= N_HOPELESS and all(facts.error is not None for facts in frames)
 
     def _take(self, role: Role, event: ProcessEvent) -> None:
         if isinstance(event, Failure):

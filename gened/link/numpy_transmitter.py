@@ -115,7 +115,9 @@ class NumpyTransmitter:
         self._on_report = on_report
         self._announce = announce
         self.session = secrets.randbelow(2**16) if config.session is None else config.session % 2**16
-        options = {"device": config.device, "options": {config.codec: dict(config.codec_options)}}
+        options = {
+            "codecs": (config.codec,), "device": config.device, "options": {config.codec: dict(config.codec_options)},
+        }  # fmt: skip
         self.encoder = _Encoder(Worker(CODEC_SERVICE, options, timeout_s=encode_limit_s(config.encode.refine_steps)))
         self._queue = EncodeQueue(self.encoder.worker, config.codec, self.session, self._encoded, self._failed)
         self.sink = _SampleSocket(config.address)

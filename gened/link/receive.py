@@ -8,6 +8,7 @@ status  5553 --------------|--------------------------------------------^
 
 from __future__ import annotations
 
+import collections
 import threading
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zmq
 
-from gened.errors import ConfigError
+from gened.errors import CodecError, ConfigError
 from gened.gr_blocks.pdu.facts import FrameFacts
 from gened.link.config import ReceiveConfig
 from gened.link.control import ControlSocket, Status
@@ -25,6 +26,7 @@ from gened.link.events import Ended, Notice, OnEvent, Ready, send
 from gened.link.inbox import Inbox
 from gened.link.link_errors import NoFrameError
 from gened.models.data.writing import write_png
+from gened.models.serving.worker import JobResult
 from gened.paths import make_folder
 
 if TYPE_CHECKING:
@@ -58,10 +60,13 @@ def run_receive(config: ReceiveConfig, *, stop: threading.Event, on_event: OnEve
     Raises:
         NoFrameError: No frame came within the time limit.
         ConfigError: The channel emulator runs at another sample rate.
+        CodecError: A codec of the configuration cannot be made, with these options above all.
+        EditorError: The editor of this machine cannot be loaded, with these options above all.
+        LinkError: A picture cannot be written, on a full disk for instance.
     """
     from gened.flowgraphs.radios.profiles import RadioProfile
     from gened.link.record import make_recorder
-    from gened.monitor.link_monitor import ReceiverMonitor, watching
+    from gened.monitor.link_monitor import ReceiverMonitor, named_faults, watching
 
     if config.out is not None:
         make_folder(config.out)
@@ -81,8 +86,9 @@ def run_receive(config: ReceiveConfig, *, stop: threading.Event, on_event: OnEve
     context: zmq.Context[Any] = zmq.Context()
     control = None if config.radio is not None else ControlSocket(context, zmq.SUB, config.control, binds=False)
     receiver.start()
+    inbox.last_s = time.monotonic()  # a busy machine may take seconds to come here, which are none of waiting
     try:
-        with watching(monitor):
+        with watching(monitor), named_faults("semantic_decoder", "picture_editor"):
             _watch(config, receiver, control, inbox, stop, on_event, editor)
     finally:
         if editor is not None:
@@ -139,9 +145,13 @@ def _watch(
 ) -> None:
     """Polls until the first condition for the end holds."""
     is_ready, is_armed, over_s = False, False, 0.0
+    decoder = _Decoder(receiver)
     live = _LiveSender(config, receiver, inbox, on_event)
     while not stop.wait(POLL_S):
         live.poll()
+        decoder.poll()
+        if inbox.fault is not None:
+            raise inbox.fault
         if editor is not None:
             editor.poll()
         for message in () if control is None else control.receive():
@@ -177,6 +187,23 @@ def _watch(
             if inbox.frames:
                 return
             raise NoFrameError(_why_nothing(config, receiver, inbox.monitor))
+
+
+class _Decoder:
+    """The start of the decoder's process, which makes the codecs of the configuration."""
+
+    def __init__(self, receiver: ReceiverEnd) -> None:
+        self._results: collections.deque[JobResult] = collections.deque()
+        receiver.decoder.worker.submit("ready", self._results.append)
+
+    def poll(self) -> None:
+        """To be called often.
+
+        Raises:
+            CodecError: A codec cannot be made.
+        """
+        if self._results and (error := self._results.popleft().error) is not None:
+            raise CodecError(error)
 
 
 class _LiveSender:

@@ -9,18 +9,23 @@ With a radio the samples go to it, without channel emulator and control: the run
 
 from __future__ import annotations
 
+import collections
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gened.errors import CodecError, LinkError
+from gened.flowgraphs.radios.radio_events import EventReporter
 from gened.gr_blocks.pdu.facts import SentFacts
 from gened.link.config import TransmitConfig
 from gened.link.control import require_free
 from gened.link.describing import Describer
 from gened.link.events import Ended, Notice, OnEvent, Ready, send
 from gened.link.photographs import Photographs
+from gened.models.serving.worker import JobResult
+from gened.monitor.causes import CAUSES, SAID_ONCE
+from gened.monitor.link_monitor import named_faults
 
 if TYPE_CHECKING:
     from gened.flowgraphs.transmitter import Transmitter
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
     from gened.link.sender_control import SenderControl
 
 POLL_S = 0.1
+READY_POLL_S = 0.02
 N_HOPELESS = 3
 """Number of frames, none of which could be encoded, after which the others are not tried: a thousand of them, one every
 ten seconds, would take hours to fail alike."""
@@ -39,6 +45,10 @@ class _Outbox:
     def __init__(self, on_event: OnEvent | None) -> None:
         self.frames: list[SentFacts] = []
         self.on_event = on_event
+        self.faults = EventReporter(
+            "transmitter", lambda line: send(on_event, Notice(line)), table=CAUSES, once=SAID_ONCE
+        )
+        """Counts and names the faults of codec and captioner."""
 
     @property
     def is_hopeless(self) -> bool:
@@ -52,8 +62,14 @@ class _Outbox:
         return errors[0] if errors and len(errors) == len(self.frames) else None
 
     def report(self, facts: SentFacts) -> None:
+        if facts.error is not None:
+            self.faults.report("encoder fails", 1, facts.error)
         self.frames.append(facts)
         send(self.on_event, facts)
+
+    def not_described(self, reason: str) -> None:
+        """Takes the reason why a photograph has no caption."""
+        self.faults.report("captioner fails", 1, reason)
 
 
 @dataclass(frozen=True)
@@ -80,9 +96,8 @@ def run_transmit(
     Args:
         config: The transmitter.
         stop: Ends the run early.
-        on_event: Called with `Ready` when the channel emulator has answered or the radio runs, and with the `SentFacts`
-            of each frame when it has left; with a `Notice` for each fault, and with `Ended`, without a radio only at
-            the end and only if there was a fault; any thread.
+        on_event: Called with `Ready` when the channel emulator has answered or the radio runs, with the `SentFacts` of
+            each frame when it has left, with a `Notice` for each fault, and with `Ended`; any thread.
         permits: One is taken before each frame, so that a supervisor can hold the sender back; None: no such limit.
 
     Returns:
@@ -93,18 +108,21 @@ def run_transmit(
         ConfigError: The mask or a box does not fit a photograph; nothing was sent.
         PortInUseError: Another program listens at one of the addresses.
         ConfigError, LinkError: The radio is absent, may not transmit as configured, or does not take its settings.
-        CodecError: No frame could be encoded.
+        CodecError: The codec cannot be made, or no frame could be encoded.
         CaptionerError: The captioner cannot be constructed; nothing was sent.
         LinkError: The channel emulator did not answer, or took no more samples, within the time limit.
     """
     photographs, outbox = Photographs(config), _Outbox(on_event)
-    describer = None if config.captions or config.describe is None else Describer(config.describe)
+    describer = None
+    if config.describe is not None and not config.captions:
+        describer = Describer(config.describe, outbox.not_described)
     run = _Run(config, photographs, outbox, stop, permits, describer)
     try:
-        if config.radio is None:
-            _send_to_air(run)
-        else:
-            _send_to_radio(run)
+        with named_faults("semantic_encoder"):
+            if config.radio is None:
+                _send_to_air(run)
+            else:
+                _send_to_radio(run)
     finally:
         if describer is not None:
             describer.close()
@@ -137,6 +155,7 @@ def _send_to_radio(run: _Run) -> None:
     sink = transmitter.sink
     monitor = TransmitterMonitor(transmitter, lambda line: send(outbox.on_event, Notice(line)))
     try:
+        _require_codec(run, transmitter)
         sink.arm()
         transmitter.start()
         send(outbox.on_event, Ready())
@@ -148,7 +167,7 @@ def _send_to_radio(run: _Run) -> None:
         sink.mute()
         transmitter.stop()
         transmitter.wait()
-        send(outbox.on_event, Ended(monitor.counts()))
+        send(outbox.on_event, Ended(monitor.counts() | outbox.faults.counts()))
 
 
 def _send_to_air(run: _Run) -> None:
@@ -161,6 +180,7 @@ def _send_to_air(run: _Run) -> None:
     control = SenderControl(config.control, config.sample_rate)
     try:
         transmitter = _announcing(config, run.outbox, control)
+        _require_codec(run, transmitter)
         if require_ready(control, config.timeout_s, run.stop):
             transmitter.start()
             try:
@@ -171,9 +191,28 @@ def _send_to_air(run: _Run) -> None:
             finally:
                 transmitter.stop()
                 transmitter.wait()
-                _name_bad_symbols(run.outbox, transmitter.n_bad_symbols)
+                if transmitter.n_bad_symbols:
+                    run.outbox.faults.report("bad symbols", transmitter.n_bad_symbols)
     finally:
         control.close()
+        send(run.outbox.on_event, Ended(run.outbox.faults.counts()))
+
+
+def _require_codec(run: _Run, transmitter: TransmitterEnd) -> None:
+    """Waits until the encoder's process has made the codec.
+
+    Raises:
+        CodecError: It cannot be made, with these options above all.
+    """
+    worker = transmitter.encoder.worker
+    results: collections.deque[JobResult] = collections.deque()
+    worker.submit("ready", results.append)
+    while not results:
+        if run.stop.wait(READY_POLL_S):
+            return
+    if (error := results[0].error) is not None:
+        worker.close()
+        raise CodecError(error)
 
 
 def _announcing(config: TransmitConfig, outbox: _Outbox, control: SenderControl) -> TransmitterEnd:
@@ -189,16 +228,6 @@ def _announcing(config: TransmitConfig, outbox: _Outbox, control: SenderControl)
     transmitter.announcer = burst_announcer(control.announce)
     transmitter.connect(transmitter.modulator, transmitter.announcer)
     return transmitter
-
-
-def _name_bad_symbols(outbox: _Outbox, n_bad: int) -> None:
-    """Names symbols that were sent as 0; with a radio, the monitor does that."""
-    if n_bad:
-        from gened.monitor.causes import CAUSES
-
-        cause = CAUSES["bad symbols"]
-        send(outbox.on_event, Notice(f"transmitter: {n_bad} x {cause}"))
-        send(outbox.on_event, Ended({cause.name: n_bad}))
 
 
 def _send_all(run: _Run, transmitter: TransmitterEnd) -> None:

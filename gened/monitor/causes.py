@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gened.errors import OtherWeightsError
+from gened.errors import DecoderError, OtherWeightsError
 from gened.flowgraphs.radios.radio_events import EVENTS
 from gened.gr_blocks.pdu.facts import FrameFacts
 from gened.gr_blocks.phy.sync.signal_level import SignalLevel
@@ -31,6 +31,8 @@ class Cause:
     name: str
     meaning: str
     advice: str
+    is_said_once: bool = False
+    """Whether it has one line per reason, instead of one per ten seconds with the count since the last line."""
 
     def __str__(self) -> str:
         return f"{self.name}: {self.meaning}; {self.advice}"
@@ -76,9 +78,30 @@ CAUSES = {
             "other weights", "frames arrive, but the sender's codec or its weights are not here",
             "install the same weights on both sides, or name their folder with --codec",
         ),
+        Cause(
+            "decoder fails", "frames arrive, but the codec fails on them and gives no picture",
+            "look for the fault in the codec that the reason names; `gened check` tries those of this package",
+            is_said_once=True,
+        ),
+        Cause(
+            "editor fails", "the editor gives no result, and pictures are delivered as they are received",
+            "look for the fault in the editor or its service; --edit-timeout is its time limit",
+            is_said_once=True,
+        ),
+        Cause(
+            "captioner fails", "the captioner describes no photograph, and frames are sent without its caption",
+            "look for the fault in the captioner, or give the texts with --caption", is_said_once=True,
+        ),
+        Cause(
+            "encoder fails", "the codec cannot encode a photograph, and the frame is not sent",
+            "look for the fault in the codec or in the photograph that the reason names", is_said_once=True,
+        ),
     )
 }  # fmt: skip
 """By name. The first five are the drivers' letters, see `radio_events`."""
+
+
+SAID_ONCE = tuple(name for name, cause in CAUSES.items() if cause.is_said_once)
 
 
 @dataclass(frozen=True)
@@ -138,7 +161,7 @@ def frame_causes(facts: FrameFacts, sample_rate: float, room_hz: float | None = 
     """Causes that the facts of a frame show.
 
     Args:
-        facts: Of a received frame: `cfo_est_hz`, `sfo_est_ppm` and `error_code` are used.
+        facts: Of a received frame: `cfo_est_hz`, `sfo_est_ppm`, `error_code` and `error` are used.
         sample_rate: Hz.
         room_hz: By how much the carrier may be off before the receiver's analogue filter cuts the signal.
     """
@@ -153,7 +176,14 @@ def frame_causes(facts: FrameFacts, sample_rate: float, room_hz: float | None = 
         found.append(Occurrence("clock too far off", 1, f"{sfo_ppm:+.0f} ppm; {MAX_SFO_PPM:.0f} ppm is the limit"))
     if facts.error_code == OtherWeightsError.code:
         found.append(Occurrence("other weights", 1, facts.error or ""))
+    if facts.error_code == DecoderError.code:
+        found.append(Occurrence("decoder fails", 1, facts.error or ""))
     return found
+
+
+def edit_causes(facts: FrameFacts) -> list[Occurrence]:
+    """Whether the editor gave no result for a frame; `edit_failed` and `edit_reason` are used."""
+    return [Occurrence("editor fails", 1, facts.edit_reason or "")] if facts.edit_failed else []
 
 
 def output_clipping(n_clipped: int, n_samples: int) -> list[Occurrence]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gened.flowgraphs.radios.radio_events import EVENTS, EventReporter
 from gened.monitor import causes
-from gened.monitor.causes import CAUSES, Occurrence, ReceiverCounters, StreamClock
+from gened.monitor.causes import CAUSES, SAID_ONCE, Occurrence, ReceiverCounters, StreamClock
 from gened.monitor.driver_output import flush_drivers, letter_counts
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ START_S = 2.0
 """What drivers print before, until samples flow, is no event."""
 GRAVEST = (
     "other weights",
+    "decoder fails",
     "other format",
     "header fails",
     "input clipping",
@@ -92,7 +93,7 @@ class _Monitor:
         self._letter = letter
         self._begin_s = clock()
         self._n_letters = 0
-        self.reporter = EventReporter(where, show, clock=clock, table=CAUSES)
+        self.reporter = EventReporter(where, show, clock=clock, table=CAUSES, once=SAID_ONCE)
         self._clock = clock
         self._end = end
         self._events = end.events
@@ -157,6 +158,10 @@ class ReceiverMonitor(_Monitor):
     def frame(self, facts: FrameFacts) -> None:
         """Takes the facts of a frame; any thread."""
         self._report(causes.frame_causes(facts, self._sample_rate, self._room_hz))
+
+    def edited(self, facts: FrameFacts) -> None:
+        """Takes the facts of a frame that the editor has returned; any thread."""
+        self._report(causes.edit_causes(facts))
 
     def poll(self) -> None:
         """Evaluates the counters; to be called a few times per second."""
@@ -258,6 +263,24 @@ class TransmitterMonitor(_Monitor):
         before, self._n_bad_symbols = self._n_bad_symbols, self._transmitter.n_bad_symbols
         if self._n_bad_symbols > before:
             self._report([Occurrence("bad symbols", self._n_bad_symbols - before)])
+
+
+@contextlib.contextmanager
+def named_faults(*blocks: str) -> Iterator[None]:
+    """Silences the log lines of blocks whose faults are reported by name.
+
+    Args:
+        *blocks: Names of the blocks, as those of their counters.
+    """
+    loggers = [logging.getLogger(f"gened.{name}") for name in blocks]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gened.errors import DecoderError
 from gened.gr_blocks.pdu.frame_meta import Image, Mask, Meta, noise_var_mean
 from gened.gr_blocks.phy.types import ReceivedFrame
-from gened.models.serving.worker import JobResult, Worker
+from gened.models.serving.worker import JobResult, Worker, WorkerClosedError
 from gened.processes import one_line
 
 QUEUE_LEN = 32
@@ -55,12 +56,16 @@ class DecodeQueue:
         """Takes the worker's answer, on the worker's thread."""
         meta, pixels = result.tag
         self._queued_pixels -= pixels
+        if result.error_code == WorkerClosedError.code:
+            return  # the receiver ends: the frame was neither decoded nor did its decoder fail
         if result.error is not None:
-            self._on_failure({**meta, "error": result.error, "error_code": result.error_code})
+            code = result.error_code or DecoderError.code
+            self._on_failure({**meta, "error": result.error, "error_code": code})
             return
         answer = result.value
         try:
             facts = {**meta, "codec": answer.codec, "decode_ms": answer.decode_ms, "is_lost": answer.is_lost}
             self._on_picture(answer.image, answer.mask, facts)
         except Exception as exc:  # whatever the codec returns, the frame must end as a picture or as a failure
-            self._on_failure({**meta, "error": f"the decoder's result cannot be used: {one_line(exc)}"})
+            error = f"the decoder's result cannot be used: {one_line(exc)}"
+            self._on_failure({**meta, "error": error, "error_code": DecoderError.code})

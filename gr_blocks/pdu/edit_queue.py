@@ -86,7 +86,8 @@ class EditQueue:
 def _result(slot: _Slot, answer: EditResult) -> tuple[Image, Mask | None, Meta, EditResult]:
     meta = {
         **slot.meta, "edited": answer.edited, "edit_backend": answer.backend,
-        "edit_reason": None if answer.edited else answer.reason, "editor_ms": 1e3 * answer.seconds,
+        "edit_reason": None if answer.edited else answer.reason, "edit_failed": answer.failed,
+        "editor_ms": 1e3 * answer.seconds,
     }  # fmt: skip
     return (answer.pixels if answer.edited else slot.image), slot.mask, meta, answer
 

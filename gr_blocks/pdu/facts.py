@@ -132,6 +132,8 @@ class FrameFacts(_Facts):
     """Picture file of the importance, relative to the output folder."""
     edited: Flag | None = None
     """Whether the editor changed the picture."""
+    edit_failed: Flag | None = None
+    """Whether the editor gave no result: it is absent, slow or busy, or has failed."""
     edit_reason: Text | None = None
     """Why the editor did not change it."""
     edit_backend: Text | None = None

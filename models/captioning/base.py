@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from gened.errors import CaptionerError
 from gened.models.codecs.base import Map, Picture
 
 MAX_BYTES = 106
@@ -29,6 +30,20 @@ class Captioner(Protocol):
             CaptionerError: The captioner cannot work.
         """
         ...
+
+
+def check_caption(caption: object, max_bytes: int) -> str:
+    """The caption that a captioner wrote, if it keeps the contract.
+
+    Raises:
+        CaptionerError: It is not a text, or longer than `max_bytes` in UTF-8.
+    """
+    if not isinstance(caption, str):
+        raise CaptionerError(f"the captioner returned {type(caption).__name__}, not a text")
+    n_bytes = len(caption.encode(errors="replace"))
+    if n_bytes > max_bytes:
+        raise CaptionerError(f"the captioner returned {n_bytes} bytes; {max_bytes} are allowed")
+    return caption
 
 
 def fitted(clauses: Iterable[str], max_bytes: int, separator: str = "; ") -> str:

@@ -63,6 +63,7 @@ class Detector:
 
     Raises:
         MissingDetectorError: The weights or PyTorch are not installed.
+        ConfigError: No such device.
     """
 
     def __init__(self, device: str = "cpu", min_score: float = MIN_SCORE) -> None:
@@ -70,15 +71,16 @@ class Detector:
             import torch
 
             from gened.models.captioning.darknet import Darknet
+            from gened.models.devices import torch_device
         except ImportError as error:
             raise MissingDetectorError(
                 f"the detector needs PyTorch: pip install 'gr-gened[networks]' ({error})"
             ) from error
         folder = weights_folder()
-        self._torch, self._device, self._min_score = torch, device, min_score
+        self._torch, self._device, self._min_score = torch, torch_device(device, ConfigError), min_score
         self.names = (folder / "coco.names").read_text().split("\n")
         self.version = f"{PACKAGE} 0.1.2, YOLOv4-tiny, network by gened"
-        self._network = Darknet(folder / "yolov4-tiny.cfg", folder / "yolov4-tiny.weights").to(device)
+        self._network = Darknet(folder / "yolov4-tiny.cfg", folder / "yolov4-tiny.weights").to(self._device)
 
     def __call__(self, x: Picture) -> list[Detection]:
         """Objects of a picture [3, H, W] in [0, 1], in the order of falling scores.

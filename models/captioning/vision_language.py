@@ -29,7 +29,9 @@ from gened.errors import CaptionerError
 from gened.models.captioning.base import MAX_BYTES, cut_to_bytes
 from gened.models.codecs.base import Map, Picture
 from gened.models.data.images import to_uint8
+from gened.models.hub import is_offline, local_folder
 
+EXAMPLE = "model=Salesforce/blip-image-captioning-base"
 PROMPT = (
     "Describe the image in precise detail to enable accurate text-to-image generation. First, summarize the overall "
     "scene and tone. Next, identify all main objects, including their quantities, colors, and appearances. Then, "
@@ -84,8 +86,9 @@ class TransformersCaptioner:
         if not model:
             raise CaptionerError(
                 "captioner transformers needs a model: give the option model=FOLDER or a name on the Hugging Face hub, "
-                "such as model=Salesforce/blip-image-captioning-base"
+                f"such as {EXAMPLE}"
             )
+        folder = local_folder(model, error=CaptionerError, example=EXAMPLE)
         if dtype not in DTYPES:
             raise CaptionerError(f"captioner transformers knows no dtype '{dtype}'; known are {', '.join(DTYPES)}")
         if max_new_tokens < 1:
@@ -93,24 +96,28 @@ class TransformersCaptioner:
         try:
             import torch
             import transformers
+
+            from gened.models.devices import torch_device
         except ImportError as error:
             raise CaptionerError(
                 f"captioner transformers needs it: pip install 'gr-gened[editor]' ({_line(error)})"
             ) from error
         self._torch, self._transformers = torch, cast(Any, transformers)  # Any: its types lack parts that are used here
-        self._device, self._prompt, self._max_new_tokens = device, prompt, max_new_tokens
+        self._device, self._prompt, self._max_new_tokens = (
+            torch_device(device, CaptionerError), prompt, max_new_tokens,
+        )  # fmt: skip
         self._transformers.utils.logging.disable_progress_bar()  # the terminal shows that of the command alone
         self._transformers.utils.logging.set_verbosity_error()  # its warnings are for programmers
         try:
-            self._load(model, dtype)
+            self._load(model if folder is None else str(folder), dtype, is_local=folder is not None or is_offline())
         except CaptionerError:
             raise
         except Exception as error:  # any error of the library on foreign files
             raise CaptionerError(f"no captioning model can be loaded from '{model}': {_line(error)}") from error
         self._check_prompt()
 
-    def _load(self, model: str, dtype: str) -> None:
-        safe = {"trust_remote_code": False}
+    def _load(self, model: str, dtype: str, *, is_local: bool) -> None:
+        safe = {"trust_remote_code": False, "local_files_only": is_local}
         config = self._transformers.AutoConfig.from_pretrained(model, **safe)
         self.kind = str(config.model_type)
         weights, report = self._transformers.AutoModelForImageTextToText.from_pretrained(

@@ -81,8 +81,12 @@ class EditTask:
         )
 
     def unedited(self, reason: str, backend: str = "none") -> EditResult:
-        """I_r as the result, with the reason."""
+        """I_r as the result, with the editor's reason."""
         return EditResult(self.pixels, 0.0, backend, edited=False, reason=reason)
+
+    def failed(self, reason: str) -> EditResult:
+        """I_r as the result, because the editor gave none."""
+        return EditResult(self.pixels, 0.0, "none", edited=False, reason=reason, failed=True)
 
 
 def _check(request: EditRequest | EditTask, size: tuple[int, ...]) -> None:
@@ -131,6 +135,8 @@ class EditResult:
     backend: str
     edited: bool = True
     reason: str = ""
+    failed: bool = False
+    """True: the editor gave no result, for the given reason, and `pixels` is I_r."""
 
     @classmethod
     def of(cls, edited: Edited) -> EditResult:
@@ -161,6 +167,35 @@ class Editor(Protocol):
     def edit_batch(self, requests: Sequence[EditRequest]) -> list[Edited]:
         """Edit at most `max_batch` pictures of one size; each result equals that of `edit`."""
         ...
+
+
+def check_edited(edited: object, n_requests: int, request: EditRequest) -> list[Edited]:
+    """The results of `edit_batch`, if they keep the contract; requests of one batch have one size.
+
+    Args:
+        edited: What the editor returned.
+        n_requests: Number of requests.
+        request: One of them.
+
+    Raises:
+        EditorError: Another number of results, or one that is not [3, H, W] float32 without NaN.
+    """
+    if not isinstance(edited, list) or len(edited) != n_requests:
+        n_found = f"{len(edited)} results" if isinstance(edited, list) else type(edited).__name__
+        raise EditorError(f"the editor returned {n_found} for {n_requests} pictures")
+    for one in edited:
+        if not isinstance(one, Edited):
+            raise EditorError(f"the editor returned {type(one).__name__}, not Edited")
+        x: object = one.x
+        if not isinstance(x, np.ndarray):
+            raise EditorError(f"the editor returned a picture of type {type(x).__name__}, not an array")
+        if x.shape != request.x_hat.shape or x.dtype != np.float32:
+            raise EditorError(
+                f"the editor returned a picture of {list(x.shape)} {x.dtype}, not {list(request.x_hat.shape)} float32"
+            )
+        if not np.isfinite(x).all():
+            raise EditorError(f"the editor returned {np.count_nonzero(~np.isfinite(x))} values that are not finite")
+    return edited
 
 
 def unedited(request: EditRequest, reason: str, backend: str = "none") -> Edited:

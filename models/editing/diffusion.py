@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +29,9 @@ from PIL import Image
 
 from gened.errors import EditorError
 from gened.models.data.images import to_uint8
+from gened.models.devices import torch_device
 from gened.models.editing.base import MAX_SIDE, MIN_SIDE, Edited, EditRequest, blended, unedited
+from gened.models.hub import HUB_NAME, is_offline, local_folder
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -52,7 +53,6 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 OFFLOADS = ("auto", "none", "model", "sequential")
 QUANTIZED = ("none", "nf4")
 EXAMPLE = "--editor-option model=timbrooks/instruct-pix2pix"
-HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 ROOM_BYTES = 4 * 2**30
 """GPU memory beside the weights for a picture of one megapixel, bytes, roughly."""
 MAX_REASON = 300
@@ -190,7 +190,7 @@ class DiffusersEditor:
         local_only: bool = False,
     ) -> None:
         diffusers = _library()
-        self._device = _device(device)
+        self._device = torch_device(device, EditorError)
         chosen_dtype = _dtype(dtype, self._device)
         _check_offload(offload, self._device)
         _check_quantize(quantize, self._device)
@@ -350,16 +350,6 @@ def _negative(text: str, kind: Kind, guidance: float) -> str | None:
     return None if kind.negative is None or guidance <= 1 else text or kind.negative
 
 
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise EditorError(f"no device '{name}': cpu or cuda:0 are possible") from error
-    if device.type == "cuda" and not (device.index or 0) < torch.cuda.device_count():
-        raise EditorError(f"PyTorch finds no device {name} here; device cpu is always there")
-    return device
-
-
 def _dtype(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         if device.type != "cuda":
@@ -415,13 +405,11 @@ def _found_model(model: str, at_hub: dict[str, Any]) -> tuple[str, str]:
     """Folder or name for diffusers, and the class of the pipeline that was saved there."""
     if not model:
         raise EditorError(f"editor diffusers needs a model, such as {EXAMPLE}")
-    folder = Path(model).expanduser()
-    if folder.is_dir():
+    folder = local_folder(model, error=EditorError, example=EXAMPLE)
+    if folder is not None:
         index, where = folder / "model_index.json", str(folder)
-    elif HUB_NAME.fullmatch(model):
-        index, where = _from_hub(model, at_hub), model
     else:
-        raise EditorError(f"no model at {model}; give a folder, or a name as in {EXAMPLE}")
+        index, where = _from_hub(model, at_hub), model
     try:
         saved_as = json.loads(index.read_text())["_class_name"]
     except FileNotFoundError as error:
@@ -432,13 +420,18 @@ def _found_model(model: str, at_hub: dict[str, Any]) -> tuple[str, str]:
 
 
 def _from_hub(model: str, at_hub: dict[str, Any]) -> Path:
+    """The index of a model of the hub; without an answer from it `at_hub` is changed to what this machine has."""
     from huggingface_hub import hf_hub_download
 
+    is_local = at_hub["local_files_only"]
+    at_hub["local_files_only"] = is_local or is_offline()
     try:
         return Path(hf_hub_download(model, "model_index.json", **at_hub))
     except Exception as error:  # network, no such model, one that is not open to all
-        if at_hub["local_files_only"]:
+        if is_local:
             raise EditorError(f"{model} is not on this machine; without local_only it would be fetched") from error
+        if at_hub["local_files_only"]:
+            raise EditorError(f"{model} is no folder, and huggingface.co cannot be reached") from error
         raise EditorError(f"{model} is no folder, and cannot be had from huggingface.co: {_line(error)}") from error
 
 
@@ -467,7 +460,7 @@ def _add_lora(pipeline: Any, lora: str, scale: float, at_hub: dict[str, Any]) ->
         source, file = str(path), ""
     else:
         source, _, file = lora.partition(":")
-        if not HUB_NAME.fullmatch(source):
+        if not HUB_NAME.fullmatch(source) or Path(Path(source).parts[0]).is_dir():
             raise EditorError(f"no LoRA at {lora}; give a file, a folder or OWNER/NAME:FILE")
     if file and not file.endswith(".safetensors"):
         raise EditorError(f"the LoRA {lora} is no .safetensors file; others could hold code")

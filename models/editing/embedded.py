@@ -22,6 +22,7 @@ from torch import Tensor
 
 from gened import paths
 from gened.errors import EditorError
+from gened.models.devices import torch_device
 from gened.models.editing.base import Edited, EditRequest, blended
 from gened.models.editing.embedded_network import MULTIPLE, NOISE_MAPS, EditorInput, EditorNetwork
 from gened.models.editing.tiles import in_tiles
@@ -75,13 +76,13 @@ class EmbeddedEditor:
     name = "embedded"
 
     def __init__(self, *, device: str = "cpu", weights: str | Path | None = None) -> None:
+        self._device = torch_device(device, EditorError)
         folder = Path(weights or WEIGHTS)
         network = EditorNetwork()
         try:
             network.load_state_dict({key: value.float() for key, value in load_file(folder / WEIGHTS_FILE).items()})
             description = json.loads((folder / CONFIG_FILE).read_text())
             self._gain = Gain(description.get("gain", 1.0))
-            self._device = torch.device(device)
             self._network = network.eval().requires_grad_(False).to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         except (OSError, SafetensorError, ValueError, TypeError, AttributeError) as error:
             raise EditorError(f"cannot read the editor's weights in {folder}: {error}") from error

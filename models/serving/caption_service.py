@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gened.models.captioning.base import check_caption
 from gened.models.captioning.registry import load_captioner
 from gened.models.data.images import Mask, Pixels, to_float
 
@@ -40,7 +41,7 @@ class CaptionService:
             mask: [H, W] uint8, 255 is important; None: unknown.
 
         Raises:
-            CaptionerError: The captioner cannot work.
+            CaptionerError: The captioner cannot work, or breaks its contract.
         """
         importance = None if mask is None else mask.astype(np.float32) / np.float32(255)
-        return self._captioner.describe(to_float(image), max_bytes=max_bytes, mask=importance)
+        return check_caption(self._captioner.describe(to_float(image), max_bytes=max_bytes, mask=importance), max_bytes)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from gened.errors import GenedError, OtherWeightsError
 from gened.gr_blocks.phy.types import Encoded, Received
-from gened.models.codecs.base import Codec, encode_picture
+from gened.models.codecs.base import Codec, decode_picture, encode_picture
 from gened.models.codecs.encode_options import EncodeOptions
 from gened.models.codecs.registry import codec_names, load_codec
 from gened.models.data.images import Mask, to_float, to_uint8
@@ -107,10 +107,11 @@ class CodecService:
 
         Raises:
             OtherWeightsError: No codec has this number: the sender has another codec or other weights.
+            CodecError: The codec's result breaks the contract.
         """
         chosen = self._numbered(codec_id)
         begin = time.perf_counter()
-        decoded = chosen.decode(received)
+        decoded = decode_picture(chosen, received)
         decode_ms = 1e3 * (time.perf_counter() - begin)
         mask = None if decoded.mask is None else to_uint8(decoded.mask[None])[..., 0]
         return DecodedPicture(to_uint8(decoded.x_hat), decoded.is_lost, mask, chosen.name, decode_ms)

@@ -61,6 +61,7 @@ class EditorClient:
         timeout_s: Time limit of a picture, after which its result is I_r.
         patience_s: Time that the first tasks wait for a service that has not answered yet; None: `ABSENT_S`.
         queue_len: Largest number of open tasks; the result of further ones is I_r at once.
+        why_lost: Called on the client's own thread when a connection with open tasks ends: why it did; None: unknown.
 
     Raises:
         ConfigError: Missing keys.
@@ -75,8 +76,10 @@ class EditorClient:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         patience_s: float | None = None,
         queue_len: int = DEFAULT_QUEUE_LEN,
+        why_lost: Callable[[], str | None] | None = None,
     ) -> None:
         self.address = address
+        self._why_lost = why_lost
         self.backend: str | None = None
         """Name of the service's backend, once it has answered."""
         self._timeout_s, self._queue_len = timeout_s, queue_len
@@ -136,7 +139,7 @@ class EditorClient:
                 self._new.append(_Pending(next(self._numbers), task, callback, time.monotonic() + self._timeout_s))
                 self._bell.send(b"")
         if reason is not None:
-            callback(task.unedited(reason))
+            callback(task.failed(reason))
 
     def edit(self, task: EditTask) -> EditResult:
         """`submit` and wait: for commands and tests, never for the radio side."""
@@ -213,10 +216,10 @@ class EditorClient:
             self._send(state, waiting, sent)
             self._give_up(state, waiting, sent)
         for pending in (*sent.values(), *waiting.values()):
-            self._answer(pending, pending.task.unedited("the connection to the editor was closed"))
+            self._answer(pending, pending.task.failed("the connection to the editor was closed"))
         self._take(waiting := collections.OrderedDict())
         for pending in waiting.values():
-            self._answer(pending, pending.task.unedited("the connection to the editor was closed"))
+            self._answer(pending, pending.task.failed("the connection to the editor was closed"))
         self._socket.disable_monitor()
         self._context.destroy(linger=0)
 
@@ -242,9 +245,10 @@ class EditorClient:
         """The service is gone: the result of all tasks that were sent is I_r."""
         state.is_alive = False
         self._is_alive.clear()
+        reason = (sent and self._why_lost and self._why_lost()) or f"the editor at {self.address} {what}"
         for number in list(sent):
             pending = sent.pop(number)
-            self._answer(pending, pending.task.unedited(f"the editor at {self.address} {what}"))
+            self._answer(pending, pending.task.failed(reason))
 
     def _receive(self, state: _State, sent: collections.OrderedDict[int, _Pending]) -> None:
         while self._socket.poll(0):
@@ -255,7 +259,7 @@ class EditorClient:
                 log.warning("malformed reply from the editor at %s: %s", self.address, error)
                 if sent:
                     _, pending = sent.popitem(last=False)
-                    self._answer(pending, pending.task.unedited(f"malformed reply from the editor: {error}"))
+                    self._answer(pending, pending.task.failed(f"malformed reply from the editor: {error}"))
                 continue
             if answer.op == "pong":
                 state.is_alive, state.was_alive, state.last_pong_s = True, True, time.monotonic()
@@ -302,12 +306,12 @@ class EditorClient:
             reason = self._hopeless or f"no editor answers at {self.address}"
             for number in list(waiting):
                 pending = waiting.pop(number)
-                self._answer(pending, pending.task.unedited(reason))
+                self._answer(pending, pending.task.failed(reason))
         for group in (sent, waiting):
             for number in [number for number, pending in group.items() if now_s > pending.deadline_s]:
                 pending = group.pop(number)
                 reason = f"the editor at {self.address} took longer than {self._timeout_s:g} s"
-                self._answer(pending, pending.task.unedited(reason))
+                self._answer(pending, pending.task.failed(reason))
 
     def _answer(self, pending: _Pending, result: EditResult) -> None:
         with self._lock:
@@ -337,10 +341,10 @@ class _State:
 def _checked(task: EditTask, answer: Answer) -> EditResult:
     result = answer.result
     if result is None:
-        return task.unedited(answer.reason or "the editor refused")
+        return task.failed(answer.reason or "the editor refused")
     if result.pixels.shape != task.pixels.shape:
         height, width = result.pixels.shape[:2]
-        return task.unedited(f"the editor answered with a picture of {width}x{height}")
+        return task.failed(f"the editor answered with a picture of {width}x{height}")
     if not result.edited:
         return task.unedited(result.reason or "not edited", result.backend)
     return result

@@ -28,7 +28,7 @@ from zmq.auth.thread import ThreadAuthenticator
 
 from gened.addresses import split_address
 from gened.errors import ConfigError, EditorError, GenedError, LinkError
-from gened.models.editing.base import Editor, EditResult, EditTask
+from gened.models.editing.base import Editor, EditResult, EditTask, check_edited
 from gened.models.serving.editor_keys import server_keys
 from gened.models.serving.editor_protocol import (
     Frames,
@@ -40,6 +40,7 @@ from gened.models.serving.editor_protocol import (
     pack_refused,
     unpack_ask,
 )
+from gened.processes import one_line
 from gened.provenance import peak_memory_mib
 
 DEFAULT_ADDRESS = "tcp://127.0.0.1:5560"
@@ -290,9 +291,11 @@ class EditorServer:
 
     def _edited(self, editor: Editor, jobs: Sequence[_Job]) -> list[Frames]:
         try:
-            found = [EditResult.of(edited) for edited in editor.edit_batch([job.task.request() for job in jobs])]
+            requests = [job.task.request() for job in jobs]
+            edited = check_edited(editor.edit_batch(requests), len(requests), requests[0])
+            found = [EditResult.of(one) for one in edited]
         except Exception as error:  # a model may raise any error; the service continues
-            reason = str(error) if isinstance(error, GenedError) else f"{type(error).__name__}: {error}"
+            reason = one_line(error)
             log.warning("%d pictures were not edited: %s", len(jobs), reason)
             self._counts["failed"] += len(jobs)
             return [pack_refused(job.number, reason) for job in jobs]

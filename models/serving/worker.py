@@ -41,6 +41,12 @@ def encode_limit_s(refine_steps: int) -> float:
     return DEFAULT_TIMEOUT_S + REFINE_STEP_S * refine_steps
 
 
+class WorkerClosedError(LinkError):
+    """The worker was closed before the job was done."""
+
+    code = "worker-closed"
+
+
 @dataclass(frozen=True)
 class JobResult:
     """Result of one job; exactly one arrives for each job that was accepted."""
@@ -224,7 +230,8 @@ class Worker:
                 self._busy = False
                 self._changed.notify_all()
         for job in left:
-            self._answer(job, None, _failed("the worker was closed before it started this job"), 0.0)
+            closed = WorkerClosedError("the worker was closed before it started this job")
+            self._answer(job, None, Failure.of(closed), 0.0)
 
     def _answer(self, job: _Job, value: Any, failure: Failure | None, elapsed_ms: float) -> None:
         self.stats.n_done += failure is None
@@ -250,7 +257,9 @@ class Worker:
                 value, failure = channel.receive()
         except LinkError as exc:
             failure = Failure.of(exc)
-        except (EOFError, OSError, pickle.UnpicklingError):
+        except (EOFError, OSError, pickle.UnpicklingError) as exc:
+            if self._closing:
+                return None, Failure.of(WorkerClosedError(f"the worker was closed during this job ({exc})")), 0.0
             failure = _failed(f"the worker process died ({self._exit_text()}); the next job starts another")
             self._stop_child(grace_s=0.0)
         except (pickle.PicklingError, AttributeError, TypeError) as exc:  # arguments that cannot travel
@@ -274,7 +283,7 @@ class Worker:
             return self._child
         self._stop_child(grace_s=0.0)
         if self._closing:
-            raise LinkError("the worker was closed")
+            raise WorkerClosedError("the worker was closed")
         waiting = {name: os.environ.get(name, value) for name, value in PASSIVE.items()}
         environment = {**waiting, **limits(self._n_threads)}
         self._child = ChildProcess(SERVE_JOBS, (self._service, self._options), environment=environment)

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from waiting import wait_for
 
-from gened.errors import CodecError, ConfigError, GenedError, LinkError
+from gened.commands.exit_codes import exit_code
+from gened.errors import CodecError, ConfigError, GenedError, LinkError, MissingPackageError
 from gened.models.data.reading import ImageSizeError
 from gened.processes import MAX_JSON, ChannelClosedError, ChildProcess, Failure, channel_pair, one_line
 
@@ -157,6 +158,15 @@ def test_a_class_that_is_not_loaded_here_is_replaced_by_its_nearest_ancestor() -
     assert type(failure.error(LinkError)) is ImageSizeError
     other = Failure("OddError", ("OddError", "ConfigError", "GenedError"), "odd")
     assert type(other.error(LinkError)) is ConfigError
+
+
+def test_a_package_that_a_process_lacks_is_told_as_such() -> None:
+    failure = Failure.of(ModuleNotFoundError("No module named 'gnuradio'"))
+    error = failure.error(LinkError)
+    assert type(error) is MissingPackageError and exit_code(error) == 11
+    assert str(error).startswith("gnuradio is not installed; ")
+    own = Failure.of(ModuleNotFoundError("No module named 'gened.no_such_part'"))  # a fault of this program
+    assert type(own.error(LinkError)) is LinkError
 
 
 @pytest.mark.parametrize("message", [{"failed": 1}, {"failed": "X", "ours": "GenedError", "text": None}])

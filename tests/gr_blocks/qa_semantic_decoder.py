@@ -3,16 +3,22 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+import failing_plugins
 import numpy as np
 import pytest
+from waiting import wait_until
 
+from gened.errors import DecoderError
 from gened.gr_blocks import semantic_decoder as module
 from gened.gr_blocks.pdu.frame_pdus import picture_from_pdu, received_to_pdu, report_from_pdu
 from gened.gr_blocks.phy.types import ImageSize, Received, ReceivedFrame
 from gened.gr_blocks.semantic_decoder import semantic_decoder
+from gened.models.serving.worker import CODEC_SERVICE, Worker
 
 CODEC_ID = 0xFEDCBA98
 
@@ -76,6 +82,41 @@ def test_a_frame_that_cannot_be_decoded_is_reported(
     assert block.stats() == {"n_failed": 1}
 
 
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("hangs", "longer than 8 s"),
+        ("allocates", "MemoryError"),
+        ("dies", f"exit code {failing_plugins.EXIT_CODE}"),
+        ("channels last", "picture"),
+        ("half the size", "picture"),
+        ("bytes", "uint8"),
+        ("complex", "complex64"),
+        ("not finite", "nan"),
+        ("a list", "list"),
+        ("nothing", "decode returned"),
+        ("no record", "decode returned"),
+        ("a mask of another size", "mask"),
+        ("a confidence of another size", "confidence"),
+    ],
+)
+def test_a_codec_that_fails_costs_its_frames_alone(
+    bench: Any, fault: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing_plugins.install(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{failing_plugins.FOLDER}{os.pathsep}{tmp_path}")
+    service = {"codecs": ("failing",), "options": {"failing": {"fault": fault}}}
+    with Worker(CODEC_SERVICE, service, timeout_s=8.0) as worker:
+        worker.call("ready")
+        block = semantic_decoder(worker=worker)
+        frames, reports = bench.source_of(block, "frames"), bench.sink_of(block, "reports")
+        bench.start()
+        frames.send(message(failing_plugins.FailingCodec.codec_id))
+        report = report_from_pdu(reports.wait(1)[0])
+        assert reason in report["error"] and report["error_code"] == DecoderError.code
+        assert block.stats() == {"n_failed": 1}
+
+
 def test_pictures_in_wait_are_bounded_by_their_size(
     bench: Any, shared_worker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +139,20 @@ def test_a_worker_that_dies_costs_one_picture(bench: Any, thumbnail_worker: Any)
     thumbnail_worker.submit("die", lambda _: None)
     frames.send(message())
     assert len(pictures.wait(1)) == 1
+
+
+def test_frames_that_wait_at_the_end_are_no_failures(bench: Any, thumbnail_worker: Any, tmp_path: Path) -> None:
+    block = semantic_decoder(worker=thumbnail_worker)
+    frames, reports = bench.source_of(block, "frames"), bench.sink_of(block, "reports")
+    bench.start()
+    begun, never = tmp_path / "begun", tmp_path / "never"
+    thumbnail_worker.submit("hold", lambda _: None, begun=str(begun), released=str(never))
+    assert wait_until(begun.exists)
+    frames.send(message())
+    assert wait_until(lambda: thumbnail_worker.n_pending == 2)
+    thumbnail_worker.close()
+    assert wait_until(lambda: thumbnail_worker.n_pending == 0)
+    assert block.stats() == {} and reports.messages == []
 
 
 def test_hostile_messages_are_counted_and_the_next_frame_is_decoded(

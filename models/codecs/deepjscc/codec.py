@@ -27,6 +27,7 @@ from gened.gr_blocks.phy.types import Encoded, ImageSize, Received
 from gened.models.codecs.base import Decoded, Map, Maps, Picture, Pictures, codec_id
 from gened.models.codecs.deepjscc.config import DeepJsccConfig
 from gened.models.codecs.deepjscc.network import DeepJsccNetwork
+from gened.models.devices import torch_device
 
 RATE = Fraction(1, 24)
 SCALE_MIN_DB = -20.0
@@ -60,7 +61,7 @@ class DeepJscc:
         device: PyTorch device.
 
     Raises:
-        CodecError: No weights in the folder, or not those of this architecture; or the device "numpy".
+        CodecError: No weights in the folder, or not those of this architecture; the device "numpy", or no such device.
     """
 
     name = "deepjscc"
@@ -68,6 +69,7 @@ class DeepJscc:
     def __init__(self, folder: Path | str | None = None, *, device: str = "cpu") -> None:
         if device == "numpy":
             raise CodecError(f"{self.name} needs PyTorch at the transmitter; softcast and gened do without")
+        self.device = torch_device(device, CodecError)
         folder = Path(folder) if folder is not None else WEIGHTS
         try:
             description: dict[str, Any] = json.loads((folder / "config.json").read_text())
@@ -81,7 +83,6 @@ class DeepJscc:
             reason = str(error).splitlines()[0]
             raise CodecError(f"the weights in {folder} are not those of deepjscc: {reason}") from error
         self.codec_id = codec_id(self.name, description["network"], weights_bytes)
-        self.device = torch.device(device)
         self.network.to(device=self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.patch = self.network.config.patch
         self.symbols_per_patch = self.network.config.reals_per_patch // 2

@@ -51,7 +51,7 @@ class Gened:
         device: PyTorch device, or `numpy` for the linear code alone.
 
     Raises:
-        CodecError: No weights in the folder, or not those of this codec.
+        CodecError: No weights in the folder, or not those of this codec; or no such device.
     """
 
     name = "gened"
@@ -77,7 +77,9 @@ class Gened:
         from safetensors.torch import load_file  # here, because a transmitter needs no PyTorch
 
         from gened.models.codecs.gened.networks import Networks
+        from gened.models.devices import torch_device
 
+        torch_device(device, CodecError)
         return Networks(self.config, load_file(folder / "model.safetensors"), device=device)
 
     def encode(

@@ -10,7 +10,7 @@ from typing import Any
 import pmt
 import pytest
 
-from gened.flowgraphs.radios.radio_events import EVENTS, LOG_EVERY_S, EventReporter
+from gened.flowgraphs.radios.radio_events import EVENTS, LOG_EVERY_S, MAX_DETAILS, EventReporter
 from gened.flowgraphs.radios.uhd import uhd_events
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -114,3 +114,16 @@ def test_without_a_listener_the_log_has_it(caplog: pytest.LogCaptureFixture) -> 
     with caplog.at_level(logging.WARNING, "gened.radio"):
         EventReporter("x310").report("D")
     assert caplog.messages == [f"x310: 1 x {EVENTS['D']}"]
+
+
+def test_an_event_of_the_second_kind_has_one_line_per_detail_and_a_bounded_number_of_lines() -> None:
+    lines: list[str] = []
+    reporter = EventReporter("here", lines.append, once=("fails",))
+    for _ in range(5):
+        reporter.report("fails", 1, "lack of memory")
+    reporter.report("fails", 1, "another reason")
+    reporter.tell_rest()
+    assert len(lines) == 2 and "lack of memory" in lines[0] and "another reason" in lines[1]
+    for number in range(100):
+        reporter.report("fails", 1, str(number))
+    assert len(lines) == MAX_DETAILS and reporter.counts() == {"fails": 106}

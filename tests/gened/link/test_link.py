@@ -83,6 +83,13 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def is_listening(address: str) -> bool:
+    """Whether a program listens at an address of this machine; a connection would take samples from the receiver."""
+    port = f":{int(address.rpartition(':')[2]):04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(row[1].endswith(port) and row[3] == "0A" for row in rows)
+
+
 def test_loopback_leaves_pictures_and_a_report_and_prints_nothing_but_json(
     start: Start, photo: Path, tmp_path: Path
 ) -> None:
@@ -165,6 +172,7 @@ def test_a_port_in_use_is_told_before_anything_starts(start: Start, photo: Path,
 def test_no_frame_within_the_limit_has_an_exit_code_of_its_own(start: Start, tmp_path: Path) -> None:
     tx, tx_control, rx, rx_control = (f"tcp://127.0.0.1:{port}" for port in free_ports(4))
     start("air", "--tx", tx, "--tx-control", tx_control, "--rx", rx, "--rx-control", rx_control, "--sample-rate", "1e5")
+    wait_for(lambda: is_listening(rx), "the channel emulator does not listen")
     receive = (
         "receive",
         "--address",
@@ -176,10 +184,10 @@ def test_no_frame_within_the_limit_has_an_exit_code_of_its_own(start: Start, tmp
         "--out",
         str(tmp_path / "out"),
     )
-    process = start(*receive, "--timeout", "3")
+    process = start(*receive, "--timeout", "10")
     _, told = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 8
-    assert "no frame within 3 s among" in told.splitlines()[-1]
+    assert "no frame within 10 s among" in told.splitlines()[-1]
 
 
 def test_three_commands_in_three_terminals_and_a_receiver_restarted(start: Start, photo: Path, tmp_path: Path) -> None:

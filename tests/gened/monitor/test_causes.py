@@ -22,6 +22,7 @@ from gened.monitor.causes import (
     StreamClock,
     burst_causes,
     clipping,
+    edit_causes,
     frame_causes,
     output_clipping,
 )
@@ -94,12 +95,20 @@ def test_a_line_in_the_spectrum_is_told_with_its_place() -> None:
         ({"sfo_est_ppm": 170.0}, None, ["clock too far off"]),
         ({"cfo_est_hz": None, "sfo_est_ppm": None}, None, []),
         ({"error": "refused: the decoder's queue is full"}, None, []),
+        ({"error": "FaultError: x", "error_code": "decoder-failed"}, None, ["decoder fails"]),
     ],
 )
 def test_a_frame_tells_what_is_near_its_limit(
     facts: dict[str, Any], room_hz: float | None, expected: list[str]
 ) -> None:
     assert names(frame_causes(FrameFacts(frame=0, **facts), 1e6, room_hz)) == expected
+
+
+def test_an_editor_that_gives_no_result_is_not_one_that_leaves_the_picture() -> None:
+    leaves = FrameFacts(frame=0, edited=False, edit_failed=False, edit_reason="too dark")
+    (found,) = edit_causes(FrameFacts(frame=0, edited=False, edit_failed=True, edit_reason="it has gone"))
+    assert (found.name, found.detail) == ("editor fails", "it has gone")
+    assert edit_causes(leaves) == []
 
 
 def test_limits_are_those_of_the_receiver() -> None:

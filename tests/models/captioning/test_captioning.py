@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
+import failing_plugins
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -667,3 +668,17 @@ def test_florence_2_takes_tasks_alone(tiny: Callable[[str], Path]) -> None:
 def test_a_device_that_is_not_there_is_one_line(tiny: Callable[[str], Path]) -> None:
     with pytest.raises(CaptionerError, match="no captioning model can be loaded"):
         load_captioner("transformers", model=str(tiny("blip")), device="nonsense")
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [("too long", "10000 bytes; 106 are allowed"), ("bytes", "returned bytes"), ("nothing", "returned NoneType")],
+)
+def test_a_captioner_that_breaks_its_contract_is_named(
+    fault: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing_plugins.install(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    service = CaptionService("failing", {"fault": fault})
+    with pytest.raises(CaptionerError, match=reason):
+        service.describe(np.zeros((64, 64, 3), np.uint8), 106)

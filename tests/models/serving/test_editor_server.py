@@ -18,6 +18,7 @@ import msgpack
 import numpy as np
 import pytest
 import zmq
+from failing_plugins import FailingEditor
 from hypothesis import given
 from hypothesis import strategies as st
 from waiting import wait_until
@@ -77,7 +78,8 @@ def serving(editor: Any = None, at: str | None = None, **options: Any) -> Iterat
         yield at, editor
     finally:
         stop.set()
-        editor.gate.set()
+        if isinstance(editor, Inverter):
+            editor.gate.set()
         thread.join(20)
         assert not thread.is_alive()
 
@@ -93,6 +95,31 @@ def collected(client: EditorClient, requests: Sequence[EditTask]) -> tuple[list[
 def waiting(client: EditorClient) -> int:
     """Pictures that wait in the server."""
     return int(client.figures()["waiting"])
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("raises", "FaultError: the plug-in's own fault"),
+        ("allocates", "MemoryError"),
+        ("no record", "NoneType"),
+        ("too few", "0 results for 1 pictures"),
+        ("half the size", "[3, 32, 40] float32, not [3, 64, 80] float32"),
+        ("bytes", "uint8"),
+        ("not finite", "1 values that are not finite"),
+        ("a list", "list"),
+    ],
+)
+def test_an_editor_that_breaks_its_contract_is_named_and_the_service_goes_on(fault: str, reason: str) -> None:
+    editor = FailingEditor(fault=fault)
+    with serving(editor) as (at, _), EditorClient(at) as client:
+        for _ in range(2):
+            result = client.edit(EditTask(picture()))
+            assert result.failed and not result.edited and reason in result.reason
+            assert np.array_equal(result.pixels, picture())
+        editor.fault = ""
+        result = client.edit(EditTask(picture()))
+        assert result.edited and not result.failed
 
 
 def test_a_picture_comes_back_edited_with_all_that_was_said_of_it() -> None:

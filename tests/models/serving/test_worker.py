@@ -17,7 +17,7 @@ from waiting import wait_until
 
 from gened.errors import LinkError, OtherWeightsError
 from gened.models.codecs.encode_options import EncodeOptions
-from gened.models.serving.worker import JobResult, Worker
+from gened.models.serving.worker import JobResult, Worker, WorkerClosedError
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "tests" / "support"
@@ -140,7 +140,7 @@ def test_closing_ends_the_child_and_answers_what_waited(tmp_path: Path) -> None:
     assert time.monotonic() - begin < 60  # closing does not wait for the job, which would take 240 s
     assert not is_alive(pid)
     assert wait_until(lambda: len(results) == 2)
-    assert all(result.error is not None for result in results)
+    assert all(result.error is not None and result.error_code == WorkerClosedError.code for result in results)
 
 
 def test_a_closed_worker_begins_anew_when_it_is_asked_again() -> None:
