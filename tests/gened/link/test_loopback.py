@@ -81,7 +81,7 @@ def link(
     )  # fmt: skip
 
 
-def has_ended(pid: int, within_s: float = 30.0) -> bool:
+def has_ended(pid: int, within_s: float = 60.0) -> bool:
     def is_gone() -> bool:
         try:
             os.kill(pid, 0)
@@ -320,16 +320,16 @@ class killed_or_stopped:  # noqa: N801
         thread = threading.Thread(target=self._run)
         thread.start()
         try:
-            assert self._first.wait(60)
+            assert self._first.wait(120)
             pids = {child.role: child.pid for child in made}
             everybody = [*pids.values(), *(pid for each in pids.values() for pid in descendants(each))]
             assert len(everybody) >= 5  # three, and two workers
             self._act(pids, self._stop)
-            thread.join(20)
+            thread.join(60)
             assert not thread.is_alive()
         finally:
             self._stop.set()
-            thread.join(20)
+            thread.join(60)
             loopback.Child = original  # type: ignore[misc]
         assert all(has_ended(pid) for pid in everybody)
         return self
@@ -376,7 +376,7 @@ def test_a_receiver_that_is_restarted_goes_on_receiving(tmp_path: Path) -> None:
         end_all([air, sender, *receivers])
 
 
-def frames_of(receiver: Child, count: int, timeout_s: float = 40.0) -> list[int]:
+def frames_of(receiver: Child, count: int, timeout_s: float = 120.0) -> list[int]:
     """Numbers of the next frames that a receiver tells of."""
     numbers: list[int] = []
     deadline = time.monotonic() + timeout_s

@@ -47,7 +47,7 @@ def test_answers_come_in_order_with_their_tags(worker: Worker) -> None:
     results: list[JobResult] = []
     assert worker.submit("sleep", results.append, tag="first", seconds=0.05)
     assert worker.submit("sleep", results.append, tag="second", seconds=0.0)
-    assert worker.drain(10)
+    assert worker.drain(60)
     assert [(result.tag, result.value, result.error) for result in results] == [
         ("first", 0.05, None),
         ("second", 0.0, None),
@@ -81,7 +81,7 @@ def test_the_code_of_an_error_crosses_with_its_text(worker: Worker) -> None:
     results: list[JobResult] = []
     worker.submit("decode", results.append, codec_id=1, received=None)
     worker.submit("encode", results.append, codec="broken", image=None, options=EncodeOptions())
-    assert worker.drain(10)
+    assert worker.drain(60)
     assert [(result.error, result.error_code) for result in results] == [
         ("no codec has the number 00000001", OtherWeightsError.code),
         ("this codec cannot encode", None),
@@ -119,9 +119,12 @@ def test_a_child_that_is_killed_is_told_by_its_signal(worker: Worker) -> None:
 
 
 def test_a_job_that_runs_over_its_time_is_ended() -> None:
-    with Worker(SERVICE, timeout_s=8.0) as worker:
-        with pytest.raises(LinkError, match="longer than 8 s"):
-            worker.call("sleep", seconds=60)
+    with Worker(SERVICE) as worker:
+        worker.call("sleep", seconds=0.0)
+        patience_s, worker._timeout_s = worker._timeout_s, 2.0  # not for the start, slow on a busy machine
+        with pytest.raises(LinkError, match="longer than 2 s"):
+            worker.call("sleep", seconds=240)
+        worker._timeout_s = patience_s
         assert worker.call("sleep", seconds=0.0) == 0.0
 
 
@@ -203,7 +206,7 @@ time.sleep(240)  # until it is killed
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    assert wait_until(lambda: not is_alive(pid), 30)
+    assert wait_until(lambda: not is_alive(pid))
 
 
 def test_a_script_without_a_guard_is_not_run_twice(tmp_path: Path) -> None:
@@ -217,6 +220,6 @@ def test_a_script_without_a_guard_is_not_run_twice(tmp_path: Path) -> None:
     )
     environment = {**os.environ, "PYTHONPATH": f"{FOLDER}{os.pathsep}{ROOT}"}
     done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, env=environment, timeout=30, check=True
+        [sys.executable, script], capture_output=True, text=True, env=environment, timeout=240, check=True
     )
     assert done.stdout.split() == ["once", "0.0"]
