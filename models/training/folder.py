@@ -79,18 +79,23 @@ def require_writable(out: Path) -> None:
         probe.unlink(missing_ok=True)
 
 
-def require_space(out: Path) -> None:
-    """Refuse a disk that has no room for two more states: while one is written, the last two are kept.
+def require_space(out: Path, *, is_new: bool) -> None:
+    """Refuse a disk that has no room for the states: while one is written, the last two are kept.
+
+    Args:
+        out: Folder, with the newest state.
+        is_new: Whether that is a state before the first step, which doubles in size with the optimiser's two moments.
 
     Raises:
         ConfigError: There is less.
     """
-    needed = 2 * (out / STATE_FILE).stat().st_size
+    size = (out / STATE_FILE).stat().st_size
+    needed = 3 * 2 * size - size if is_new else 2 * size
     free = shutil.disk_usage(out).free
     if free < needed:
         raise ConfigError(
             f"the disk of {out} has {free / 1e6:.0f} MB free, and the states of this training need "
-            f"{needed / 1e6:.0f} MB"
+            f"{needed / 1e6:.0f} MB more"
         )
 
 

@@ -40,7 +40,7 @@ class Writer:
         """Losses of the steps since the last log line."""
         self._saved_step = trainer.step
         trainer.save(out)  # so that a disk that is full, or too small, is known before the first step
-        require_space(out)
+        require_space(out, is_new=trainer.step == 0)
         self._last_save = self._last_keep = time.monotonic()
         with self._writing():
             forget_log(out / LOG_FILE, trainer.step)
