@@ -98,7 +98,7 @@ def _tried(name: str, trial: Callable[[], str], remedy: str, *, is_needed: bool 
 
 
 def _python() -> Item:
-    is_ok = np.__version__.startswith("1.")
+    is_ok = np.__version__.startswith("1.") or importlib.util.find_spec("gnuradio") is None  # it alone needs NumPy 1
     text = f"{platform.python_version()}, NumPy {np.__version__}"
     return Item(
         "Python", is_ok, True, text if is_ok else f"{text}; GNU Radio's bindings need NumPy 1.26: pip install 'numpy<2'"
