@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Everything that must hold before a change is kept: build, installation, flowgraphs, tests, lint, types and documentation.
+# Everything that must hold before a change is kept: build, installation, flowgraphs, tests, the simulation half in a plain
+# environment (GENED_PLAIN=0 leaves it out), lint, types and documentation.
 # Usage: scripts/test.sh [PYTEST OPTIONS]
 #
 # Installs what is missing first. Every step runs even when an earlier one failed, under a time limit; the table at the
@@ -10,6 +11,8 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib/setup.sh"
 # shellcheck source=scripts/lib/steps.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/steps.sh"
+# shellcheck source=scripts/lib/plain.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/plain.sh"
 
 STAGING="$ROOT/.staging"
 BUILD="$ROOT/build"
@@ -24,6 +27,7 @@ main() {
   step "ctest" 900 ctest --test-dir "$BUILD" --output-on-failure --timeout 300 --no-tests=error
   step "grcc" 600 compile_flowgraphs
   step "pytest" 2700 pytest_coverage "$@"
+  plain_steps
   lint_steps
   docs_steps
   finish
