@@ -132,7 +132,7 @@ def systems_of(sources: Sequence[Source], metrics: Sequence[str], axis: Axis) ->
         for entry in source.entries:
             variants[str(entry["codec"]), str(entry["editor"])].append(entry)
         for (codec, editor), entries in variants.items():
-            key = (codec, editor) if axis == PAYLOAD else (codec, editor, source.name)
+            key: tuple[str, ...] = (codec, editor) if axis == PAYLOAD else (codec, editor, source.name)
             groups[key].append((source, entries))
     names = [key[:2] for key in groups]
     found = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from gened.errors import ConfigError
 from gened.models.evaluation.metrics.registry import FIGURES
@@ -31,7 +31,12 @@ if TYPE_CHECKING:
     from matplotlib.legend import Legend
     from matplotlib.transforms import Bbox
 
-PLACES = (
+
+Place = Literal[
+    "upper left", "upper right", "lower left", "lower right", "center right", "center left", "upper center",
+    "lower center", "center",
+]  # fmt: skip
+PLACES: tuple[Place, ...] = (
     "upper left", "upper right", "lower left", "lower right", "center right", "center left", "upper center",
     "lower center", "center",
 )  # fmt: skip
@@ -97,7 +102,7 @@ def plot(
     return [f"the lines are not measured alike: {_marked(found, details=True)}"] if unequal(found) else []
 
 
-def _settings(size: Size) -> dict[str, Any]:
+def _settings(size: Size) -> Any:
     """Settings of matplotlib: fonts that publishers accept, and widths that fit the size of the texts."""
     scale = size.font / 10
     return {

@@ -265,10 +265,11 @@ def _begin(data: Path, out: Path, setup: Setup, *, resume: bool, overwrite: bool
     if not resume and not overwrite:
         require_unused(out, setup.rounds)
     options = {"codec": "softcast", "steps": setup.rounds, **setup._asdict()}
-    state = {"step": 0, "schedule": options, "data": {"data": fingerprint(data, without=out)}}
+    hashes = {"data": fingerprint(data, without=out)}
+    state = {"step": 0, "schedule": options, "data": hashes}
     if resume:
         found = states.read_state(out, say=print)
-        states.require_same_training(out, found, options, state["data"])
+        states.require_same_training(out, found, options, hashes)
         state = found
     require_writable(out)
     if overwrite:
