@@ -149,7 +149,8 @@ class DeepJsccNetwork(nn.Module):
             group: See `encode`.
         """
         coded = self.encode(x, snr_db, group=group)
-        received = transmit(coded.reals.unflatten(1, (-1, 2)).movedim(2, -1), snr_db, draws)  # [B, 128, h, w, 2]  # type: ignore[no-untyped-call]
+        pairs = coded.reals.reshape(len(x), -1, 2, *coded.reals.shape[2:])  # channels 2 i and 2 i + 1 are a symbol
+        received = transmit(pairs.movedim(2, -1), snr_db, draws)  # [B, 128, h, w, 2]
         reals = received.symbols.movedim(-1, 2).flatten(1, 2)  # [B, 256, h, w]: channels 2 i and 2 i + 1 are a symbol
         noise_var = received.noise_var.repeat_interleave(2, 1) / 2
         return self.decode(reals, noise_var, snr_db, coded.log_scale)

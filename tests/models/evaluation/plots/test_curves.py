@@ -155,7 +155,7 @@ def test_a_preset_has_the_width_of_its_column_and_fonts_that_fit(
 ) -> None:
     figure = drawn(monkeypatch, tmp_path / "a.png", NINE, size=size)
     assert figure.get_size_inches()[0] == width
-    assert figure.axes[0].xaxis.label.get_size() == font
+    assert figure.axes[0].xaxis.label.get_fontsize() == font
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.width == round(width * figure.dpi)
     box = figure.get_tightbbox()  # of all that is drawn, inches
@@ -172,7 +172,7 @@ def test_texts_limits_and_axes_are_as_asked_for(tmp_path: Path, monkeypatch: pyt
     assert axes.get_xlim() == (0, 12) and axes.get_ylim()[1] == 40
     assert axes.get_yscale() == "log" and axes.get_xscale() == "linear"
     assert not axes.collections
-    assert axes.xaxis.label.get_size() == 12
+    assert axes.xaxis.label.get_fontsize() == 12
     monkeypatch.undo()
     assert len(drawn(monkeypatch, tmp_path / "a.png", NINE[:2], title="").axes[0].collections) == 2
 

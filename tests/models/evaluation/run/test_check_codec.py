@@ -162,6 +162,7 @@ def test_a_loss_in_the_waveform_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
 
     def noisier(frame: Any, setting: Any) -> Any:
         received, has_caption = whole(frame, setting)
+        assert received is not None
         noise = complex_noise(np.random.default_rng(0), len(received.symbols), 1e-2)  # as much again as at 20 dB
         return replace(received, symbols=received.symbols + noise), has_caption
 
