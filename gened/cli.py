@@ -16,7 +16,6 @@ from typer.core import TyperCommand, TyperGroup
 
 from gened import __version__
 from gened.commands.exit_codes import epilog, exit_code
-from gened.commands.gnuradio_options import REMEDY
 from gened.commands.signals import Interrupted, raise_on_signals
 from gened.errors import GenedError
 from gened.paths import use_a_home
@@ -196,6 +195,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("GENED_DEBUG") == "1" or (error.name or "").startswith("gened"):
             raise
         if (error.name or "").partition(".")[0] in ("gnuradio", "pmt"):
+            from gened.commands.gnuradio_options import REMEDY  # here, so that the help loads no command
+
             return _told(f"this command needs GNU Radio, which is not installed here; {REMEDY}", exit_code(error))
         return _told(
             f"{error.name} is not installed; `gened check` says what is missing and how to get it", exit_code(error)

@@ -11,6 +11,7 @@ unpacked, its keys and numbers are checked against a description, and malformed 
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import time
 from typing import Annotated, Any, Literal
@@ -220,6 +221,11 @@ def attach(sock: zmq.Socket[Any], address: str, *, binds: bool) -> None:
         raise LinkError(f"cannot use the address {address}: {error.strerror or error}") from error
 
 
+PORTS = range(20_000, 32_768)
+"""Ports among which free ones are sought. Linux gives outgoing connections ports from 32768 on, and other systems still
+higher ones: a port above could be taken between the search and its use."""
+
+
 def require_free(address: str) -> None:
     """Checks that this program could listen at an address, before anything is started.
 
@@ -251,12 +257,18 @@ def free_ports_in_a_row(count: int, host: str = "127.0.0.1") -> int:
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Ports that are free at this moment."""
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
-    try:
-        for sock in sockets:
-            sock.bind((host, 0))
-        return [int(sock.getsockname()[1]) for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()
+    """Ports that are free at this moment, in a random order.
+
+    Raises:
+        PortInUseError: There are fewer.
+    """
+    found: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        if len(found) == count:
+            break
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock, contextlib.suppress(OSError):
+            sock.bind((host, port))
+            found.append(port)
+    if len(found) < count:
+        raise PortInUseError(f"no {count} ports are free at {host}; close other programs")
+    return found

@@ -20,6 +20,7 @@ FULL = {
     "noise_var_mean": 0.1, "cfo_est_cps": 0.02, "cfo_est_hz": 20_000.0, "cfo_set_hz": 20_000.0, "sfo_est_ppm": -1.5,
     "airtime_s": 0.006, "erased_fraction": 0.0, "codec": "softcast", "decode_ms": 4.5, "is_lost": False,
     "received": "received-0003.png", "mask": "received-0003-mask.png", "edited": False, "edit_reason": "too slow",
+    "edit_failed": True,
     "edit_backend": "embedded", "editor_ms": 30.5, "edited_picture": "edited-0003.png",
     "error": "no codec", "error_code": "other-weights", "caption_partial": "a \N{REPLACEMENT CHARACTER}",
 }  # fmt: skip

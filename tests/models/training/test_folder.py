@@ -105,7 +105,7 @@ def test_a_folder_that_cannot_be_made_or_written_to_is_one_line_before_the_prepa
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # as a disk with 1000 bytes left
     try:
-        with pytest.raises(ConfigError, match="cannot write to .*/out: File too large"):
+        with pytest.raises(ConfigError, match="cannot write into the folder .*/out: File too large"):
             trainings.train(SumTraining(), data=numbers, out=tmp_path / "out")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
