@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before NumPy, PyTorch or Qt are loaded: they read these once.
@@ -17,6 +19,8 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import numpy as np
 import pytest
 from hypothesis import settings
+
+from gened.commands.signals import SIGNALS
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))  # services, tiny models, generators of recordings
 pytest_plugins = ["skips", "virtual_pair"]
@@ -36,6 +40,16 @@ def seeded() -> None:
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.manual_seed(SEED)
+
+
+@pytest.fixture(autouse=True)
+def signal_handlers() -> Iterator[None]:
+    """A command that a test starts in this process leaves its handlers of signals; the next test has the usual ones."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        if handler is not None and signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -263,7 +263,7 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
         PortInUseError: There are fewer.
     """
     found: list[int] = []
-    for port in random.sample(PORTS, len(PORTS)):
+    for port in random.SystemRandom().sample(PORTS, len(PORTS)):  # programs that seed `random` alike must not meet
         if len(found) == count:
             break
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock, contextlib.suppress(OSError):

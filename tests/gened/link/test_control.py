@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import random
+
 import msgpack
 import numpy as np
 import pytest
@@ -115,3 +117,12 @@ def test_a_port_in_use_is_told_with_the_address() -> None:
         require_free(address)
     listening.close()
     context.destroy(linger=0)
+
+
+def test_free_ports_do_not_follow_a_seed() -> None:
+    draws = []
+    for _ in range(3):
+        random.seed(1)
+        draws.append(tuple(free_ports(4)))
+    assert len(set(draws)) == 3
+    assert all(20_000 <= port < 32_768 for draw in draws for port in draw)
