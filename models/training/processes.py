@@ -11,23 +11,6 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from gened.errors import ConfigError
-
-
-def usable_device(name: str) -> torch.device:
-    """The PyTorch device of that name, after a value was put on it.
-
-    Raises:
-        ConfigError: There is no such device here.
-    """
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise ConfigError(f"--device {name} cannot be used here: {reason}") from error
-    return device
-
 
 def default_threads() -> int:
     """PyTorch threads of a process: the cores that it may use, divided by the local processes of `torchrun`."""

@@ -14,10 +14,11 @@ from pathlib import Path
 import torch
 
 from gened.errors import ConfigError
+from gened.models.devices import torch_device
 from gened.models.plugins import installed, load_target
 from gened.models.training.fingerprint import fingerprint
 from gened.models.training.folder import remove_training, require_apart, require_unused, require_writable
-from gened.models.training.processes import default_threads, join_processes, rank_and_size, usable_device
+from gened.models.training.processes import default_threads, join_processes, rank_and_size
 from gened.models.training.progress import Progress
 from gened.models.training.run import RunOptions, Training
 from gened.models.training.schedule import ENTRY_POINT_GROUP, Schedule, load_toml, read_config
@@ -113,7 +114,7 @@ def train(
     progress = progress or Progress(is_quiet=True)
     threads = default_threads() if threads is None else threads
     torch.set_num_threads(threads)
-    join_processes(usable_device(device))
+    join_processes(torch_device(device, ConfigError))
     if rank_and_size()[0]:
         progress = Progress(is_quiet=True)
     begun = time.monotonic()

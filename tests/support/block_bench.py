@@ -176,7 +176,7 @@ HOSTILE = {
     "tuple": pmt.make_tuple(pmt.PMT_T, pmt.PMT_F),
     "vector": pmt.make_vector(3, pmt.PMT_NIL),
 }
-"""What a message port may be given by whoever connects to it."""
+"""Hostile messages for a message port: any block may be connected to it."""
 
 
 @pytest.fixture(params=list(HOSTILE), ids=list(HOSTILE))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Installs a package of somebody else's into a folder, as far as entry points are concerned."""
+"""Installs a small package into a folder, with its entry points, as a package of another project has them."""
 
 from __future__ import annotations
 
